@@ -1,0 +1,60 @@
+"""Elman: recurrent neural networks for people with sequences and an ordinary computer.
+
+Names are imported on first use, so that `import elman` and `elman --help` cost nothing.
+"""
+
+from importlib import import_module
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from . import cells, data, diagnostics, kernels, nn, ops, tasks, testing, train
+    from .nn import explain
+    from .tasks import (
+        Forecaster,
+        LanguageModel,
+        SequenceClassifier,
+        SequenceRegressor,
+        load,
+    )
+
+__version__ = version("elman")
+
+__all__ = [
+    "Forecaster",
+    "LanguageModel",
+    "SequenceClassifier",
+    "SequenceRegressor",
+    "cells",
+    "data",
+    "diagnostics",
+    "explain",
+    "kernels",
+    "load",
+    "nn",
+    "ops",
+    "tasks",
+    "testing",
+    "train",
+]
+
+_HOME = {
+    "Forecaster": "tasks",
+    "LanguageModel": "tasks",
+    "SequenceClassifier": "tasks",
+    "SequenceRegressor": "tasks",
+    "explain": "nn",
+    "load": "tasks",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOME:
+        return getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
+    if name in __all__:
+        return import_module(f"{__name__}.{name}")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted([*__all__, "__version__"])

@@ -1,0 +1,30 @@
+"""Layers: drop-ins for torch.nn's recurrent layers, and what the tasks build on them."""
+
+from ._cells import GRUCell, LSTMCell, RNNCell
+from ._convert import convert
+from ._explain import Explanation, explain
+from ._gru import GRU
+from ._lstm import LSTM
+from ._pooling import Pooling
+from ._rnn import RNN
+from ._stepper import Stepper
+from ._trace import Trace
+
+__all__ = [
+    "GRU",
+    "LSTM",
+    "RNN",
+    "Explanation",
+    "GRUCell",
+    "LSTMCell",
+    "Pooling",
+    "RNNCell",
+    "Stepper",
+    "Trace",
+    "convert",
+    "explain",
+]
+
+# tracebacks and reprs show the public path
+for _name in __all__:
+    globals()[_name].__module__ = __name__

@@ -1,0 +1,73 @@
+"""Checks of a layer's arguments, with torch's rules and one form of message."""
+
+import warnings
+from typing import Any
+
+from torch import Tensor
+
+from elman.cells import Cell
+
+INITS = ("torch", "recurrent")
+INITIAL_STATES = ("zeros", "learned")
+
+
+def check_options(layer: Any) -> None:
+    """Raises for constructor arguments that no layer can have."""
+    where = type(layer).__name__
+    for name in ("input_size", "hidden_size", "num_layers"):
+        check_positive(where, name, getattr(layer, name))
+    for name in ("bias", "batch_first", "bidirectional"):
+        value = getattr(layer, name)
+        if not isinstance(value, bool):
+            raise TypeError(f"{where}: {name}={value!r} is no bool; give True or False.")
+    for name in ("dropout", "recurrent_dropout"):
+        if not 0 <= getattr(layer, name) <= 1:
+            raise ValueError(f"{where}: {name}={getattr(layer, name)} lies outside [0, 1].")
+    check_one_of(where, "init", layer.init, INITS)
+    check_one_of(where, "initial_state", layer.initial_state, INITIAL_STATES)
+    if layer.dropout > 0 and layer.num_layers == 1:
+        warnings.warn(
+            f"{where}: dropout={layer.dropout} acts between layers, and num_layers is 1: it does nothing.",
+            stacklevel=4,
+        )
+
+
+def check_positive(where: str, name: str, value: Any) -> None:
+    """Raises unless the value is an int above zero."""
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise TypeError(f"{where}: {name}={value!r} is no int; give a whole number above zero.")
+    if value <= 0:
+        raise ValueError(f"{where}: {name}={value}; give a whole number above zero.")
+
+
+def check_one_of(where: str, name: str, value: Any, known: tuple[str, ...]) -> None:
+    """Raises unless the value is one of the known words."""
+    if value not in known:
+        raise ValueError(f"{where}: {name}={value!r} is not known; give one of {', '.join(known)}.")
+
+
+def check_state(
+    where: str, cell: Cell, hx: Any, shapes: list[tuple[int, ...]], unbatched: bool
+) -> tuple[Tensor, ...]:
+    """The state as a tuple of (L * D, B, ·) tensors; raises where a part is missing or
+    misshapen.
+    """
+    letters = cell.states
+    if len(letters) == 1:
+        if not isinstance(hx, Tensor):
+            raise TypeError(f"{where}: hx is a {type(hx).__name__}; give one tensor, h_0.")
+        hx = (hx,)
+    if not isinstance(hx, tuple | list) or len(hx) != len(letters):
+        raise TypeError(
+            f"{where}: hx is not a tuple of {len(letters)} tensors; give ({', '.join(letters)})."
+        )
+    checked: list[Tensor] = []
+    for letter, tensor, shape in zip(letters, hx, shapes, strict=True):
+        needed = (shape[0], shape[2]) if unbatched else shape
+        if tuple(tensor.shape) != needed:
+            form = "(L * D, size)" if unbatched else "(L * D, B, size)"
+            raise ValueError(
+                f"{where}: hx: {letter} has shape {tuple(tensor.shape)}, expected {needed}, {form}."
+            )
+        checked.append(tensor.unsqueeze(1) if unbatched else tensor)
+    return tuple(checked)

@@ -1,0 +1,336 @@
+"""What RNN, GRU and LSTM share: parameters named as torch names them, and the way of a batch
+through the stack.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import dropout as drop
+from torch.nn.utils.rnn import PackedSequence
+
+from elman.cells import Cell
+from elman.ops import Call, Weights, check_backend, scan
+
+from ._check import check_options, check_state
+from ._init import initialise, initialise_like_torch
+from ._sequences import Sequences, read_sequences
+from ._stepper import Stepper
+from ._trace import Trace, trace_of
+
+State = Tensor | tuple[Tensor, ...]
+States = tuple[Tensor, ...]
+
+
+class Recurrent(nn.Module):
+    """A stack of recurrent layers over sequences; abstract, made concrete by `RNN`, `GRU` and
+    `LSTM`.
+    """
+
+    def __init__(
+        self,
+        cell: Cell,
+        input_size: int,
+        hidden_size: int,
+        *,
+        num_layers: int,
+        bias: bool,
+        batch_first: bool,
+        dropout: float,
+        bidirectional: bool,
+        fed_back: tuple[str, int] | None,
+        device: Any,
+        dtype: Any,
+        init: str,
+        initial_state: str,
+        recurrent_dropout: float,
+        backend: str,
+    ) -> None:
+        super().__init__()
+        self.cell = cell
+        self.input_size, self.hidden_size = input_size, hidden_size
+        self.num_layers, self.bias, self.batch_first = num_layers, bias, batch_first
+        self.dropout, self.bidirectional = float(dropout), bidirectional
+        self.init, self.initial_state = init, initial_state
+        self.recurrent_dropout, self.backend = float(recurrent_dropout), backend
+        check_options(self)
+        check_backend(backend, type(self).__name__)
+        # the output layer of a cell that feeds its output back: the letters of its weight, and its
+        # size
+        self._fed_back = fed_back
+        for name, shape in self._shapes():
+            self.register_parameter(
+                name, nn.Parameter(torch.empty(shape, device=device, dtype=dtype))
+            )
+        self.reset_parameters()
+
+    @property
+    def num_directions(self) -> int:
+        """D, 1 or 2."""
+        return 2 if self.bidirectional else 1
+
+    @property
+    def state_size(self) -> int:
+        """R, the size of what is fed back and put out: H, or the size of the projection or output
+        layer.
+        """
+        return self._fed_back[1] if self._fed_back else self.hidden_size
+
+    @property
+    def all_weights(self) -> list[list[nn.Parameter]]:
+        """The parameters of every layer and direction, in torch's order."""
+        return [
+            [getattr(self, name) for name, _ in self._layer_shapes(layer, direction)]
+            for layer in range(self.num_layers)
+            for direction in range(self.num_directions)
+        ]
+
+    def flatten_parameters(self) -> None:
+        """Does nothing; torch's layers have it, and code that calls it keeps working."""
+
+    def reset_parameters(self) -> None:
+        """Draws the parameters anew, as `init` says."""
+        if self.init == "torch":
+            initialise_like_torch(self)
+        else:
+            initialise(self)
+
+    def forward(
+        self,
+        input: Tensor | PackedSequence,
+        hx: Any = None,
+        *,
+        lengths: Tensor | None = None,
+        resets: Tensor | None = None,
+    ) -> Any:
+        """Runs the sequences through the stack; see the class for shapes."""
+        where = f"{type(self).__name__}.forward"
+        sequences = read_sequences(self, where, input, lengths, resets)
+        state = self._read_state(where, sequences, hx)
+        output, after = self._run(sequences, state)
+        return sequences.put_back(output), self._write_state(sequences, after)
+
+    def step(self, x_t: Tensor, hx: Any = None) -> Any:
+        """One time step, equal to the sequence call of one step.
+
+        Args:
+            x_t: (B, I), or (I,) for a single sequence.
+            hx: the state as `forward` takes and returns it.
+
+        Returns:
+            The output (B, R), or (R,), and the new state.
+
+        Raises:
+            ValueError: the layer is bidirectional, or a shape does not fit.
+
+        Example:
+            >>> import torch, elman
+            >>> gru = elman.nn.GRU(3, 4)
+            >>> y, h = gru.step(torch.randn(2, 3))
+            >>> y, h = gru.step(torch.randn(2, 3), h)
+            >>> y.shape
+            torch.Size([2, 4])
+        """
+        where = f"{type(self).__name__}.step"
+        self._refuse_bidirectional(where)
+        if x_t.dim() not in (1, 2) or x_t.shape[-1] != self.input_size:
+            raise ValueError(
+                f"{where}: x_t has shape {tuple(x_t.shape)}; give (B, I) or (I,) with I = {self.input_size}."
+            )
+        time = 1 if self.batch_first and x_t.dim() == 2 else 0
+        output, hx = self(x_t.unsqueeze(time), hx)
+        return output.squeeze(time), hx
+
+    def stepper(self, batch: int = 1) -> Stepper:
+        """An inference handle that owns a copy of the weights and its state, for streams.
+
+        Args:
+            batch: B, sequences that run side by side.
+
+        Example:
+            >>> import torch, elman
+            >>> stepper = elman.nn.LSTM(3, 4).stepper(batch=2)
+            >>> stepper(torch.randn(2, 3)).shape
+            torch.Size([2, 4])
+        """
+        self._refuse_bidirectional(f"{type(self).__name__}.stepper")
+        return Stepper(self, batch)
+
+    def trace(
+        self,
+        input: Tensor | PackedSequence,
+        hx: Any = None,
+        *,
+        lengths: Tensor | None = None,
+        resets: Tensor | None = None,
+    ) -> list[Trace]:
+        """Every step's states and gates, of each layer and direction, differentiable.
+
+        Args:
+            input: as for `forward`.
+            hx: as for `forward`.
+            lengths: as for `forward`.
+            resets: as for `forward`.
+
+        Returns:
+            One `Trace` for each layer and direction, layers first. Its tensors are (T, B, ·), or
+            (B, T, ·) with `batch_first`; a packed or unbatched input is traced as a padded batch
+            of the same rows in their original order.
+
+        Example:
+            >>> import torch, elman
+            >>> (trace,) = elman.nn.LSTM(3, 4).trace(torch.randn(5, 2, 3))
+            >>> trace.states["c"].shape, sorted(trace.gates)
+            (torch.Size([5, 2, 4]), ['f', 'g', 'i', 'o'])
+        """
+        where = f"{type(self).__name__}.trace"
+        sequences = read_sequences(self, where, input, lengths, resets)
+        traces: list[Trace] = []
+        self._run(sequences, self._read_state(where, sequences, hx), traces)
+        return [trace.arranged(sequences) for trace in traces]
+
+    def calls(self, input: Tensor | PackedSequence, hx: Any = None) -> list[Call]:
+        """The scans that `forward` asks for, one for each layer and direction; for `explain`."""
+        sequences = read_sequences(self, f"{type(self).__name__}.forward", input, None, None)
+        made: list[Call] = []
+        self._run(sequences, self._read_state("explain", sequences, hx), seen=made.append)
+        return made
+
+    def _run(
+        self,
+        sequences: Sequences,
+        state: States,
+        traces: list[Trace] | None = None,
+        seen: Callable[[Call], None] | None = None,
+    ) -> tuple[Tensor, States]:
+        """The stack: every layer reads what the one below puts out."""
+        x, after = sequences.input, []
+        for layer in range(self.num_layers):
+            outputs: list[Tensor] = []
+            for direction in range(self.num_directions):
+                index = layer * self.num_directions + direction
+                call = Call(
+                    self.cell,
+                    self._weights(layer, direction),
+                    x,
+                    tuple(s[index] for s in state),
+                    self._initial(index),
+                    sequences.lengths,
+                    sequences.resets,
+                    traced=traces is not None,
+                )
+                if seen is not None:
+                    seen(call)
+                found, final = scan(call, reverse=direction == 1, backend=self.backend)
+                if traces is not None:
+                    traces.append(trace_of(self.cell, layer, direction, found))
+                outputs.append(found[0])
+                after.append(final)
+            x = outputs[0] if len(outputs) == 1 else torch.cat(outputs, -1)
+            if layer + 1 < self.num_layers:
+                x = drop(x, self.dropout, self.training)
+        return x, tuple(torch.stack(one) for one in zip(*after, strict=True))
+
+    def _weights(self, layer: int, direction: int) -> Weights:
+        """The parameters of one layer and direction, W behind its dropout."""
+        named = {
+            letters.split("_l")[0]: getattr(self, letters)
+            for letters, _ in self._layer_shapes(layer, direction)
+        }
+        # DropConnect: the same entries of W are gone at every step (Merity et al. 2018,
+        # arXiv:1708.02182)
+        hh = drop(named["weight_hh"], self.recurrent_dropout, self.training)
+        out = self._fed_back[0] if self._fed_back else "none"
+        return Weights(
+            named["weight_ih"],
+            hh,
+            named.get("bias_ih"),
+            named.get("bias_hh"),
+            named.get(f"weight_{out}"),
+            named.get(f"bias_{out}"),
+        )
+
+    def _initial(self, index: int) -> States | None:
+        """The learned initial state of one layer and direction; None stands for zeros."""
+        if self.initial_state == "zeros":
+            return None
+        return tuple(getattr(self, f"initial_{s}")[index] for s in self.cell.states)
+
+    def _widths(self) -> tuple[int, ...]:
+        """The size of each of the cell's states."""
+        return (self.state_size, *[self.hidden_size] * (len(self.cell.states) - 1))
+
+    def _shapes(self) -> list[tuple[str, tuple[int, ...]]]:
+        """Every parameter's name and shape, in torch's order."""
+        shapes = [
+            one
+            for layer in range(self.num_layers)
+            for direction in range(self.num_directions)
+            for one in self._layer_shapes(layer, direction)
+        ]
+        if self.initial_state == "learned":
+            stacked = self.num_layers * self.num_directions
+            for letter, width in zip(self.cell.states, self._widths(), strict=True):
+                shapes.append((f"initial_{letter}", (stacked, width)))
+        return shapes
+
+    def _layer_shapes(self, layer: int, direction: int) -> list[tuple[str, tuple[int, ...]]]:
+        suffix = f"_l{layer}" + ("_reverse" if direction else "")
+        rows = len(self.cell.gates) * self.hidden_size
+        features = self.input_size if layer == 0 else self.state_size * self.num_directions
+        shapes: list[tuple[str, tuple[int, ...]]] = [
+            ("weight_ih", (rows, features)),
+            ("weight_hh", (rows, self.state_size)),
+        ]
+        if self.bias:
+            shapes += [("bias_ih", (rows,)), ("bias_hh", (rows,))]
+        if self._fed_back:
+            letters, size = self._fed_back
+            shapes.append((f"weight_{letters}", (size, self.hidden_size)))
+            # torch's projection ("hr") has no bias
+            if self.bias and letters == "ho":
+                shapes.append((f"bias_{letters}", (size,)))
+        return [(name + suffix, shape) for name, shape in shapes]
+
+    def _read_state(self, where: str, sequences: Sequences, hx: Any) -> States:
+        """The state as one (L * D, B, ·) tensor for each of the cell's states."""
+        rows, batch = self.num_layers * self.num_directions, sequences.input.shape[1]
+        if hx is None and self.initial_state == "learned":
+            learned = [getattr(self, f"initial_{s}") for s in self.cell.states]
+            return tuple(s[:, None].expand(-1, batch, -1) for s in learned)
+        if hx is None:
+            like = sequences.input
+            return tuple(like.new_zeros(rows, batch, width) for width in self._widths())
+        shapes = [(rows, batch, width) for width in self._widths()]
+        return sequences.read_state(check_state(where, self.cell, hx, shapes, sequences.unbatched))
+
+    def _write_state(self, sequences: Sequences, state: States) -> State:
+        state = sequences.put_back_state(state)
+        return state[0] if len(state) == 1 else state
+
+    def _refuse_bidirectional(self, where: str) -> None:
+        if self.bidirectional:
+            raise ValueError(
+                f"{where}: the layer is bidirectional, so a step needs steps that have not come yet; "
+                "call the layer on the whole sequence."
+            )
+
+    def extra_repr(self) -> str:
+        """The arguments that differ from their defaults."""
+        parts = [f"{self.input_size}, {self.hidden_size}"]
+        defaults = {
+            "num_layers": 1,
+            "bias": True,
+            "batch_first": False,
+            "dropout": 0.0,
+            "bidirectional": False,
+            "init": "torch",
+            "initial_state": "zeros",
+            "recurrent_dropout": 0.0,
+            "backend": "auto",
+        }
+        for name, default in defaults.items():
+            if getattr(self, name) != default:
+                parts.append(f"{name}={getattr(self, name)!r}")
+        return ", ".join(parts)

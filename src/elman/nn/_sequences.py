@@ -1,0 +1,179 @@
+"""The forms in which sequences come, read into one: (T, B, I) with lengths and resets, and put
+back as they came.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn.utils.rnn import PackedSequence
+
+States = tuple[Tensor, ...]
+
+
+@dataclass(frozen=True)
+class Sequences:
+    """A batch of sequences as the scans want it, and how it came.
+
+    Args:
+        input: (T, B, I).
+        lengths: (B,) or None.
+        resets: (T, B) bool or None.
+        batch_first: whether the batch came as (B, T, I).
+        unbatched: whether it came as one sequence, (T, I).
+        packed: the PackedSequence it came as, or None.
+    """
+
+    input: Tensor
+    lengths: Tensor | None
+    resets: Tensor | None
+    batch_first: bool
+    unbatched: bool
+    packed: PackedSequence | None
+
+    def put_back(self, output: Tensor) -> Tensor | PackedSequence:
+        """The output (T, B, ·) in the form in which the input came."""
+        if self.packed is not None:
+            rows = [output[t, :count] for t, count in enumerate(self.packed.batch_sizes.tolist())]
+            return PackedSequence(
+                torch.cat(rows),
+                self.packed.batch_sizes,
+                self.packed.sorted_indices,
+                self.packed.unsorted_indices,
+            )
+        if self.unbatched:
+            return output.squeeze(1)
+        return self.arrange(output)
+
+    def arrange(self, sequence: Tensor) -> Tensor:
+        """(T, B, ·) as the caller lays batches out; rows of a PackedSequence in their original
+        order.
+        """
+        if self.packed is not None and self.packed.unsorted_indices is not None:
+            return sequence.index_select(1, self.packed.unsorted_indices)
+        return sequence.transpose(0, 1) if self.batch_first else sequence
+
+    def read_state(self, state: States) -> States:
+        """The given state in the order of the rows of `input`."""
+        if self.packed is None or self.packed.sorted_indices is None:
+            return state
+        order = self.packed.sorted_indices
+        return tuple(s.index_select(1, order) for s in state)
+
+    def put_back_state(self, state: States) -> States:
+        """The final state in the order and form in which the input came."""
+        if self.unbatched:
+            return tuple(s.squeeze(1) for s in state)
+        if self.packed is None or self.packed.unsorted_indices is None:
+            return state
+        order = self.packed.unsorted_indices
+        return tuple(s.index_select(1, order) for s in state)
+
+
+def read_sequences(
+    layer: Any,
+    where: str,
+    input: Tensor | PackedSequence,
+    lengths: Tensor | None,
+    resets: Tensor | None,
+) -> Sequences:
+    """Reads and checks the sequences that were given to a layer."""
+    if isinstance(input, PackedSequence):
+        return _read_packed(layer, where, input, lengths, resets)
+    _check_input(layer, where, input)
+    unbatched = input.dim() == 2
+    batch_first = layer.batch_first and not unbatched
+    x = input.unsqueeze(1) if unbatched else input.transpose(0, 1) if batch_first else input
+    if lengths is not None:
+        lengths = _check_lengths(where, lengths, x, unbatched)
+    if resets is not None:
+        resets = _check_resets(where, resets, input, batch_first, unbatched)
+    return Sequences(x, lengths, resets, batch_first, unbatched, None)
+
+
+def _check_input(layer: Any, where: str, input: Tensor) -> None:
+    form = "(B, T, {})" if layer.batch_first else "(T, B, {})"
+    form = form.format(layer.input_size)
+    shape = tuple(input.shape)
+    if input.dim() not in (2, 3):
+        raise ValueError(
+            f"{where}: input has {input.dim()} dimensions (shape {shape}), expected {form},"
+            f" or (T, {layer.input_size}) for one sequence."
+        )
+    if shape[-1] != layer.input_size:
+        raise ValueError(
+            f"{where}: input has {shape[-1]} features, but input_size is {layer.input_size}"
+            f" (input shape {shape}, expected {form})."
+        )
+    dtype = layer.weight_ih_l0.dtype
+    if input.dtype != dtype and not torch.is_autocast_enabled(input.device.type):
+        raise ValueError(
+            f"{where}: input is {input.dtype}, but the weights are {dtype}; convert one:"
+            f" input.to({dtype}) or layer.to({input.dtype})."
+        )
+
+
+def _check_lengths(where: str, lengths: Tensor, x: Tensor, unbatched: bool) -> Tensor:
+    """The lengths as (B,) int64."""
+    steps, batch = x.shape[:2]
+    lengths = torch.as_tensor(lengths)
+    if unbatched and lengths.dim() == 0:
+        lengths = lengths[None]
+    if tuple(lengths.shape) != (batch,):
+        raise ValueError(
+            f"{where}: lengths has shape {tuple(lengths.shape)}, expected ({batch},), one for each row."
+        )
+    if lengths.is_floating_point() or lengths.is_complex() or lengths.dtype == torch.bool:
+        raise TypeError(f"{where}: lengths is {lengths.dtype}; give whole numbers.")
+    outside = ((lengths < 0) | (lengths > steps)).nonzero().flatten()
+    if len(outside):
+        row = int(outside[0])
+        raise ValueError(
+            f"{where}: lengths[{row}] is {int(lengths[row])}, expected 0 to {steps}, the steps of the input."
+        )
+    return lengths.long()
+
+
+def _check_resets(
+    where: str, resets: Tensor, input: Tensor, batch_first: bool, unbatched: bool
+) -> Tensor:
+    """The resets as (T, B)."""
+    form = "(T,)" if unbatched else "(B, T)" if batch_first else "(T, B)"
+    needed = tuple(input.shape[:-1])
+    if resets.dtype != torch.bool:
+        raise TypeError(
+            f"{where}: resets is {resets.dtype}; give a boolean tensor {needed}, {form}."
+        )
+    if tuple(resets.shape) != needed:
+        raise ValueError(
+            f"{where}: resets has shape {tuple(resets.shape)}, expected {needed}, {form}."
+        )
+    return resets[:, None] if unbatched else resets.t() if batch_first else resets
+
+
+def _read_packed(
+    layer: Any,
+    where: str,
+    packed: PackedSequence,
+    lengths: Tensor | None,
+    resets: Tensor | None,
+) -> Sequences:
+    """A PackedSequence as a padded batch, rows longest first."""
+    if lengths is not None or resets is not None:
+        given = "lengths" if lengths is not None else "resets"
+        raise ValueError(
+            f"{where}: {given} was given with a PackedSequence, which has its own rows; give a padded tensor."
+        )
+    data, sizes = packed.data, packed.batch_sizes
+    _check_input(layer, where, data)
+    steps, batch = len(sizes), int(sizes[0])
+    rows = torch.arange(batch)
+    x = torch.stack(
+        [
+            torch.nn.functional.pad(piece, (0, 0, 0, batch - len(piece)))
+            for piece in data.split(sizes.tolist())
+        ]
+    )
+    counts = (rows[None, :] < sizes[:steps, None]).sum(0)
+    return Sequences(x, counts, None, False, False, packed)

@@ -1,0 +1,79 @@
+"""The one place that chooses a backend."""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from torch import Tensor
+
+from elman import kernels
+from elman.kernels import Call
+
+States = tuple[Tensor, ...]
+
+
+class Backend(Protocol):
+    """A file of `elman.kernels`."""
+
+    def unsupported(self, call: Call) -> str | None:
+        """Why it cannot run the call; None if it can."""
+        ...
+
+    def scan(self, call: Call) -> tuple[list[Tensor], States]:
+        """Runs the call."""
+        ...
+
+
+_FASTEST_FIRST: dict[str, Backend] = {"torch": kernels.torch, "reference": kernels.reference}
+
+BACKENDS = ("auto", *_FASTEST_FIRST)
+"""What a layer's `backend` may be."""
+
+
+class BackendError(RuntimeError):
+    """A forced backend cannot run the call."""
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Which backend runs a call, and why not the others.
+
+    Args:
+        backend: the name of the chosen backend.
+        reasons: for each of the other backends, why it was not chosen.
+    """
+
+    backend: str
+    reasons: dict[str, str]
+
+
+def check_backend(backend: str, where: str) -> None:
+    """Raises ValueError if there is no backend of that name."""
+    if backend not in BACKENDS:
+        raise ValueError(
+            f"{where}: backend={backend!r} is not known; give one of {', '.join(BACKENDS)}."
+        )
+
+
+def choose(call: Call, backend: str = "auto") -> Choice:
+    """Chooses the fastest backend that supports the call, or the forced one.
+
+    Raises:
+        BackendError: the forced backend does not support the call; it never falls back in silence.
+    """
+    check_backend(backend, call.cell.name)
+    reasons = {name: one.unsupported(call) for name, one in _FASTEST_FIRST.items()}
+    able = [name for name, reason in reasons.items() if reason is None]
+    if backend != "auto" and reasons[backend] is not None:
+        raise BackendError(
+            f'{call.cell.name}: backend="{backend}" cannot run this call: {reasons[backend]}. '
+            f'Use backend="{able[0]}", or "auto".'
+        )
+    chosen = able[0] if backend == "auto" else backend
+    slower = f"slower than {chosen}" if backend == "auto" else f"{chosen} is forced"
+    others = {name: reason or slower for name, reason in reasons.items() if name != chosen}
+    return Choice(chosen, others)
+
+
+def backend_of(choice: Choice) -> Backend:
+    """The chosen backend itself."""
+    return _FASTEST_FIRST[choice.backend]
