@@ -8,44 +8,14 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from . import cells, data, diagnostics, kernels, nn, ops, tasks, testing, train
+    from . import cells, kernels, nn, ops
     from .nn import explain
-    from .tasks import (
-        Forecaster,
-        LanguageModel,
-        SequenceClassifier,
-        SequenceRegressor,
-        load,
-    )
 
 __version__ = version("elman")
 
-__all__ = [
-    "Forecaster",
-    "LanguageModel",
-    "SequenceClassifier",
-    "SequenceRegressor",
-    "cells",
-    "data",
-    "diagnostics",
-    "explain",
-    "kernels",
-    "load",
-    "nn",
-    "ops",
-    "tasks",
-    "testing",
-    "train",
-]
+__all__ = ["cells", "explain", "kernels", "nn", "ops"]
 
-_HOME = {
-    "Forecaster": "tasks",
-    "LanguageModel": "tasks",
-    "SequenceClassifier": "tasks",
-    "SequenceRegressor": "tasks",
-    "explain": "nn",
-    "load": "tasks",
-}
+_HOME = {"explain": "nn"}
 
 
 def __getattr__(name: str) -> Any:

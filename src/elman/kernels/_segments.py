@@ -90,7 +90,10 @@ def scan_pieces(call: Call, run: Run) -> tuple[list[Tensor], States]:
     finished.append(state)
 
     final = tuple(torch.cat(rows) for rows in zip(*reversed(finished), strict=True))
-    whole = _join(parts, steps) if parts else run(input[:0], state)[0]
+    if not parts:
+        # no row has a step; the empty sum keeps the input in the graph, with a gradient of zero
+        parts = [[s + input[:0].sum() for s in run(input[:0], state)[0]]]
+    whole = _join(parts, steps)
     if not is_sorted:
         back = torch.argsort(order).to(input.device)
         whole = [s.index_select(1, back) for s in whole]

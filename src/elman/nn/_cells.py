@@ -59,7 +59,8 @@ class RecurrentCell(nn.Module):
         where = f"{type(self).__name__}.forward"
         if input.dim() not in (1, 2) or input.shape[-1] != self.input_size:
             raise ValueError(
-                f"{where}: input has shape {tuple(input.shape)}, expected (B, {self.input_size}) or ({self.input_size},)."
+                f"{where}: input has shape {tuple(input.shape)},"
+                f" expected (B, {self.input_size}) or ({self.input_size},)."
             )
         unbatched = input.dim() == 1
         x = input[None] if unbatched else input

@@ -27,7 +27,8 @@ def check_options(layer: Any) -> None:
     check_one_of(where, "initial_state", layer.initial_state, INITIAL_STATES)
     if layer.dropout > 0 and layer.num_layers == 1:
         warnings.warn(
-            f"{where}: dropout={layer.dropout} acts between layers, and num_layers is 1: it does nothing.",
+            f"{where}: dropout={layer.dropout} acts between layers, and num_layers is 1:"
+            " it does nothing.",
             stacklevel=4,
         )
 

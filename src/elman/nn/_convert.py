@@ -68,8 +68,8 @@ _ARGUMENTS: dict[type[nn.Module], tuple[type[nn.Module], tuple[str, ...]]] = {
 def _replacement(layer: nn.Module, name: str) -> nn.Module:
     if layer._forward_hooks or layer._forward_pre_hooks or layer._backward_hooks:  # pyright: ignore[reportPrivateUsage]
         raise ValueError(
-            f"convert: the layer {name!r} ({type(layer).__name__}) carries hooks, which would be lost;"
-            " remove them and register them on the new layer."
+            f"convert: the layer {name!r} ({type(layer).__name__}) carries hooks, which would be"
+            " lost; remove them and register them on the new layer."
         )
     made, arguments = _ARGUMENTS[type(layer)]
     # meta: nothing is drawn, the parameters are the old layer's own

@@ -90,7 +90,8 @@ class LSTM(Recurrent):
     ) -> None:
         if not 0 <= proj_size < max(hidden_size, 1):
             raise ValueError(
-                f"LSTM: proj_size={proj_size}; give a whole number below hidden_size={hidden_size}, or 0 for none."
+                f"LSTM: proj_size={proj_size}; give a whole number below hidden_size={hidden_size},"
+                " or 0 for none."
             )
         super().__init__(
             lstm.cell,

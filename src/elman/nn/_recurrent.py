@@ -136,7 +136,8 @@ class Recurrent(nn.Module):
         self._refuse_bidirectional(where)
         if x_t.dim() not in (1, 2) or x_t.shape[-1] != self.input_size:
             raise ValueError(
-                f"{where}: x_t has shape {tuple(x_t.shape)}; give (B, I) or (I,) with I = {self.input_size}."
+                f"{where}: x_t has shape {tuple(x_t.shape)};"
+                f" give (B, I) or (I,) with I = {self.input_size}."
             )
         time = 1 if self.batch_first and x_t.dim() == 2 else 0
         output, hx = self(x_t.unsqueeze(time), hx)
@@ -312,8 +313,8 @@ class Recurrent(nn.Module):
     def _refuse_bidirectional(self, where: str) -> None:
         if self.bidirectional:
             raise ValueError(
-                f"{where}: the layer is bidirectional, so a step needs steps that have not come yet; "
-                "call the layer on the whole sequence."
+                f"{where}: the layer is bidirectional, so a step needs steps that have not come"
+                " yet; call the layer on the whole sequence."
             )
 
     def extra_repr(self) -> str:

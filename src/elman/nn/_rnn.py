@@ -107,7 +107,8 @@ class RNN(Recurrent):
             fed_back = ("ho", size)
         elif output_size is not None:
             raise ValueError(
-                f'RNN: output_size={output_size} needs an output layer; give feedback="output" with it.'
+                f"RNN: output_size={output_size} needs an output layer;"
+                ' give feedback="output" with it.'
             )
         super().__init__(
             rnn.cell(nonlinearity, output_nonlinearity),

@@ -122,7 +122,8 @@ def _check_lengths(where: str, lengths: Tensor, x: Tensor, unbatched: bool) -> T
         lengths = lengths[None]
     if tuple(lengths.shape) != (batch,):
         raise ValueError(
-            f"{where}: lengths has shape {tuple(lengths.shape)}, expected ({batch},), one for each row."
+            f"{where}: lengths has shape {tuple(lengths.shape)}, expected ({batch},),"
+            " one for each row."
         )
     if lengths.is_floating_point() or lengths.is_complex() or lengths.dtype == torch.bool:
         raise TypeError(f"{where}: lengths is {lengths.dtype}; give whole numbers.")
@@ -130,7 +131,8 @@ def _check_lengths(where: str, lengths: Tensor, x: Tensor, unbatched: bool) -> T
     if len(outside):
         row = int(outside[0])
         raise ValueError(
-            f"{where}: lengths[{row}] is {int(lengths[row])}, expected 0 to {steps}, the steps of the input."
+            f"{where}: lengths[{row}] is {int(lengths[row])}, expected 0 to {steps},"
+            " the steps of the input."
         )
     return lengths.long()
 
@@ -163,7 +165,8 @@ def _read_packed(
     if lengths is not None or resets is not None:
         given = "lengths" if lengths is not None else "resets"
         raise ValueError(
-            f"{where}: {given} was given with a PackedSequence, which has its own rows; give a padded tensor."
+            f"{where}: {given} was given with a PackedSequence, which has its own rows;"
+            " give a padded tensor."
         )
     data, sizes = packed.data, packed.batch_sizes
     _check_input(layer, where, data)

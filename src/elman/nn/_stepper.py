@@ -53,7 +53,8 @@ class Stepper:
         """
         if tuple(x_t.shape) != (self.batch, self._layer.input_size):
             raise ValueError(
-                f"Stepper: x_t has shape {tuple(x_t.shape)}, expected ({self.batch}, {self._layer.input_size}), (B, I)."
+                f"Stepper: x_t has shape {tuple(x_t.shape)},"
+                f" expected ({self.batch}, {self._layer.input_size}), (B, I)."
             )
         with torch.inference_mode():
             output, self._state = self._layer.step(x_t, self._state)

@@ -1,0 +1,110 @@
+import pytest
+import torch
+
+import elman
+from elman.nn import GRU, LSTM, RNN
+
+X = torch.zeros(10, 8, 64)
+
+
+@pytest.mark.parametrize(
+    ("call", "kind", "text"),
+    [
+        (lambda: GRU(64, 4)(torch.zeros(100, 8, 40)), ValueError,
+         "GRU.forward: input has 40 features, but input_size is 64"
+         " (input shape (100, 8, 40), expected (T, B, 64))."),
+        (lambda: GRU(64, 4)(torch.zeros(64)), ValueError,
+         "GRU.forward: input has 1 dimensions (shape (64,)), expected (T, B, 64),"
+         " or (T, 64) for one sequence."),
+        (lambda: GRU(64, 4)(X.double()), ValueError,
+         "GRU.forward: input is torch.float64, but the weights are torch.float32; convert one:"
+         " input.to(torch.float32) or layer.to(torch.float64)."),
+        (lambda: GRU(64, 4)(X, torch.zeros(1, 8, 5)), ValueError,
+         "GRU.forward: hx: h has shape (1, 8, 5), expected (1, 8, 4), (L * D, B, size)."),
+        (lambda: GRU(64, 4)(X, (torch.zeros(1, 8, 4),)), TypeError,
+         "GRU.forward: hx is a tuple; give one tensor, h_0."),
+        (lambda: LSTM(64, 4)(X, torch.zeros(1, 8, 4)), TypeError,
+         "LSTM.forward: hx is not a tuple of 2 tensors; give (h, c)."),
+        (lambda: LSTM(64, 4)(X, lengths=torch.tensor([1, 2])), ValueError,
+         "LSTM.forward: lengths has shape (2,), expected (8,), one for each row."),
+        (lambda: LSTM(64, 4)(X, lengths=torch.tensor([1] * 7 + [11])), ValueError,
+         "LSTM.forward: lengths[7] is 11, expected 0 to 10, the steps of the input."),
+        (lambda: LSTM(64, 4)(X, lengths=torch.ones(8)), TypeError,
+         "LSTM.forward: lengths is torch.float32; give whole numbers."),
+        (lambda: LSTM(64, 4)(X, resets=torch.zeros(10, 8)), TypeError,
+         "LSTM.forward: resets is torch.float32; give a boolean tensor (10, 8), (T, B)."),
+        (lambda: LSTM(64, 4)(X, resets=torch.zeros(8, 10, dtype=torch.bool)), ValueError,
+         "LSTM.forward: resets has shape (8, 10), expected (10, 8), (T, B)."),
+        (lambda: LSTM(64, 4)(torch.nn.utils.rnn.pack_sequence([X[:, 0]]), lengths=torch.ones(1)),
+         ValueError, "LSTM.forward: lengths was given with a PackedSequence, which has its own rows;"
+         " give a padded tensor."),
+        (lambda: LSTM(64, 4, bidirectional=True).step(X[0]), ValueError,
+         "LSTM.step: the layer is bidirectional, so a step needs steps that have not come yet;"
+         " call the layer on the whole sequence."),
+        (lambda: LSTM(64, 4).step(X), ValueError,
+         "LSTM.step: x_t has shape (10, 8, 64); give (B, I) or (I,) with I = 64."),
+        (lambda: LSTM(64, 4).stepper()(X[0]), ValueError,
+         "Stepper: x_t has shape (8, 64), expected (1, 64), (B, I)."),
+        (lambda: LSTM(64, 4, proj_size=4), ValueError,
+         "LSTM: proj_size=4; give a whole number below hidden_size=4, or 0 for none."),
+        (lambda: RNN(64, 4, output_size=3), ValueError,
+         'RNN: output_size=3 needs an output layer; give feedback="output" with it.'),
+        (lambda: RNN(64, 4, feedback="both"), ValueError,
+         "RNN: feedback='both' is not known; give one of hidden, output."),
+        (lambda: GRU(64, 4, reset_gate="no"), ValueError,
+         "GRU: reset_gate='no' is not known; give one of after, before."),
+        (lambda: GRU(64, -4), ValueError,
+         "GRU: hidden_size=-4; give a whole number above zero."),
+        (lambda: GRU(64.0, 4), TypeError,
+         "GRU: input_size=64.0 is no int; give a whole number above zero."),
+        (lambda: GRU(64, 4, bias=1), TypeError, "GRU: bias=1 is no bool; give True or False."),
+        (lambda: GRU(64, 4, 2, dropout=2), ValueError, "GRU: dropout=2.0 lies outside [0, 1]."),
+        (lambda: GRU(64, 4, init="best"), ValueError,
+         "GRU: init='best' is not known; give one of torch, recurrent."),
+        (lambda: GRU(64, 4, backend="cuda"), ValueError,
+         "GRU: backend='cuda' is not known; give one of auto, torch, reference."),
+        (lambda: GRU(64, 4, backend="torch", reset_gate="before")(X), elman.ops.BackendError,
+         'GRU: backend="torch" cannot run this call: torch\'s GRU has its reset gate after the'
+         ' product. Use backend="reference", or "auto".'),
+        (lambda: RNN(64, 4, "sin", backend="torch")(X), TypeError, "RNN: num_layers='sin' is no int;"
+         " give a whole number above zero."),
+        (lambda: elman.nn.GRUCell(64, 4)(X), ValueError,
+         "GRUCell.forward: input has shape (10, 8, 64), expected (B, 64) or (64,)."),
+        (lambda: elman.explain(torch.nn.GRU(64, 4), X), TypeError,
+         "explain: GRU is no layer of elman.nn; give an RNN, GRU or LSTM."
+         " elman.nn.convert makes one of torch's."),
+    ],
+)  # fmt: skip
+def test_mistakes_are_answered_in_one_line(call, kind, text):
+    with pytest.raises(kind) as caught:
+        call()
+    assert str(caught.value) == text
+
+
+def test_dropout_without_a_second_layer_warns():
+    with pytest.warns(UserWarning, match="dropout=0.5 acts between layers, and num_layers is 1"):
+        GRU(3, 4, dropout=0.5)
+
+
+@pytest.mark.parametrize(
+    ("layer", "reason"),
+    [
+        (RNN(64, 4, nonlinearity="sin"), "torch's RNN knows tanh and relu, not sin"),
+        (RNN(64, 4, feedback="output"), "torch's kernels do not feed an output layer back"),
+        (GRU(64, 4, backend="reference"), "reference is forced"),
+    ],
+)
+def test_explain_says_why_not(layer, reason):
+    text = str(elman.explain(layer, X))
+    assert text == f"layer 0: reference (not torch: {reason})"
+
+
+def test_explain_names_each_layer_and_direction():
+    layer = LSTM(64, 4, num_layers=2, bidirectional=True, batch_first=True)
+    lines = str(elman.explain(layer, X)).splitlines()
+    assert lines[3] == "layer 1 reverse: torch (not reference: slower than torch)"
+
+
+def test_repr_shows_what_differs():
+    assert repr(GRU(3, 4, batch_first=True)) == "GRU(3, 4, batch_first=True)"
+    assert repr(elman.nn.LSTMCell(3, 4, bias=False)) == "LSTMCell(3, 4, bias=False)"
