@@ -8,12 +8,12 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from . import cells, kernels, nn, ops
+    from . import cells, diagnostics, kernels, nn, ops, train
     from .nn import explain
 
 __version__ = version("elman")
 
-__all__ = ["cells", "explain", "kernels", "nn", "ops"]
+__all__ = ["cells", "diagnostics", "explain", "kernels", "nn", "ops", "train"]
 
 _HOME = {"explain": "nn"}
 

@@ -1,0 +1,78 @@
+"""Truncated backpropagation through time: windows of k1 new steps, gradients through k2."""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+Scan = Callable[..., tuple[Tensor, Any]]
+
+
+def detach(state: Any) -> Any:
+    """The state, a tensor or nested tuples of them, cut from the graph."""
+    if isinstance(state, Tensor):
+        return state.detach()
+    if isinstance(state, tuple):
+        return tuple(detach(one) for one in state)
+    return state
+
+
+def scan_window(
+    scan: Scan,
+    input: Tensor,
+    hx: Any = None,
+    *,
+    resets: Tensor | None = None,
+    context: int = 0,
+    next_context: int = 0,
+    detach_every: int | None = None,
+) -> tuple[Tensor, Any]:
+    """Runs one window of truncated backpropagation through time.
+
+    A window holds `context` steps again that the window before has had, so that gradients flow
+    through them, and then its new steps. Windows of k1 new steps with gradients through k2 have
+    `context = k2 - k1` if k2 > k1, and `detach_every = k2` if k2 < k1.
+
+    Args:
+        scan: `scan(input, hx, resets=...) -> (output, hx)`, a layer for instance.
+        input: (context + k1, B, ...).
+        hx: the state before the window's first step, as the window before handed it on; None for
+            none.
+        resets: (context + k1, B) bool or None.
+        context: steps at the start whose output is dropped.
+        next_context: steps at the end that the next window will hold again: the state handed on is
+            the one before them.
+        detach_every: steps between cuts of the gradient inside the window; None for no cut.
+
+    Returns:
+        The output of the new steps, and the state to hand on, cut from the graph.
+
+    Reference:
+        Williams & Peng 1990, "An efficient gradient-based algorithm for on-line training of
+        recurrent network trajectories".
+
+    Example:
+        >>> import torch
+        >>> lstm, x = torch.nn.LSTM(3, 4), torch.randn(7, 2, 3)
+        >>> output, carry = scan_window(lambda x, hx, resets: lstm(x, hx), x, context=2)
+        >>> output.shape, carry[0].requires_grad
+        (torch.Size([5, 2, 4]), False)
+    """
+    steps = len(input)
+    cuts = {context, steps - next_context, steps}
+    if detach_every is not None:
+        cuts |= set(range(context, steps, detach_every))
+    outputs: list[Tensor] = []
+    carry, start = detach(hx), 0
+    for stop in sorted(cut for cut in cuts if 0 < cut <= steps):
+        piece = None if resets is None else resets[start:stop]
+        output, hx = scan(input[start:stop], hx, resets=piece)
+        if start >= context:
+            outputs.append(output)
+        if stop == steps - next_context:
+            carry = detach(hx)
+        if detach_every is not None and (stop - context) % detach_every == 0:
+            hx = detach(hx)
+        start = stop
+    return torch.cat(outputs) if len(outputs) > 1 else outputs[0], carry

@@ -1,0 +1,94 @@
+"""Checkpoints: one safetensors file with the whole state of a training, tensors and JSON, no
+pickle.
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import safetensors.torch
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor
+
+from ._atomic import atomic_write
+
+_KEPT = 2
+
+
+def flatten(value: Any, name: str, tensors: dict[str, Tensor]) -> Any:
+    """Takes the tensors out of nested dicts, lists and tuples; what is left is JSON that names
+    them.
+    """
+    if isinstance(value, Tensor):
+        # clone: safetensors refuses tensors that share memory
+        tensors[name] = value.detach().cpu().contiguous().clone()
+        return {"tensor": name, "device": str(value.device)}
+    if isinstance(value, dict):
+        items = [[key, flatten(one, f"{name}.{key}", tensors)] for key, one in value.items()]
+        return {"dict": items}
+    if isinstance(value, list | tuple):
+        kind = "tuple" if isinstance(value, tuple) else "list"
+        return {kind: [flatten(one, f"{name}.{i}", tensors) for i, one in enumerate(value)]}
+    return {"value": value}
+
+
+def unflatten(value: Any, tensors: dict[str, Tensor]) -> Any:
+    """Puts the tensors back."""
+    if "tensor" in value:
+        return tensors[value["tensor"]].to(value["device"])
+    if "dict" in value:
+        return {key: unflatten(one, tensors) for key, one in value["dict"]}
+    if "list" in value:
+        return [unflatten(one, tensors) for one in value["list"]]
+    if "tuple" in value:
+        return tuple(unflatten(one, tensors) for one in value["tuple"])
+    return value["value"]
+
+
+def save_checkpoint(folder: Path, step: int, state: dict[str, Any]) -> None:
+    """Writes a checkpoint and drops all but the newest two."""
+    folder.mkdir(exist_ok=True)
+    tensors: dict[str, Tensor] = {}
+    skeleton = flatten(state, "state", tensors)
+    content = safetensors.torch.save(tensors, metadata={"state": json.dumps(skeleton)})
+    atomic_write(folder / f"step-{step:08d}.safetensors", content)
+    for old in sorted(folder.glob("step-*.safetensors"))[:-_KEPT]:
+        old.unlink()
+
+
+def load_checkpoint(folder: Path) -> dict[str, Any] | None:
+    """The newest checkpoint's state; None if there is none.
+
+    Raises:
+        ValueError: the newest checkpoint is damaged.
+    """
+    files = sorted(folder.glob("step-*.safetensors"))
+    if not files:
+        return None
+    try:
+        with safe_open(files[-1], framework="pt") as file:
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            skeleton = json.loads(file.metadata()["state"])
+    except (SafetensorError, json.JSONDecodeError, KeyError) as error:
+        raise ValueError(
+            f"{files[-1]}: the checkpoint is damaged ({error});"
+            " delete it to go on from the one before."
+        ) from None
+    return unflatten(skeleton, tensors)
+
+
+def random_states() -> dict[str, Any]:
+    """The states of torch's generators."""
+    return {"cpu": torch.get_rng_state(), "cuda": _cuda_states()}
+
+
+def _cuda_states() -> list[Tensor]:
+    return list(torch.cuda.get_rng_state_all()) if torch.cuda.is_initialized() else []
+
+
+def set_random_states(states: dict[str, Any]) -> None:
+    """Sets the states of torch's generators."""
+    torch.set_rng_state(states["cpu"])
+    if states["cuda"]:
+        torch.cuda.set_rng_state_all(states["cuda"])

@@ -1,0 +1,100 @@
+"""What can be said about a training."""
+
+from dataclasses import dataclass
+from typing import Any
+
+OPTIMIZERS = ("adamw", "sgd")
+SCHEDULES = ("constant", "cosine", "linear", "exponential", "plateau")
+
+
+@dataclass(kw_only=True, eq=False, repr=False)
+class TrainOptions:
+    """How a model is trained; the estimators have these fields too.
+
+    Args:
+        epochs: passes over the data.
+        max_steps: optimiser steps after which to stop; None for no limit.
+        batch_size: sequences in a batch, B.
+        lr: learning rate at its highest.
+        optimizer: "adamw" or "sgd".
+        weight_decay: AdamW's decoupled decay, or SGD's.
+        momentum: of SGD.
+        schedule: how the learning rate falls: "constant", "cosine" and "linear" (to zero),
+            "exponential" (to a hundredth), "plateau" (halved after an evaluation that brought
+            nothing).
+        warmup_steps: optimiser steps over which it rises first.
+        clip_norm: bound of the norm of all gradients together; None for none.
+        clip_value: bound of each entry of the gradients; None for none.
+        accumulate: batches whose gradients are added before a step.
+        patience: evaluations without improvement after which to stop early; None for never.
+        evaluate_every: optimiser steps between evaluations; None for once an epoch.
+        checkpoint_seconds: time between checkpoints in a run folder.
+        keep_best: whether the weights with the lowest validation loss are the result, rather than
+            the last ones.
+        device: "auto" (a GPU where there is one), "cpu", "cuda", ….
+        random_state: seed of everything; None draws one.
+
+    Example:
+        >>> TrainOptions(lr=1e-3).epochs
+        10
+    """
+
+    epochs: int = 10
+    max_steps: int | None = None
+    batch_size: int = 32
+    lr: float = 2e-3
+    optimizer: str = "adamw"
+    weight_decay: float = 0.0
+    momentum: float = 0.0
+    schedule: str = "cosine"
+    warmup_steps: int = 0
+    clip_norm: float | None = 1.0
+    clip_value: float | None = None
+    accumulate: int = 1
+    patience: int | None = None
+    evaluate_every: int | None = None
+    checkpoint_seconds: float = 30.0
+    keep_best: bool = True
+    device: str = "auto"
+    random_state: Any = 0
+
+
+_WHOLE = ("epochs", "batch_size", "accumulate")
+_WHOLE_OR_NONE = ("max_steps", "patience", "evaluate_every")
+_POSITIVE = ("lr",)
+_POSITIVE_OR_NONE = ("clip_norm", "clip_value")
+_NOT_NEGATIVE = ("weight_decay", "momentum", "warmup_steps", "checkpoint_seconds")
+
+
+def check_train_options(options: TrainOptions, where: str) -> None:
+    """Raises ValueError for the first option that cannot be.
+
+    Example:
+        >>> check_train_options(TrainOptions(lr=-1), "fit")
+        Traceback (most recent call last):
+        ValueError: fit: lr=-1; give a number above zero.
+    """
+    for name in (*_WHOLE, *_WHOLE_OR_NONE):
+        value = getattr(options, name)
+        if value is None and name in _WHOLE_OR_NONE:
+            continue
+        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+            raise ValueError(f"{where}: {name}={value!r}; give a whole number above zero.")
+    for name in (*_POSITIVE, *_POSITIVE_OR_NONE, *_NOT_NEGATIVE):
+        value = getattr(options, name)
+        if value is None and name in _POSITIVE_OR_NONE:
+            continue
+        may_be_zero = name in _NOT_NEGATIVE
+        if (
+            isinstance(value, bool)
+            or not isinstance(value, int | float)
+            or not (value > 0 or (value == 0 and may_be_zero))
+        ):
+            least = "a number, zero or above" if may_be_zero else "a number above zero"
+            raise ValueError(f"{where}: {name}={value!r}; give {least}.")
+    for name, known in (("optimizer", OPTIMIZERS), ("schedule", SCHEDULES)):
+        if getattr(options, name) not in known:
+            raise ValueError(
+                f"{where}: {name}={getattr(options, name)!r} is not known;"
+                f" give one of {', '.join(known)}."
+            )

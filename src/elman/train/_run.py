@@ -1,0 +1,205 @@
+"""A run folder: the model, how it came to be, and everything needed to go on."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import safetensors.torch
+from safetensors import SafetensorError
+from torch import Tensor
+
+from ._atomic import atomic_write, to_json
+
+FORMAT = 1
+"""The newest format of a run folder that this version writes and reads."""
+
+
+class Run:
+    """A folder with a model in it: `config.json`, `model.safetensors`, `metrics.jsonl` and
+    `checkpoints/`.
+
+    Nothing in it is executed when it is opened: weights are safetensors, the rest is JSON. Every
+    write is atomic, but for `metrics.jsonl`, which is appended to and whose torn last line is
+    ignored.
+
+    Args:
+        path: the folder.
+        config: what `config.json` holds.
+
+    Example:
+        >>> import tempfile
+        >>> run = Run.start(tempfile.mkdtemp(), task="demo", params={"lr": 0.1}, data={})
+        >>> run.append({"step": 1, "loss": 2.0})
+        >>> Run.open(run.path).metrics()
+        [{'loss': 2.0, 'step': 1}]
+    """
+
+    def __init__(self, path: Path, config: dict[str, Any]) -> None:
+        self.path, self.config = path, config
+
+    @classmethod
+    def start(
+        cls, path: str | Path, *, task: str, params: dict[str, Any], data: dict[str, Any]
+    ) -> Run:
+        """Makes a run folder, or goes on with one of the same task, parameters and data.
+
+        Raises:
+            ValueError: the folder exists and is not a run, or is a run with other options; the
+                text lists the differences.
+        """
+        path = Path(path)
+        if path.exists() and not path.is_dir():
+            raise ValueError(f"{path}: this is a file; give a folder for the run.")
+        if path.is_dir() and any(path.iterdir()):
+            run = cls.open(path)
+            given = json.loads(to_json({"task": task, "params": params, "data": data}))
+            differences = _differences(run.config, given)
+            if differences:
+                raise ValueError(
+                    f"{path}: holds a run with other options: {'; '.join(differences)}."
+                    " Give the same options to go on, or another folder."
+                )
+            return run
+        path.mkdir(parents=True, exist_ok=True)
+        run = cls(path, {"format": FORMAT, "elman": version("elman"), "status": "training"})
+        run.update(task=task, params=params, data=data, fitted={}, results={})
+        return run
+
+    @classmethod
+    def open(cls, path: str | Path) -> Run:
+        """Opens a run folder.
+
+        Raises:
+            FileNotFoundError: there is no such folder.
+            ValueError: it is not a run, or one of a newer format, or damaged.
+        """
+        path = Path(path)
+        if not path.is_dir():
+            raise FileNotFoundError(f"{path}: no such run folder; train one with elman train.")
+        file = path / "config.json"
+        if not file.is_file():
+            raise ValueError(
+                f"{path}: this folder is not a run (it has no config.json); give another folder."
+            )
+        config = _read_json(file)
+        found = config.get("format") if isinstance(config, dict) else None
+        if not isinstance(found, int) or not isinstance(config.get("params"), dict):
+            raise ValueError(
+                f"{file}: this is not the config.json of a run; the folder is damaged."
+            )
+        if found > FORMAT:
+            raise ValueError(
+                f"{path}: the run has format {found}, this version of elman reads up to {FORMAT};"
+                " upgrade elman."
+            )
+        return cls(path, config)
+
+    @property
+    def finished(self) -> bool:
+        """Whether the training came to its end."""
+        return self.config.get("status") == "finished"
+
+    @property
+    def checkpoints(self) -> Path:
+        """The folder of checkpoints."""
+        return self.path / "checkpoints"
+
+    def update(self, **entries: Any) -> None:
+        """Sets entries of config.json."""
+        self.config = json.loads(to_json({**self.config, **entries}))
+        self.write_json("config.json", self.config)
+
+    def finish(self, results: dict[str, Any]) -> None:
+        """Marks the run as finished."""
+        self.update(status="finished", results=results)
+
+    def write_text(self, name: str, text: str) -> None:
+        """Writes a text file of the run."""
+        file = self.path / name
+        file.parent.mkdir(exist_ok=True)
+        atomic_write(file, text.encode())
+
+    def write_json(self, name: str, value: Any) -> None:
+        """Writes a JSON file of the run."""
+        self.write_text(name, to_json(value) + "\n")
+
+    def read_json(self, name: str) -> Any:
+        """Reads a JSON file of the run.
+
+        Raises:
+            ValueError: the file is missing or damaged.
+        """
+        return _read_json(self.path / name)
+
+    def append(self, record: dict[str, Any]) -> None:
+        """Appends a line to metrics.jsonl."""
+        with (self.path / "metrics.jsonl").open("a", encoding="utf-8") as file:
+            file.write(to_json(record, None) + "\n")
+
+    def metrics(self) -> list[dict[str, Any]]:
+        """The records of metrics.jsonl; a torn last line is ignored."""
+        file = self.path / "metrics.jsonl"
+        if not file.is_file():
+            return []
+        lines = file.read_text(encoding="utf-8").split("\n")
+        # what stands behind the last line end was torn
+        return [json.loads(line) for line in lines[:-1] if line]
+
+    def cut_metrics(self, count: int) -> None:
+        """Keeps the first `count` records: the others are of a future that is lived again."""
+        text = "".join(to_json(record, None) + "\n" for record in self.metrics()[:count])
+        atomic_write(self.path / "metrics.jsonl", text.encode())
+
+    def save_weights(self, weights: dict[str, Tensor]) -> None:
+        """Writes model.safetensors and its digest."""
+        content = safetensors.torch.save({k: v.detach().contiguous() for k, v in weights.items()})
+        atomic_write(self.path / "model.safetensors", content)
+        self.update(weights_sha256=hashlib.sha256(content).hexdigest())
+
+    def weights(self) -> dict[str, Tensor]:
+        """Reads model.safetensors.
+
+        Raises:
+            ValueError: it is missing, truncated or not the one that was written.
+        """
+        file = self.path / "model.safetensors"
+        if not file.is_file():
+            raise ValueError(f"{self.path}: the run has no weights yet; let elman train finish.")
+        content = file.read_bytes()
+        if hashlib.sha256(content).hexdigest() != self.config.get("weights_sha256"):
+            raise ValueError(
+                f"{file}: the weights are not those that the run wrote (truncated or changed);"
+                " restore the file or train again."
+            )
+        try:
+            return safetensors.torch.load(content)
+        except SafetensorError as error:
+            raise ValueError(f"{file}: the weights cannot be read: {error}; train again.") from None
+
+
+def _read_json(file: Path) -> Any:
+    if not file.is_file():
+        raise ValueError(f"{file}: missing; the run folder is damaged.")
+    try:
+        return json.loads(file.read_text(encoding="utf-8"))
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise ValueError(f"{file}: damaged ({error}); restore it or train again.") from None
+
+
+def _differences(here: dict[str, Any], now: dict[str, Any]) -> list[str]:
+    """Every entry that differs, by name."""
+    found: list[str] = []
+    if here.get("task") != now["task"]:
+        found.append(f"task: here {here.get('task')!r}, now {now['task']!r}")
+    for group in ("params", "data"):
+        old, new = here.get(group, {}), now[group]
+        found += [
+            f"{name}: here {old.get(name)!r}, now {new.get(name)!r}"
+            for name in sorted({*old, *new})
+            if old.get(name) != new.get(name)
+        ]
+    return found

@@ -1,0 +1,241 @@
+"""The loop: what it steps, skips, stops and saves."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from elman.train import Diverged, Interrupted, Loss, Run, TrainOptions, detach, fit, seed
+
+
+class Copy:
+    """Batches of random sequences, in an order that depends on the epoch alone."""
+
+    def __init__(self, count=6, rows=4):
+        self.count, self.rows = count, rows
+
+    def __len__(self):
+        return self.count
+
+    def epoch(self, epoch, start=0):
+        for index in range(start, self.count):
+            generator = torch.Generator().manual_seed(1000 * epoch + index)
+            yield torch.randn(5, self.rows, 3, generator=generator)
+
+
+class Memory:
+    """An LSTM with dropout that carries its state from batch to batch."""
+
+    def __init__(self, dropout=0.5, carry=True):
+        self.module = nn.ModuleDict({"lstm": nn.LSTM(3, 6), "out": nn.Linear(6, 3)})
+        self.dropout, self.carry = dropout, carry
+
+    def loss(self, batch, carry):
+        output, state = self.module["lstm"](batch, carry)
+        output = nn.functional.dropout(output, self.dropout, self.module.training)
+        value = ((self.module["out"](output) - batch) ** 2).mean()
+        return Loss(value, batch.shape[1], detach(state) if self.carry else None, batch.shape[1])
+
+
+def weights(objective):
+    return torch.cat([p.detach().flatten() for p in objective.module.parameters()])
+
+
+def train(options, run=None, batches=None, **kwargs):
+    seed(options.random_state)
+    objective = Memory()
+    history = fit(objective, batches or Copy(), options=options, run=run, **kwargs)
+    return weights(objective), history
+
+
+def start(path):
+    return Run.start(path, task="memory", params={}, data={})
+
+
+SCRIPT = """
+import os, signal, sys
+from test_train_loop import *
+torch.set_num_threads(1)
+options = TrainOptions(epochs=5, checkpoint_seconds=0.0, schedule=sys.argv[2], accumulate=2)
+class Slow(Copy):
+    def epoch(self, epoch, start=0):
+        for batch in super().epoch(epoch, start):
+            time.sleep(0.02)
+            yield batch
+print("ready", flush=True)
+evaluate = lambda: {"loss": 1.0}
+final, _ = train(options, start(sys.argv[1]), Slow(), evaluate=evaluate)
+start(sys.argv[1]).save_weights({"final": final})
+"""
+
+
+def _script(folder, schedule):
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent)}
+    return subprocess.Popen(
+        [sys.executable, "-c", SCRIPT, str(folder), schedule],
+        env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("schedule", ["cosine", "plateau"])
+def test_killed_at_any_moment_it_resumes_bit_for_bit(tmp_path, schedule):
+    whole, cut = tmp_path / "whole", tmp_path / "cut"
+    process = _script(whole, schedule)
+    _, errors = process.communicate()
+    assert process.returncode == 0, errors
+    for moment in (0.0, 0.12, 0.23, 0.31):
+        process = _script(cut, schedule)
+        assert process.stdout.readline() == b"ready\n"
+        time.sleep(moment)
+        process.send_signal(signal.SIGKILL)
+        process.communicate()
+    process = _script(cut, schedule)
+    _, errors = process.communicate()
+    assert process.returncode == 0, errors
+    expected, found = Run.open(whole), Run.open(cut)
+    assert torch.equal(found.weights()["final"], expected.weights()["final"])
+    assert found.metrics() == expected.metrics()
+
+
+@pytest.mark.parametrize("schedule", ["constant", "cosine", "linear", "exponential", "plateau"])
+@pytest.mark.parametrize("optimizer", ["adamw", "sgd"])
+def test_interrupted_it_resumes_bit_for_bit(tmp_path, schedule, optimizer):
+    options = TrainOptions(
+        epochs=4, schedule=schedule, optimizer=optimizer, warmup_steps=3, momentum=0.5, lr=0.05
+    )
+    figures = {"evaluate": lambda: {"loss": 1.0}}
+    expected, _ = train(options, **figures)
+
+    class Stopping(Copy):
+        def epoch(self, epoch, start=0):
+            for index, batch in enumerate(super().epoch(epoch, start), start):
+                if (epoch, index) == (2, 3):
+                    signal.raise_signal(signal.SIGINT)
+                yield batch
+
+    with pytest.raises(Interrupted, match=r"interrupted at step 16; .* the same command goes on"):
+        train(options, start(tmp_path), Stopping(), **figures)
+    found, history = train(options, start(tmp_path), **figures)
+    assert torch.equal(found, expected)
+    assert [r["step"] for r in history.records if "loss" in r] == list(range(1, 25))
+
+
+def test_the_same_seed_gives_the_same_weights():
+    options = TrainOptions(epochs=2)
+    assert torch.equal(train(options)[0], train(options)[0])
+    assert not torch.equal(train(options)[0], train(TrainOptions(epochs=2, random_state=1))[0])
+
+
+def test_accumulation_is_the_big_batch():
+    class Halves(Copy):
+        def epoch(self, epoch, start=0):
+            for batch in Copy(3, 4).epoch(epoch):
+                yield batch[:, :1]
+                yield batch[:, 1:]
+
+    results = []
+    for batches, accumulate in ((Copy(3, 4), 1), (Halves(6), 2)):
+        seed(0)
+        objective = Memory(dropout=0.0, carry=False)
+        fit(objective, batches, options=TrainOptions(epochs=2, accumulate=accumulate))
+        results.append(weights(objective))
+    torch.testing.assert_close(results[0], results[1], rtol=1e-5, atol=1e-6)
+
+
+def test_clipping_bounds_the_gradient():
+    class Big:
+        module = nn.Linear(1, 2, bias=False)
+
+        def loss(self, batch, carry):
+            return Loss((self.module.weight * torch.tensor([[300.0], [400.0]])).sum(), 1)
+
+    def moved(**options):
+        torch.nn.init.zeros_(Big.module.weight)
+        sgd = TrainOptions(epochs=1, lr=1.0, optimizer="sgd", schedule="constant", **options)
+        fit(Big(), Copy(1), options=sgd)
+        return Big.module.weight.detach().flatten().tolist()
+
+    assert moved(clip_norm=1.0) == pytest.approx([-0.6, -0.8])
+    assert moved(clip_norm=None, clip_value=2.0) == [-2.0, -2.0]
+    assert moved(clip_norm=None) == [-300.0, -400.0]
+
+
+class Breaking(Memory):
+    def __init__(self, bad):
+        super().__init__()
+        self.bad, self.calls = bad, 0
+
+    def loss(self, batch, carry):
+        self.calls += 1
+        loss = super().loss(batch, carry)
+        return loss._replace(value=loss.value * float("nan")) if self.calls in self.bad else loss
+
+
+def test_steps_that_are_not_finite_are_skipped_and_counted():
+    objective = Breaking({2, 3, 5})
+    history = fit(objective, Copy(), options=TrainOptions(epochs=1))
+    assert history.skipped == 3
+    assert torch.isfinite(weights(objective)).all()
+
+
+def test_three_in_a_row_stop_with_the_last_good_weights(tmp_path):
+    seed(0)
+    objective, run = Breaking({3, 4, 5}), start(tmp_path)
+    good = Breaking(set())
+    good.module.load_state_dict(objective.module.state_dict())
+    with pytest.raises(Diverged, match=r"not finite 3 times in a row, at step 5 .* a lower lr"):
+        fit(objective, Copy(), options=TrainOptions(epochs=1), run=run)
+    saved = run.weights()
+    kept = torch.cat([saved[name].flatten() for name, _ in objective.module.named_parameters()])
+    assert torch.equal(kept, weights(objective))
+    assert torch.isfinite(kept).all()
+    assert not torch.equal(kept, weights(good))
+
+
+def test_early_stopping_keeps_the_best():
+    losses = iter([3.0, 1.0, 2.0, 2.0, 2.0])
+    snapshots = []
+    objective = Memory()
+
+    def evaluate():
+        assert not objective.module.training
+        torch.rand(7)
+        snapshots.append(weights(objective))
+        return {"loss": next(losses)}
+
+    history = fit(objective, Copy(), options=TrainOptions(epochs=9, patience=2), evaluate=evaluate)
+    assert (history.steps, history.best_step, history.best_loss) == (24, 12, 1.0)
+    assert torch.equal(weights(objective), snapshots[1])
+
+
+def test_evaluations_leave_the_training_as_it_was():
+    options = TrainOptions(epochs=2, keep_best=False)
+    drawing = {"evaluate": lambda: {"loss": float(torch.rand(3).sum())}}
+    assert torch.equal(train(options, **drawing)[0], train(options)[0])
+    every = train(TrainOptions(epochs=2, evaluate_every=5, max_steps=11), **drawing)[1]
+    assert [r["step"] for r in every.records if "validation_loss" in r] == [5, 10, 11]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "text"),
+    [
+        ({"epochs": 0}, "fit: epochs=0; give a whole number above zero."),
+        ({"max_steps": 1.5}, "fit: max_steps=1.5; give a whole number above zero."),
+        ({"lr": -1}, "fit: lr=-1; give a number above zero."),
+        ({"lr": float("nan")}, "fit: lr=nan; give a number above zero."),
+        ({"weight_decay": "x"}, "fit: weight_decay='x'; give a number, zero or above."),
+        ({"optimizer": "adam"}, "fit: optimizer='adam' is not known; give one of adamw, sgd."),
+        ({"schedule": "step"}, "fit: schedule='step' is not known; give one of constant, cosine,"
+         " linear, exponential, plateau."),
+    ],
+)  # fmt: skip
+def test_options_are_checked(wrong, text):
+    with pytest.raises(ValueError, match=r"^fit: ") as caught:
+        fit(Memory(), Copy(), options=TrainOptions(**wrong))
+    assert str(caught.value) == text
