@@ -8,14 +8,27 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from . import cells, diagnostics, kernels, nn, ops, train
+    from . import cells, data, diagnostics, kernels, nn, ops, tasks, train
     from .nn import explain
+    from .tasks import LanguageModel, load
 
 __version__ = version("elman")
 
-__all__ = ["cells", "diagnostics", "explain", "kernels", "nn", "ops", "train"]
+__all__ = [
+    "LanguageModel",
+    "cells",
+    "data",
+    "diagnostics",
+    "explain",
+    "kernels",
+    "load",
+    "nn",
+    "ops",
+    "tasks",
+    "train",
+]
 
-_HOME = {"explain": "nn"}
+_HOME = {"LanguageModel": "tasks", "explain": "nn", "load": "tasks"}
 
 
 def __getattr__(name: str) -> Any:

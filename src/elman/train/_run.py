@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -40,6 +41,7 @@ class Run:
 
     def __init__(self, path: Path, config: dict[str, Any]) -> None:
         self.path, self.config = path, config
+        self._is_new = False
 
     @classmethod
     def start(
@@ -66,6 +68,7 @@ class Run:
             return run
         path.mkdir(parents=True, exist_ok=True)
         run = cls(path, {"format": FORMAT, "elman": version("elman"), "status": "training"})
+        run._is_new = True
         run.update(task=task, params=params, data=data, fitted={}, results={})
         return run
 
@@ -117,6 +120,11 @@ class Run:
         """Marks the run as finished."""
         self.update(status="finished", results=results)
 
+    def discard(self) -> None:
+        """Takes the folder away if this object made it; an older run stays."""
+        if self._is_new:
+            shutil.rmtree(self.path)
+
     def write_text(self, name: str, text: str) -> None:
         """Writes a text file of the run."""
         file = self.path / name
@@ -156,7 +164,8 @@ class Run:
 
     def save_weights(self, weights: dict[str, Tensor]) -> None:
         """Writes model.safetensors and its digest."""
-        content = safetensors.torch.save({k: v.detach().contiguous() for k, v in weights.items()})
+        # clone: tied weights share memory, which safetensors refuses
+        content = safetensors.torch.save({k: v.detach().cpu().clone() for k, v in weights.items()})
         atomic_write(self.path / "model.safetensors", content)
         self.update(weights_sha256=hashlib.sha256(content).hexdigest())
 

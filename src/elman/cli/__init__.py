@@ -1,0 +1,5 @@
+"""The command line: `elman train | evaluate | generate | demo | doctor`."""
+
+from ._main import main
+
+__all__ = ["main"]

@@ -1,0 +1,146 @@
+"""Tables in, through pyarrow: CSV, TSV, JSON lines, Parquet and any data frame."""
+
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+TABLES = (".csv", ".tsv", ".jsonl", ".ndjson", ".parquet")
+_TEXT_NAMES = ("text", "sentence", "message", "review")
+
+
+def suffix(path: Path) -> str:
+    """The ending that tells the kind, without .gz."""
+    return (Path(path.stem) if path.suffix == ".gz" else path).suffix.lower()
+
+
+def read_table(path: Path) -> pa.Table:
+    r"""Reads a table; the first line of CSV and TSV names the columns.
+
+    Args:
+        path: a .csv, .tsv, .jsonl, .ndjson or .parquet file; the text ones may have .gz behind.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: the file is empty, binary, not UTF-8 or malformed, or of another kind.
+
+    Example:
+        >>> import tempfile, pathlib
+        >>> path = pathlib.Path(tempfile.mkdtemp()) / "a.csv"
+        >>> _ = path.write_text("x,y\n1,2\n")
+        >>> read_table(path).column_names
+        ['x', 'y']
+    """
+    if not path.exists():
+        raise FileNotFoundError(f"{path}: no such file.")
+    kind = suffix(path)
+    if kind not in TABLES:
+        raise ValueError(f"{path}: {kind or 'no ending'} is no table; give {', '.join(TABLES)}.")
+    try:
+        table = _read(path, kind)
+    except (pa.ArrowInvalid, OSError) as error:
+        raise ValueError(f"{path}: {_reason(path, kind, str(error))}.") from None
+    if table.num_rows == 0:
+        raise ValueError(f"{path}: the table has no rows; give a file with data in it.")
+    return table
+
+
+def _read(path: Path, kind: str) -> pa.Table:
+    if kind == ".parquet":
+        import pyarrow.parquet
+
+        return pyarrow.parquet.read_table(path)
+    if kind in (".csv", ".tsv"):
+        import pyarrow.csv as csv
+
+        # a tab file has no quotes by custom; an SMS may hold one
+        parse = csv.ParseOptions(
+            delimiter="\t" if kind == ".tsv" else ",",
+            quote_char=False if kind == ".tsv" else '"',
+            newlines_in_values=kind == ".csv",
+        )
+        convert = csv.ConvertOptions(strings_can_be_null=False)
+        return csv.read_csv(path, parse_options=parse, convert_options=convert)
+    import pyarrow.json
+
+    with pa.input_stream(str(path), compression="detect") as stream:
+        return pyarrow.json.read_json(stream)
+
+
+def _reason(path: Path, kind: str, said: str) -> str:
+    """What is wrong with a file that pyarrow refuses, in a line."""
+    said = " ".join(said.split())
+    if kind != ".parquet" and path.suffix != ".gz":
+        with path.open("rb") as stream:
+            start = stream.read(1 << 16)
+        if not start.strip():
+            return "the file is empty; give a file with data in it"
+        if b"\0" in start:
+            return f"a binary file (a zero byte at {start.index(0)}); give a {kind} file"
+    return f"cannot be read as {kind}: {said}"
+
+
+def as_table(data: Any, where: str) -> pa.Table:
+    """A table from any data frame with the Arrow interface, a dict of columns, or a pyarrow table.
+
+    Example:
+        >>> as_table({"x": [1, 2]}, "fit").num_rows
+        2
+    """
+    if isinstance(data, pa.Table):
+        return data
+    if isinstance(data, dict):
+        return pa.table(data)
+    if hasattr(data, "__arrow_c_stream__"):
+        return pa.table(data)
+    raise TypeError(
+        f"{where}: a {type(data).__name__} is no table; give a data frame or a dict of columns."
+    )
+
+
+def column(table: pa.Table, name: str, where: str) -> Any:
+    """A column by name.
+
+    Raises:
+        ValueError: there is none of that name; the text lists those that exist.
+
+    Example:
+        >>> column(as_table({"x": [1]}, "fit"), "z", "data.csv")
+        Traceback (most recent call last):
+        ValueError: data.csv: no column 'z'; the columns are 'x'.
+    """
+    if name not in table.column_names:
+        near = get_close_matches(name, table.column_names, 1)
+        meant = f" Did you mean {near[0]!r}?" if near else ""
+        names = ", ".join(repr(one) for one in table.column_names)
+        raise ValueError(f"{where}: no column {name!r}; the columns are {names}.{meant}")
+    return table[name]
+
+
+def string_columns(table: pa.Table) -> list[str]:
+    """The names of the columns that hold text."""
+    return [f.name for f in table.schema if pa.types.is_string(f.type) or _is_large(f.type)]
+
+
+def _is_large(kind: Any) -> bool:
+    return pa.types.is_large_string(kind) or pa.types.is_string_view(kind)
+
+
+def text_column(table: pa.Table, where: str) -> str:
+    """The column that holds the text: one of the usual names, or the only string column.
+
+    Raises:
+        ValueError: it cannot be told.
+    """
+    found = string_columns(table)
+    for name in _TEXT_NAMES:
+        if name in found:
+            return name
+    if len(found) == 1:
+        return found[0]
+    names = ", ".join(repr(one) for one in table.column_names)
+    raise ValueError(
+        f"{where}: which column holds the text? The columns are {names}."
+        " Name one with --text-column."
+    )

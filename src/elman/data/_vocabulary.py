@@ -1,0 +1,249 @@
+"""Text as numbers: vocabularies of characters, words and subwords."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+Ids = npt.NDArray[np.uint32]
+Documents = Iterable[Iterator[str]]
+
+UNKNOWN, END = 0, 1
+"""The first two tokens of every vocabulary: what it does not know, and the end of a document."""
+
+_CODE_POINTS = 0x110000
+
+
+class Vocabulary(Protocol):
+    """Turns text into token ids and back. Token 0 is the unknown one, token 1 the end of a
+    document.
+    """
+
+    def __len__(self) -> int:
+        """Tokens, the first two included."""
+        ...
+
+    def encode(self, text: str) -> Ids:
+        """The ids of a text; the end is not added."""
+        ...
+
+    def decode(self, ids: Sequence[int] | Ids) -> str:
+        """The text of ids."""
+        ...
+
+    def to_json(self) -> dict[str, Any]:
+        """What `vocabulary_from_json` reads."""
+        ...
+
+
+class CharacterVocabulary:
+    """Every character of a text is a token.
+
+    Args:
+        characters: the characters, in order.
+
+    Example:
+        >>> vocabulary = CharacterVocabulary.fit([iter(["abba"])])
+        >>> vocabulary.encode("ba?").tolist(), vocabulary.decode([2, 3])
+        ([3, 2, 0], 'ab')
+    """
+
+    def __init__(self, characters: Sequence[str]) -> None:
+        self.characters = list(characters)
+        codes = np.array([ord(c) for c in self.characters], dtype=np.int64)
+        self._ids = np.full(_CODE_POINTS, UNKNOWN, dtype=np.uint32)
+        self._ids[codes] = np.arange(len(codes)) + END + 1
+
+    @classmethod
+    def fit(cls, documents: Documents, *, min_count: int = 1) -> CharacterVocabulary:
+        """Collects the characters that occur at least `min_count` times."""
+        counts = np.zeros(_CODE_POINTS, dtype=np.int64)
+        for pieces in documents:
+            for text in pieces:
+                codes, each = np.unique(_code_points(text), return_counts=True)
+                counts[codes] += each
+        return cls([chr(c) for c in np.nonzero(counts >= min_count)[0]])
+
+    def __len__(self) -> int:
+        return len(self.characters) + END + 1
+
+    def encode(self, text: str) -> Ids:
+        """The ids of the characters."""
+        return self._ids[_code_points(text)]
+
+    def decode(self, ids: Sequence[int] | Ids) -> str:
+        """The characters; an unknown one is �."""
+        return "".join(
+            "�" if i == UNKNOWN else "" if i == END else self.characters[i - 2] for i in ids
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """The characters in order."""
+        return {"kind": "characters", "characters": self.characters}
+
+
+def _code_points(text: str) -> npt.NDArray[np.uint32]:
+    # surrogatepass: lone surrogates in a Python string are characters like others
+    return np.frombuffer(text.encode("utf-32-le", "surrogatepass"), dtype="<u4")
+
+
+_WORD = re.compile(r"\n|\w+(?:['’]\w+)*|[^\w\s]")
+_CLOSING = set(".,;:!?)]}%…")
+_OPENING = set("([{$#@")
+# words counted at once before the rare ones are dropped: bounds the memory at a few hundred MB
+_MOST_COUNTED = 2_000_000
+
+
+class WordVocabulary:
+    """Words, numbers, punctuation marks and line ends are tokens; the most frequent ones are known.
+
+    Args:
+        words: the words, most frequent first.
+        lowercase: whether texts are lower-cased.
+
+    Example:
+        >>> vocabulary = WordVocabulary.fit([iter(["to be, or not to be"])])
+        >>> vocabulary.decode(vocabulary.encode("or not, be"))
+        'or not, be'
+    """
+
+    def __init__(self, words: Sequence[str], *, lowercase: bool = False) -> None:
+        self.words, self.lowercase = list(words), lowercase
+        self._ids = {word: i for i, word in enumerate(self.words, END + 1)}
+
+    @classmethod
+    def fit(
+        cls,
+        documents: Documents,
+        *,
+        max_size: int = 10_000,
+        min_count: int = 1,
+        lowercase: bool = False,
+    ) -> WordVocabulary:
+        """Collects the `max_size` most frequent words that occur at least `min_count` times."""
+        counts: Counter[str] = Counter()
+        for pieces in documents:
+            for text in pieces:
+                counts.update(_WORD.findall(text.lower() if lowercase else text))
+                if len(counts) > _MOST_COUNTED:
+                    counts = Counter({word: n for word, n in counts.items() if n > 1})
+        ranked = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+        known = [word for word, n in ranked[: max_size - END - 1] if n >= min_count]
+        return cls(known, lowercase=lowercase)
+
+    def __len__(self) -> int:
+        return len(self.words) + END + 1
+
+    def encode(self, text: str) -> Ids:
+        """The ids of the words."""
+        found = _WORD.findall(text.lower() if self.lowercase else text)
+        known = self._ids
+        return np.array([known.get(word, UNKNOWN) for word in found], dtype=np.uint32)
+
+    def decode(self, ids: Sequence[int] | Ids) -> str:
+        """The words with spaces where they belong; an unknown one is <unk>."""
+        text, glue = "", True
+        for i in ids:
+            if i == END:
+                continue
+            word = "<unk>" if i == UNKNOWN else self.words[i - END - 1]
+            text += word if glue or word in _CLOSING or word == "\n" else " " + word
+            glue = word in _OPENING or word == "\n"
+        return text
+
+    def to_json(self) -> dict[str, Any]:
+        """The words in order."""
+        return {"kind": "words", "words": self.words, "lowercase": self.lowercase}
+
+
+class SubwordVocabulary:
+    """Byte-pair encoding over bytes, so that every text can be written; trained by the library
+    tokenizers.
+
+    Args:
+        definition: the JSON of a `tokenizers.Tokenizer`.
+
+    Reference:
+        Sennrich, Haddow & Birch 2016, "Neural machine translation of rare words with subword
+        units", ACL.
+
+    Example:
+        >>> vocabulary = SubwordVocabulary.fit([iter(["low lower lowest " * 9])], max_size=300)
+        >>> vocabulary.decode(vocabulary.encode("lower ☃"))
+        'lower ☃'
+    """
+
+    # characters to learn from; more changes the merges little
+    _SAMPLE = 50_000_000
+
+    def __init__(self, definition: str) -> None:
+        from tokenizers import Tokenizer
+
+        self._definition, self._tokenizer = definition, Tokenizer.from_str(definition)
+
+    @classmethod
+    def fit(cls, documents: Documents, *, max_size: int = 4_000) -> SubwordVocabulary:
+        """Learns `max_size` subwords."""
+        from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+
+        tokenizer = Tokenizer(models.BPE())
+        tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+        tokenizer.decoder = decoders.ByteLevel()
+        trainer = trainers.BpeTrainer(
+            vocab_size=max_size,
+            special_tokens=["<unk>", "<end>"],
+            initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+            show_progress=False,
+        )
+        tokenizer.train_from_iterator(_first(documents, cls._SAMPLE), trainer)
+        return cls(tokenizer.to_str())
+
+    def __len__(self) -> int:
+        return self._tokenizer.get_vocab_size()
+
+    def encode(self, text: str) -> Ids:
+        """The ids of the subwords."""
+        return np.array(self._tokenizer.encode(text).ids, dtype=np.uint32)
+
+    def decode(self, ids: Sequence[int] | Ids) -> str:
+        """The text."""
+        return self._tokenizer.decode([int(i) for i in ids])
+
+    def to_json(self) -> dict[str, Any]:
+        """The definition of the tokenizer."""
+        return {"kind": "subwords", "tokenizer": self._definition}
+
+
+def _first(documents: Documents, characters: int) -> Iterator[str]:
+    """The first so many characters, piece by piece."""
+    for pieces in documents:
+        for text in pieces:
+            yield text[:characters]
+            characters -= len(text)
+            if characters <= 0:
+                return
+
+
+def vocabulary_from_json(saved: dict[str, Any]) -> Vocabulary:
+    """The vocabulary that `to_json` described.
+
+    Raises:
+        ValueError: it describes none.
+
+    Example:
+        >>> len(vocabulary_from_json({"kind": "characters", "characters": ["a"]}))
+        3
+    """
+    kind = saved.get("kind")
+    if kind == "characters":
+        return CharacterVocabulary(saved["characters"])
+    if kind == "words":
+        return WordVocabulary(saved["words"], lowercase=saved["lowercase"])
+    if kind == "subwords":
+        return SubwordVocabulary(saved["tokenizer"])
+    raise ValueError(f"vocabulary: kind {kind!r} is not known; the file is damaged.")

@@ -1,0 +1,33 @@
+"""The model card of a run."""
+
+from typing import Any
+
+from elman.train import Run
+
+
+def model_card(run: Run, results: dict[str, Any]) -> str:
+    """What the model is, how it did, how to use it."""
+    config = run.config
+    lines = [f"# {config['task']}: {run.path.name}", "", "## Results", "", "| | |", "| --- | --- |"]
+    lines += [f"| {name} | {_number(value)} |" for name, value in results.items()]
+    lines += ["", "![loss](plots/loss.png)", "", "## Options", "", "| | |", "| --- | --- |"]
+    lines += [f"| {name} | {value} |" for name, value in config["params"].items()]
+    lines += ["", "## Data", "", "| | |", "| --- | --- |"]
+    lines += [f"| {name} | {value} |" for name, value in config["data"].items()]
+    lines += [
+        "",
+        "## Use",
+        "",
+        "```python",
+        "import elman",
+        "",
+        f'model = elman.load("{run.path.name}")',
+        "```",
+        "",
+        f"Trained with elman {config['elman']}.",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _number(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)

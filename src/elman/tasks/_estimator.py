@@ -1,0 +1,147 @@
+"""What the estimators share: scikit-learn's contract, the run folder, and the way from one to the
+other.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Generator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar
+
+import torch
+from sklearn.base import BaseEstimator
+from sklearn.exceptions import NotFittedError
+from torch import nn
+
+from elman.diagnostics import plot_losses
+from elman.train import History, Run, TrainOptions, check_train_options, fit, pick_device, seed
+
+from ._card import model_card
+from ._options import ModelOptions, make_layers
+
+
+@dataclass(kw_only=True, eq=False, repr=False)
+class Estimator(TrainOptions, ModelOptions, BaseEstimator):
+    """A task as a scikit-learn estimator; abstract."""
+
+    task: ClassVar[str] = ""
+    unit: ClassVar[str] = "sequences"
+    # what fit learns; not arguments, and not there before
+    module_: Any = field(init=False)
+    results_: dict[str, Any] = field(init=False)
+    history_: History = field(init=False)
+
+    @abstractmethod
+    def _fitted(self) -> dict[str, Any]:
+        """What was learned besides the weights, as JSON."""
+
+    @abstractmethod
+    def _restore(self, run: Run, fitted: dict[str, Any]) -> None:
+        """Sets what `_fitted` gave, and `module_` with fresh weights."""
+
+    def _begin(self, run: str | Path | None, data: dict[str, Any]) -> Run | None:
+        """Checks the options and opens the run folder."""
+        check_train_options(self, type(self).__name__)
+        pick_device(self.device)
+        with torch.device("meta"):
+            # the layers check their own options, before a folder is made
+            make_layers(self, 1)
+        if run is None:
+            return None
+        return Run.start(run, task=self.task, params=self._plain_params(), data=data)
+
+    @contextmanager
+    def _preparing(self, run: Run | None) -> Generator[None]:
+        """Takes a run folder that was made just now away again if the data is not fit to train
+        on.
+        """
+        try:
+            yield
+        except (ValueError, TypeError, OSError):
+            if run is not None:
+                run.discard()
+            raise
+
+    def _plain_params(self) -> dict[str, Any]:
+        return {
+            name: value
+            if isinstance(value, int | float | str | bool | dict | list | None)
+            else repr(value)
+            for name, value in self.get_params(deep=False).items()
+        }
+
+    def _learn(
+        self, objective: Any, batches: Any, evaluate: Any, run: Run | None, progress: bool
+    ) -> History:
+        """Trains the module that the objective holds."""
+        self.module_ = objective.module
+        if run is not None:
+            run.update(fitted=self._fitted())
+        self.history_ = fit(
+            objective,
+            batches,
+            options=self,
+            evaluate=evaluate,
+            run=run,
+            progress=progress,
+            unit=self.unit,
+        )
+        return self.history_
+
+    def _finish(self, run: Run | None, results: dict[str, Any]) -> None:
+        """Notes the results and completes the run folder."""
+        self.results_ = results
+        if run is None:
+            return
+        run.save_weights(self.module_.state_dict())
+        (run.path / "plots").mkdir(exist_ok=True)
+        plot_losses(self.history_.records, run.path / "plots" / "loss.png")
+        run.write_text("README.md", model_card(run, results))
+        run.finish(results)
+
+    def _reopen(self, run: Run) -> None:
+        """Takes everything from a finished run."""
+        self._restore(run, run.config["fitted"])
+        expected = self.module_.state_dict()
+        found = run.weights()
+        if {k: v.shape for k, v in expected.items()} != {k: v.shape for k, v in found.items()}:
+            raise ValueError(
+                f"{run.path}: the weights do not fit the model that config.json describes;"
+                " the folder is damaged."
+            )
+        self.module_.load_state_dict(found)
+        self.module_.to(pick_device(self.device)).eval()
+        self.results_ = run.config["results"]
+        self.history_ = History(run.metrics())
+
+    def save(self, path: str | Path) -> None:
+        """Writes the fitted estimator as a run folder.
+
+        Raises:
+            ValueError: the folder exists and is not this estimator's run.
+        """
+        self._check_fitted()
+        run = Run.start(path, task=self.task, params=self._plain_params(), data={})
+        self._write_fitted(run)
+        run.update(fitted=self._fitted())
+        self._finish(run, self.results_)
+
+    def _write_fitted(self, run: Run) -> None:
+        """Writes the files of the run that hold what was learned besides the weights."""
+
+    def _check_fitted(self) -> None:
+        if "module_" not in vars(self):
+            raise NotFittedError(f"{type(self).__name__}: not fitted yet; call fit first.")
+
+    def _seed(self) -> int:
+        return seed(self.random_state)
+
+    def _to_device(self, module: nn.Module) -> nn.Module:
+        return module.to(pick_device(self.device))
+
+    @property
+    def _device(self) -> torch.device:
+        return next(self.module_.parameters()).device

@@ -1,0 +1,317 @@
+"""Language models: the next character, word or subword."""
+
+from __future__ import annotations
+
+import math
+import tempfile
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+import torch
+
+from elman.data import (
+    CharacterVocabulary,
+    StreamWindows,
+    SubwordVocabulary,
+    TokenFile,
+    Vocabulary,
+    WordVocabulary,
+    documents,
+    fingerprint,
+    vocabulary_from_json,
+)
+from elman.train import Run
+
+from ._estimator import Estimator
+from ._language_network import LanguageNetwork, NextToken, surprise
+from ._sampling import check_sampling, draw
+
+Texts = str | Path | Iterable[str]
+LEVELS = ("characters", "words", "subwords")
+_UNKNOWN, _END = 0, 1
+
+
+@dataclass(kw_only=True, eq=False, repr=False)
+class LanguageModel(Estimator):
+    """Learns to continue text, character by character, word by word or subword by subword.
+
+    Trained by truncated backpropagation through time on parallel streams, whose state is carried
+    from window to window and reset where a document starts.
+
+    Args:
+        level: what a token is: "characters", "words" or "subwords" (byte-pair encoding).
+        vocabulary_size: tokens at most; for words and subwords.
+        lowercase: whether words are lower-cased.
+        embedding_size: features of a token; `hidden_size` if None.
+        tied: whether the output layer shares the embedding's weights.
+        bptt: new steps of a window, k1.
+        bptt_gradient: steps that gradients flow through, k2; k1 if None.
+        validation_fraction: the part at the end of the text that is held out; 0 for none.
+
+    The other arguments are those of `elman.train.TrainOptions` and of the network (cell,
+    hidden_size, num_layers, …).
+
+    Attributes:
+        vocabulary_: the tokens.
+        module_: the network.
+        results_: "loss" (nats a token), "perplexity", "bits_per_character" on the held-out part.
+
+    Example:
+        >>> model = LanguageModel(hidden_size=16, epochs=1, bptt=8, batch_size=4)
+        >>> model = model.fit(["to be, or not to be, that is the question. " * 20])
+        >>> len(model.generate("to", length=5, seed=1))
+        7
+    """
+
+    task: ClassVar[str] = "language-model"
+    unit: ClassVar[str] = "tokens"
+
+    level: str = "characters"
+    vocabulary_size: int = 10_000
+    lowercase: bool = False
+    embedding_size: int | None = None
+    tied: bool = True
+    bptt: int = 64
+    bptt_gradient: int | None = None
+    validation_fraction: float = 0.1
+
+    def fit(
+        self,
+        X: Texts,
+        y: Any = None,
+        *,
+        run: str | Path | None = None,
+        column: str | None = None,
+        progress: bool = False,
+    ) -> Self:
+        """Learns from texts.
+
+        Args:
+            X: a list of texts (documents), or a `pathlib.Path` of a text file, a folder of them,
+                or a table with a text column.
+            y: not used; scikit-learn passes it.
+            run: a folder to keep the run in; the same call goes on with one that was cut off.
+            column: the text column of a table; guessed if None.
+            progress: whether to show a live line.
+
+        Returns:
+            The estimator.
+
+        Raises:
+            ValueError: an option, the text or the run folder does not fit.
+        """
+        self._check()
+        source = _source(X)
+        data = {"source": str(source) if isinstance(source, Path) else f"{len(source)} texts"}
+        if isinstance(source, Path) and not source.exists():
+            raise FileNotFoundError(f"{source}: no such file or folder.")
+        opened = self._begin(run, {**data, "content": fingerprint(source), "column": column})
+        if opened is not None and opened.finished:
+            self._reopen(opened)
+            return self
+        self._seed()
+        with tempfile.TemporaryDirectory() as scratch:
+            with self._preparing(opened):
+                self.vocabulary_ = self._vocabulary(source, column)
+                texts = documents(source, column_name=column)
+                tokens = TokenFile.write(Path(scratch) / "text", texts, self.vocabulary_)
+                cut = len(tokens) - round(len(tokens) * self.validation_fraction)
+                train, validation = self._windows(tokens, cut)
+                self._write_vocabulary(opened)
+            self._fit_windows(train, validation, opened, progress)
+            results: dict[str, Any] = {"tokens": len(tokens), "vocabulary": len(self.vocabulary_)}
+            if validation is not None:
+                loss, count = surprise(self.module_, validation)
+                results |= self._results(loss, count, self._characters(tokens, cut, len(tokens)))
+            self._finish(opened, results)
+        return self
+
+    def _windows(self, tokens: TokenFile, cut: int) -> tuple[StreamWindows, StreamWindows | None]:
+        """The windows to train on, and those of the held-out part behind the cut."""
+        k1, k2 = self.bptt, self.bptt_gradient or self.bptt
+        context = max(k2 - k1, 0)
+        rows = self.batch_size
+        train = StreamWindows(tokens, batch_size=rows, bptt=k1, context=context, stop=cut)
+        if cut == len(tokens):
+            return train, None
+        # the held-out part is read from its first token on, given the one before
+        return train, StreamWindows(tokens, batch_size=rows, bptt=k1, start=cut - 1)
+
+    def _fit_windows(
+        self,
+        train: StreamWindows,
+        validation: StreamWindows | None,
+        run: Run | None,
+        progress: bool,
+    ) -> None:
+        network, k2 = self._network(), self.bptt_gradient
+        objective = NextToken(network, k2 if k2 is not None and k2 < self.bptt else None)
+        evaluate = None
+        if validation is not None:
+            held = validation
+
+            def measure() -> dict[str, float]:
+                return _figures(surprise(network, held)[0])
+
+            evaluate = measure
+        self._learn(objective, train, evaluate, run, progress)
+
+    def _network(self) -> LanguageNetwork:
+        size = self.embedding_size or self.hidden_size
+        network = LanguageNetwork(self, len(self.vocabulary_), size, tied=self.tied)
+        self._to_device(network)
+        return network
+
+    def _vocabulary(self, source: Path | list[str], column: str | None) -> Vocabulary:
+        texts = documents(source, column_name=column)
+        if self.level == "characters":
+            return CharacterVocabulary.fit(texts)
+        if self.level == "words":
+            return WordVocabulary.fit(
+                texts, max_size=self.vocabulary_size, lowercase=self.lowercase
+            )
+        return SubwordVocabulary.fit(texts, max_size=self.vocabulary_size)
+
+    def _characters(self, tokens: TokenFile, start: int, stop: int) -> int:
+        """Characters that a part of the tokens stands for."""
+        step = 1 << 16
+        parts = (tokens.read(i, min(i + step, stop)) for i in range(start, stop, step))
+        return sum(len(self.vocabulary_.decode(part)) for part in parts)
+
+    def _results(self, loss: float, count: int, characters: int) -> dict[str, Any]:
+        bits = loss * count / math.log(2) / max(characters, 1)
+        return {**_figures(loss), "bits_per_character": bits, "held_out_tokens": count}
+
+    def evaluate(self, X: Texts, *, column: str | None = None) -> dict[str, float]:
+        """Measures the model on texts.
+
+        Args:
+            X: as for `fit`.
+            column: as for `fit`.
+
+        Returns:
+            "loss" in nats a token, "perplexity", "bits_per_character", and "held_out_tokens".
+        """
+        self._check_fitted()
+        source = _source(X)
+        with tempfile.TemporaryDirectory() as scratch:
+            texts = documents(source, column_name=column)
+            tokens = TokenFile.write(Path(scratch) / "text", texts, self.vocabulary_)
+            loss, count = surprise(
+                self.module_, StreamWindows(tokens, batch_size=1, bptt=max(self.bptt, 256))
+            )
+            return self._results(loss, count, self._characters(tokens, 0, len(tokens)))
+
+    def score(self, X: Texts, y: Any = None) -> float:
+        """The mean log-likelihood of a token, in nats; higher is better."""
+        return -self.evaluate(X)["loss"]
+
+    def generate(
+        self,
+        prompt: str = "",
+        *,
+        length: int = 200,
+        temperature: float = 1.0,
+        top_k: int | None = None,
+        top_p: float | None = None,
+        seed: int | None = None,
+    ) -> str:
+        """Continues a text.
+
+        Args:
+            prompt: how it starts.
+            length: tokens to add; fewer where the model ends the document.
+            temperature: below 1 is more cautious, 0 always takes the likeliest token.
+            top_k: draw only from the likeliest so many tokens.
+            top_p: draw only from the likeliest tokens with this probability together.
+            seed: the same seed gives the same text; None draws one.
+
+        Returns:
+            The prompt and its continuation.
+        """
+        pieces = self.stream(
+            prompt, length=length, temperature=temperature, top_k=top_k, top_p=top_p, seed=seed
+        )
+        return "".join(pieces)
+
+    def stream(
+        self,
+        prompt: str = "",
+        *,
+        length: int = 200,
+        temperature: float = 1.0,
+        top_k: int | None = None,
+        top_p: float | None = None,
+        seed: int | None = None,
+    ) -> Iterator[str]:
+        """Continues a text piece by piece, as `generate` does; the first piece is the prompt."""
+        self._check_fitted()
+        check_sampling("LanguageModel.generate", temperature, top_k, top_p)
+        generator = torch.Generator().manual_seed(torch.seed() % 2**31 if seed is None else seed)
+        ids = [int(i) for i in self.vocabulary_.encode(prompt)]
+        yield prompt
+        shown, added = self.vocabulary_.decode(ids), list(ids)
+        # a document starts after an end
+        feed, hx = [_END, *ids], None
+        with torch.inference_mode():
+            for _ in range(length):
+                tokens = torch.tensor(feed, device=self._device)[:, None]
+                features, hx = self.module_.features(tokens, hx, resets=None)
+                scores = self.module_.scores(features[-1, 0]).float().cpu()
+                scores[_UNKNOWN] = -torch.inf
+                token = draw(
+                    scores, temperature=temperature, top_k=top_k, top_p=top_p, generator=generator
+                )
+                if token == _END:
+                    return
+                added.append(token)
+                feed = [token]
+                text = self.vocabulary_.decode(added)
+                # a character of several bytes may still lack some
+                if not text.endswith("�"):
+                    yield text[len(shown) :]
+                    shown = text
+
+    def _check(self) -> None:
+        where = "LanguageModel"
+        if self.level not in LEVELS:
+            raise ValueError(
+                f"{where}: level={self.level!r} is not known; give one of {', '.join(LEVELS)}."
+            )
+        if not 0 <= self.validation_fraction < 1:
+            raise ValueError(
+                f"{where}: validation_fraction={self.validation_fraction}; give 0 up to below 1."
+            )
+        for name in ("bptt", "vocabulary_size", "bptt_gradient", "embedding_size"):
+            value = getattr(self, name)
+            if value is not None and (not isinstance(value, int) or value < 1):
+                raise ValueError(f"{where}: {name}={value!r}; give a whole number above zero.")
+
+    def _fitted(self) -> dict[str, Any]:
+        return {"tokens": len(self.vocabulary_)}
+
+    def _write_vocabulary(self, run: Run | None) -> None:
+        if run is not None:
+            run.write_json("vocabulary.json", self.vocabulary_.to_json())
+
+    def _write_fitted(self, run: Run) -> None:
+        self._write_vocabulary(run)
+
+    def _restore(self, run: Run, fitted: dict[str, Any]) -> None:
+        self.vocabulary_ = vocabulary_from_json(run.read_json("vocabulary.json"))
+        self.module_ = self._network()
+
+
+def _figures(loss: float) -> dict[str, float]:
+    return {"loss": loss, "perplexity": math.exp(min(loss, 700.0))}
+
+
+def _source(X: Texts) -> Path | list[str]:
+    if isinstance(X, str):
+        raise TypeError(
+            f"LanguageModel: X is a str ({X[:30]!r}…); give a list of texts,"
+            " or a pathlib.Path of a file."
+        )
+    return X if isinstance(X, Path) else list(X)

@@ -1,0 +1,61 @@
+"""What can be said about a network, and the recurrent layers made of it."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from elman import nn
+
+_LAYERS: dict[str, Any] = {"rnn": nn.RNN, "gru": nn.GRU, "lstm": nn.LSTM}
+CELLS = tuple(_LAYERS)
+
+
+@dataclass(kw_only=True, eq=False, repr=False)
+class ModelOptions:
+    """How a task's network is built; the estimators have these fields too.
+
+    Args:
+        cell: "lstm", "gru" or "rnn".
+        hidden_size: units of a layer, H.
+        num_layers: stacked layers, L.
+        nonlinearity: of an RNN; a name in `elman.cells.NONLINEARITIES`.
+        init: "recurrent" (orthogonal W, Glorot U, forget bias 1) or "torch".
+        dropout: on the output of every layer.
+        input_dropout: on the input of the first layer, the same features at all steps of a
+            sequence.
+        recurrent_dropout: on the entries of W.
+
+    Example:
+        >>> ModelOptions(cell="gru").num_layers
+        1
+    """
+
+    cell: str = "lstm"
+    hidden_size: int = 128
+    num_layers: int = 1
+    nonlinearity: str = "tanh"
+    init: str = "recurrent"
+    dropout: float = 0.0
+    input_dropout: float = 0.0
+    recurrent_dropout: float = 0.0
+
+
+def make_layers(options: ModelOptions, input_size: int, *, bidirectional: bool = False) -> Any:
+    """The recurrent layers.
+
+    Raises:
+        ValueError: an option cannot be.
+    """
+    if options.cell not in _LAYERS:
+        raise ValueError(f"cell={options.cell!r} is not known; give one of {', '.join(_LAYERS)}.")
+    extra = {"nonlinearity": options.nonlinearity} if options.cell == "rnn" else {}
+    return _LAYERS[options.cell](
+        input_size,
+        options.hidden_size,
+        options.num_layers,
+        # one layer has nothing between layers
+        dropout=options.dropout if options.num_layers > 1 else 0.0,
+        bidirectional=bidirectional,
+        init=options.init,
+        recurrent_dropout=options.recurrent_dropout,
+        **extra,
+    )

@@ -1,0 +1,142 @@
+"""The command line as a person uses it: real processes."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+ELMAN = str(Path(sys.executable).with_name("elman"))
+SMALL = ["--hidden", "16", "--epochs", "2", "--batch", "4", "--bptt", "16"]
+
+
+def run(*arguments, **more):
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    return subprocess.run(
+        [ELMAN, *map(str, arguments)],
+        capture_output=True, text=True, env=environment, check=False, **more,
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def text(tmp_path_factory):
+    file = tmp_path_factory.mktemp("data") / "text.txt"
+    file.write_text("to be, or not to be, that is the question.\n" * 60)
+    return file
+
+
+@pytest.fixture(scope="module")
+def trained(text):
+    out = text.parent / "run"
+    done = run("train", "language-model", text, "--out", out, *SMALL, "--json")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["run"] == str(out)
+    return out
+
+
+def test_the_way_through(trained, text):
+    done = run("generate", trained, "--prompt", "to", "--length", "10", "--seed", "1")
+    assert done.returncode == 0
+    assert done.stdout.startswith("to")
+    done = run("generate", trained, "--prompt", "to", "--length", "10", "--seed", "1", "--json")
+    assert len(json.loads(done.stdout)["text"]) == 12
+    done = run("evaluate", trained, text, "--json")
+    assert json.loads(done.stdout)["loss"] < 4
+    done = run("evaluate", trained, text)
+    assert "perplexity" in done.stdout
+
+
+def test_a_finished_run_says_so_and_other_options_are_refused(trained, text):
+    same = run("train", "language-model", text, "--out", trained, *SMALL)
+    assert same.returncode == 0
+    assert "was trained already with these options; nothing was changed." in same.stdout
+    other = run("train", "language-model", text, "--out", trained, "--hidden", "17")
+    assert other.returncode == 2
+    assert "hidden_size: here 16, now 17" in other.stderr
+    assert len(other.stderr.splitlines()) == 1
+
+
+def test_files_of_options(text, tmp_path):
+    (tmp_path / "run.toml").write_text("[train]\nlr = 0.01\nepochs = 1\n[model]\nhidden_size = 8\n")
+    done = run(
+        "train", "language-model", text, "--out", tmp_path / "run", "--config",
+        tmp_path / "run.toml", "--set", "train.lr=0.02", "--set", "train.clip_norm=none",
+        "--set", "model.cell=gru", "--json",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    params = json.loads((tmp_path / "run" / "config.json").read_text())["params"]
+    wanted = {"lr": 0.02, "epochs": 1, "hidden_size": 8, "clip_norm": None, "cell": "gru"}
+    assert {name: params[name] for name in wanted} == wanted
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["train", "language-model", "no.txt", "--out", "o"], "no.txt: no such file or folder."),
+        (["train", "language-model", "{text}", "--out", "o", "--set", "train.lrr=1"],
+         "--set: unknown key 'train.lrr'; did you mean 'train.lr'?"),
+        (["train", "language-model", "{text}", "--out", "o", "--set", "lr=1"],
+         "--set: unknown key 'lr'; did you mean 'train.lr'?"),
+        (["train", "language-model", "{text}", "--out", "o", "--set", "train.lr"],
+         "--set train.lr: no value; give section.name=value, e.g. train.lr=0.002."),
+        (["train", "language-model", "{text}", "--out", "o", "--hidden", "-3"],
+         "LSTM: hidden_size=-3; give a whole number above zero."),
+        (["train", "language-model", "{text}", "--out", "o", "--hidden", "many"],
+         "Invalid value for '--hidden'"),
+        (["train", "language-model", "{text}", "--out", "{folder}"],
+         "this folder is not a run (it has no config.json); give another folder."),
+        (["train", "language-model", "{text}"], "Missing option '--out'."),
+        (["generate", "nowhere"], "nowhere: no such run folder; train one with elman train."),
+        (["generate", "{text}"], "no such run folder"),
+        (["generrate"], "No such command 'generrate'"),
+    ],
+)  # fmt: skip
+def test_a_mistake_is_one_line_and_exit_code_2(arguments, said, text, tmp_path):
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder" / "photo").write_text("x")
+    names = {"text": text, "folder": tmp_path / "folder"}
+    done = run(*[a.format(**names) for a in arguments], cwd=tmp_path)
+    assert done.returncode == 2, done.stderr
+    assert said in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+    assert done.stdout == ""
+    assert not (tmp_path / "o").exists()
+
+
+def test_help_is_quick_and_imports_no_torch():
+    times = []
+    for _ in range(3):
+        start = time.monotonic()
+        assert run("--help").returncode == 0
+        times.append(time.monotonic() - start)
+    assert min(times) < 0.3
+    for command in (["--help"], ["doctor", "--help"], ["train", "language-model", "--help"]):
+        code = (
+            f"import sys; sys.argv = ['elman', *{command!r}]\n"
+            "from elman.cli import main\n"
+            "try: main()\n"
+            "except SystemExit: sys.exit('torch' in sys.modules)"
+        )
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=False)
+        assert done.returncode == 0, done.stderr
+
+
+def test_no_arguments_show_the_help():
+    done = run()
+    assert done.returncode == 2
+    assert "Usage" in done.stdout + done.stderr
+
+
+def test_doctor_says_what_runs_here():
+    found = json.loads(run("doctor", "--json").stdout)
+    assert found["backends"] == "torch, reference"
+
+
+def test_the_demo(tmp_path):
+    done = run("demo", "--out", tmp_path / "demo", "--steps", "3")
+    assert done.returncode == 0, done.stderr
+    assert "trigram perplexity" in done.stdout
+    assert (tmp_path / "demo" / "plots" / "loss.png").is_file()

@@ -1,0 +1,57 @@
+import json
+
+import numpy as np
+import pytest
+
+from elman.data import (
+    CharacterVocabulary,
+    SubwordVocabulary,
+    WordVocabulary,
+    vocabulary_from_json,
+)
+
+TEXT = "Don't panic: \"it's (only) 42 %\", said she.\nNaïve ☃ — twice, twice!\n"
+
+
+def _one(text):
+    return [iter([text])]
+
+
+def test_characters_are_lossless():
+    vocabulary = CharacterVocabulary.fit(_one(TEXT))
+    assert vocabulary.decode(vocabulary.encode(TEXT)) == TEXT
+    assert len(vocabulary) == len(set(TEXT)) + 2
+    assert vocabulary.decode([0, 1]) == "�"
+    assert len(CharacterVocabulary.fit(_one("aab"), min_count=2)) == 3
+
+
+def test_words_read_and_write_well():
+    vocabulary = WordVocabulary.fit(_one(TEXT))
+    assert vocabulary.words[:2] == ["\n", '"']
+    text = "twice, (only) 42%!\nshe said: Don't panic."
+    assert vocabulary.decode(vocabulary.encode(text)) == text
+    assert vocabulary.decode(vocabulary.encode("she said unheard")) == "she said <unk>"
+    small = WordVocabulary.fit(_one("b b a a c"), max_size=4)
+    assert small.words == ["a", "b"]
+    assert WordVocabulary.fit(_one("The the"), lowercase=True).encode("THE").tolist() == [2]
+    assert WordVocabulary.fit(_one("a a b"), min_count=2).words == ["a"]
+
+
+def test_subwords_write_every_text():
+    vocabulary = SubwordVocabulary.fit(_one(TEXT * 20), max_size=320)
+    assert vocabulary.decode(vocabulary.encode(TEXT + "żółw 🐢")) == TEXT + "żółw 🐢"
+    assert len(vocabulary) <= 320
+    assert len(vocabulary.encode("twice")) < 5
+
+
+@pytest.mark.parametrize("kind", [CharacterVocabulary, WordVocabulary, SubwordVocabulary])
+def test_saved_and_read_again_it_is_the_same(kind):
+    vocabulary = kind.fit(_one(TEXT))
+    again = vocabulary_from_json(json.loads(json.dumps(vocabulary.to_json())))
+    assert np.array_equal(again.encode(TEXT), vocabulary.encode(TEXT))
+    assert len(again) == len(vocabulary)
+
+
+def test_a_damaged_vocabulary_is_refused():
+    with pytest.raises(ValueError, match="kind None is not known"):
+        vocabulary_from_json({})

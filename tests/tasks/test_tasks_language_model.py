@@ -1,0 +1,198 @@
+"""The language model learns, measures, generates, resumes and comes back from its folder."""
+
+import math
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from sklearn.base import clone
+from sklearn.model_selection import GridSearchCV
+from sklearn.pipeline import Pipeline
+
+import elman
+from elman.tasks import NGram
+
+TEXT = ["to be, or not to be, that is the question: whether tis nobler. " * 40]
+
+
+def model(**more):
+    options = {"hidden_size": 24, "epochs": 4, "bptt": 16, "batch_size": 4, "lr": 0.01}
+    return elman.LanguageModel(**{**options, **more})
+
+
+def weights(estimator):
+    return torch.cat([p.detach().flatten() for p in estimator.module_.parameters()])
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"cell": "gru", "num_layers": 2, "dropout": 0.1, "input_dropout": 0.1},
+        {"cell": "rnn", "nonlinearity": "relu", "tied": False, "lr": 0.003, "epochs": 15},
+        {"level": "words", "embedding_size": 8, "batch_size": 2},
+        {"level": "subwords", "vocabulary_size": 300},
+        {"bptt": 8, "bptt_gradient": 20},
+        {"bptt": 16, "bptt_gradient": 5},
+    ],
+    ids=str,
+)
+def test_it_learns(options):
+    fitted = model(**options).fit(TEXT)
+    size = len(fitted.vocabulary_)
+    assert fitted.results_["loss"] < 0.7 * math.log(size)
+    assert fitted.results_["perplexity"] == pytest.approx(math.exp(fitted.results_["loss"]))
+    assert fitted.generate("to", length=8, seed=0) == fitted.generate("to", length=8, seed=0)
+
+
+def test_bits_per_character_are_those_of_the_text():
+    fitted = model().fit(TEXT)
+    found = fitted.evaluate(["to be, or not"])
+    assert found["held_out_tokens"] == 13
+    # one token a character, the first given by nothing; the end token counts as surprise, not as text
+    assert found["bits_per_character"] == pytest.approx(found["loss"] / math.log(2))
+    assert fitted.score(["to be, or not"]) == -found["loss"]
+
+
+def test_generating_obeys_its_options():
+    fitted = model(epochs=40).fit(TEXT)
+    greedy = fitted.generate("to be", length=30, temperature=0)
+    assert greedy.startswith("to be, or not")
+    assert fitted.generate("to be", length=30, top_k=1, seed=5) == greedy
+    assert fitted.generate("to be", length=30, top_p=1e-9, seed=6) == greedy
+    assert "".join(fitted.stream("to be", length=30, temperature=0)) == greedy
+    texts = {fitted.generate("to", length=20, temperature=3.0, seed=s) for s in range(4)}
+    assert len(texts) == 4
+    for wrong in ({"temperature": -1}, {"top_k": 0}, {"top_p": 0.0}):
+        with pytest.raises(ValueError, match=f"LanguageModel.generate: {next(iter(wrong))}="):
+            fitted.generate("to", **wrong)
+
+
+def test_the_contract_of_scikit_learn():
+    one = model(random_state=3)
+    other = clone(one)
+    assert other.get_params() == one.get_params()
+    assert torch.equal(weights(one.fit(TEXT)), weights(other.fit(TEXT)))
+    search = GridSearchCV(model(epochs=1), {"hidden_size": [8, 16]}, cv=2)
+    search.fit(TEXT * 4)
+    assert search.best_params_["hidden_size"] in (8, 16)
+    assert Pipeline([("model", model(epochs=1))]).fit(TEXT).score(TEXT) < 0
+    with pytest.raises(ValueError, match="not fitted yet; call fit first"):
+        model().generate("to")
+
+
+def test_a_run_comes_back_as_it_was(tmp_path):
+    fitted = model().fit(TEXT, run=tmp_path / "run")
+    again = elman.load(tmp_path / "run")
+    assert again.results_ == fitted.results_
+    assert torch.equal(weights(again), weights(fitted))
+    assert again.generate("to", seed=1) == fitted.generate("to", seed=1)
+    names = {p.name for p in (tmp_path / "run").iterdir()}
+    assert names == {
+        "README.md", "checkpoints", "config.json", "metrics.jsonl", "model.safetensors", "plots",
+        "vocabulary.json",
+    }  # fmt: skip
+    fitted.save(tmp_path / "saved")
+    assert torch.equal(weights(elman.load(tmp_path / "saved")), weights(fitted))
+
+
+def test_the_same_call_on_a_finished_run_changes_nothing(tmp_path):
+    fitted = model().fit(TEXT, run=tmp_path)
+    before = {p: p.stat().st_mtime_ns for p in tmp_path.rglob("*")}
+    again = model().fit(TEXT, run=tmp_path)
+    assert {p: p.stat().st_mtime_ns for p in tmp_path.rglob("*")} == before
+    assert torch.equal(weights(again), weights(fitted))
+    with pytest.raises(ValueError, match="epochs: here 4, now 5"):
+        model(epochs=5).fit(TEXT, run=tmp_path)
+    with pytest.raises(ValueError, match="content: here '"):
+        model().fit(["other text"], run=tmp_path)
+
+
+SCRIPT = """
+import sys, torch
+from test_tasks_language_model import *
+torch.set_num_threads(1)
+print("ready", flush=True)
+model(epochs=30, dropout=0.2, checkpoint_seconds=0.05).fit(TEXT, run=sys.argv[1])
+"""
+
+
+def test_killed_it_ends_with_the_same_weights(tmp_path):
+    def start(folder):
+        environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent)}
+        return subprocess.Popen(
+            [sys.executable, "-c", SCRIPT, str(folder)], env=environment, stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )  # fmt: skip
+
+    process = start(tmp_path / "whole")
+    _, errors = process.communicate()
+    assert process.returncode == 0, errors
+    for moment in (0.3, 0.7, 1.2):
+        process = start(tmp_path / "cut")
+        assert process.stdout.readline() == b"ready\n"
+        time.sleep(moment)
+        process.send_signal(signal.SIGKILL)
+        process.communicate()
+    process = start(tmp_path / "cut")
+    _, errors = process.communicate()
+    assert process.returncode == 0, errors
+    whole, cut = (tmp_path / name / "model.safetensors" for name in ("whole", "cut"))
+    assert whole.read_bytes() == cut.read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("wrong", "text"),
+    [
+        ({"level": "word"}, "level='word' is not known; give one of characters, words, subwords."),
+        ({"bptt": 0}, "LanguageModel: bptt=0; give a whole number above zero."),
+        ({"validation_fraction": 1.0}, "validation_fraction=1.0; give 0 up to below 1."),
+        ({"cell": "grru"}, "cell='grru' is not known; give one of rnn, gru, lstm."),
+        ({"lr": 0}, "LanguageModel: lr=0; give a number above zero."),
+        ({"device": "gpu"}, "device='gpu' is not there; give auto, cpu or cuda."),
+    ],
+)
+def test_mistakes_in_options(wrong, text):
+    with pytest.raises(ValueError, match=r"\w") as caught:
+        model(**wrong).fit(TEXT)
+    assert text in str(caught.value)
+
+
+def test_mistakes_in_texts_and_folders(tmp_path):
+    with pytest.raises(TypeError, match="X is a str"):
+        model().fit("text")
+    with pytest.raises(FileNotFoundError):
+        model().fit(tmp_path / "no.txt", run=tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+    (tmp_path / "empty.txt").write_text("")
+    with pytest.raises(ValueError, match="the file is empty"):
+        model().fit(tmp_path / "empty.txt", run=tmp_path / "run")
+    fitted = model(epochs=1).fit(TEXT, run=tmp_path / "ok")
+    config = elman.train.Run.open(tmp_path / "ok")
+    config.update(status="training")
+    with pytest.raises(ValueError, match="the training has not finished"):
+        elman.load(tmp_path / "ok")
+    config.update(status="finished", params={**config.config["params"], "hidden_size": 25})
+    with pytest.raises(ValueError, match="the weights do not fit the model"):
+        elman.load(tmp_path / "ok")
+    config.update(params={**config.config["params"], "novel": 1})
+    with pytest.raises(ValueError, match="the unknown option 'novel'"):
+        elman.load(tmp_path / "ok")
+    config.update(task="novel")
+    with pytest.raises(ValueError, match="the task 'novel' is not known"):
+        elman.load(tmp_path / "ok")
+    assert fitted.module_ is not None
+
+
+def test_ngrams_are_distributions():
+    ids = [0, 1, 2, 0, 1, 3, 0, 1, 2]
+    trigram = NGram(3, tokens=5).fit(ids)
+    for context in [(), (1,), (0, 1), (4, 4), (2, 0)]:
+        total = sum(trigram.probability(context, token) for token in range(5))
+        assert total == pytest.approx(1.0)
+    assert trigram.perplexity(ids) < NGram(1, tokens=5).fit(ids).perplexity(ids)
