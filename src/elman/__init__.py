@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from . import cells, data, diagnostics, kernels, nn, ops, tasks, train
     from .nn import explain
-    from .tasks import LanguageModel, load
+    from .tasks import LanguageModel, SequenceClassifier, SequenceRegressor, load
 
 __version__ = version("elman")
 
 __all__ = [
     "LanguageModel",
+    "SequenceClassifier",
+    "SequenceRegressor",
     "cells",
     "data",
     "diagnostics",
@@ -28,7 +30,13 @@ __all__ = [
     "train",
 ]
 
-_HOME = {"LanguageModel": "tasks", "explain": "nn", "load": "tasks"}
+_HOME = {
+    "LanguageModel": "tasks",
+    "SequenceClassifier": "tasks",
+    "SequenceRegressor": "tasks",
+    "explain": "nn",
+    "load": "tasks",
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -1,8 +1,18 @@
 """The tasks, each a scikit-learn style estimator."""
 
+from ._classifier import SequenceClassifier
 from ._language_model import LanguageModel
 from ._load import TASKS, load
 from ._ngram import NGram
 from ._options import ModelOptions
+from ._regressor import SequenceRegressor
 
-__all__ = ["TASKS", "LanguageModel", "ModelOptions", "NGram", "load"]
+__all__ = [
+    "TASKS",
+    "LanguageModel",
+    "ModelOptions",
+    "NGram",
+    "SequenceClassifier",
+    "SequenceRegressor",
+    "load",
+]

@@ -5,9 +5,12 @@ from typing import Any
 
 from elman.train import Run
 
+from ._classifier import SequenceClassifier
 from ._language_model import LanguageModel
+from ._regressor import SequenceRegressor
 
-TASKS: dict[str, Any] = {one.task: one for one in (LanguageModel,)}
+_ESTIMATORS = (LanguageModel, SequenceClassifier, SequenceRegressor)
+TASKS: dict[str, Any] = {one.task: one for one in _ESTIMATORS}
 """The estimators by the names of their tasks."""
 
 

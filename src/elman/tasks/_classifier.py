@@ -1,0 +1,137 @@
+"""Many to one: which class is a sequence of?"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from sklearn.base import ClassifierMixin
+from sklearn.metrics import accuracy_score, f1_score, log_loss
+from sklearn.model_selection import train_test_split
+
+from elman.train import Run
+
+from ._pooled_network import PooledNetwork, Supervised
+from ._sequence_estimator import SequenceEstimator, softmax
+
+
+@dataclass(kw_only=True, eq=False, repr=False)
+class SequenceClassifier(ClassifierMixin, SequenceEstimator):
+    """Tells the class of a sequence: of a text, or of numbers of unequal length.
+
+    Args:
+        level: for texts, what a token is: "words", "characters" or "subwords".
+        vocabulary_size: for texts, tokens at most.
+        lowercase: for texts, whether words are lower-cased.
+        embedding_size: for texts, features of a token; 64 if None.
+        bidirectional: whether the layers read from both ends.
+        pooling: how the steps become one vector: "last", "mean", "max" or "attention".
+        class_weight: None, "balanced", or a dict from class to weight.
+        missing: for numbers, what to do about NaN: "error", "ffill" or "mask" (also an input).
+        validation_fraction: the part of the sequences that is held out, each class alike; 0 for
+            none.
+
+    The other arguments are those of `elman.train.TrainOptions` and of the network (cell,
+    hidden_size, num_layers, …).
+
+    Attributes:
+        classes_: the classes, sorted.
+        module_: the network.
+        results_: "loss", "accuracy" and "macro_f1" on the held-out part.
+
+    Example:
+        >>> import numpy as np
+        >>> X = [np.ones((3 + i % 4, 1)) * (i % 2) for i in range(40)]
+        >>> y = ["low" if i % 2 == 0 else "high" for i in range(40)]
+        >>> model = SequenceClassifier(hidden_size=8, epochs=8, lr=0.02).fit(X, y)
+        >>> model.predict([np.ones((5, 1))]).tolist()
+        ['high']
+    """
+
+    task: ClassVar[str] = "classify"
+    class_weight: Any = None
+
+    def predict(self, X: Any) -> Any:
+        """The class of each sequence, (N,)."""
+        p = self.predict_proba(X)
+        return self.classes_[p.argmax(1)]
+
+    def predict_proba(self, X: Any) -> Any:
+        """The probability of each class, (N, C), in the order of `classes_`."""
+        self._check_fitted()
+        where = "SequenceClassifier.predict"
+        sequences, _, _ = self._read(X, None, None, where, labelled=False)
+        return softmax(self._raw(sequences, where))
+
+    def _read_targets(self, y: Any) -> Any:
+        self.classes_, targets = np.unique(np.asarray(y), return_inverse=True)
+        if len(self.classes_) < 2:
+            raise ValueError(
+                f"SequenceClassifier.fit: all labels are {self.classes_.tolist()[0]!r};"
+                " give sequences of two classes or more."
+            )
+        return targets
+
+    def _known_targets(self, y: Any, where: str) -> Any:
+        index = {label: i for i, label in enumerate(self.classes_.tolist())}
+        unseen = sorted({str(one) for one in np.asarray(y).tolist() if one not in index})
+        if unseen:
+            raise ValueError(
+                f"{where}: the label {unseen[0]!r} was not seen in training; the classes are"
+                f" {', '.join(map(repr, self.classes_.tolist()))}."
+            )
+        return np.array([index[one] for one in np.asarray(y).tolist()])
+
+    def _outputs(self) -> int:
+        return len(self.classes_)
+
+    def _objective(self, network: PooledNetwork, targets: Any) -> Supervised:
+        weights = None
+        if self.class_weight is not None:
+            weights = torch.tensor(self._weights(targets), dtype=torch.float32)
+            weights = weights.to(network.head.weight.device)
+        return Supervised(network, classes=True, weights=weights)
+
+    def _weights(self, targets: Any) -> list[float]:
+        labels = self.classes_.tolist()
+        if self.class_weight == "balanced":
+            counts = np.bincount(targets, minlength=len(labels))
+            return (len(targets) / (len(labels) * np.maximum(counts, 1))).tolist()
+        if not isinstance(self.class_weight, dict) or set(self.class_weight) - set(labels):
+            raise ValueError(
+                f"SequenceClassifier: class_weight={self.class_weight!r};"
+                f" give None, 'balanced', or a dict over {', '.join(map(repr, labels))}."
+            )
+        return [float(self.class_weight.get(label, 1.0)) for label in labels]
+
+    def _split(self, targets: Any, seed: int) -> tuple[Any, Any]:
+        rows = np.arange(len(targets))
+        counts = np.bincount(targets)
+        held = round(len(rows) * self.validation_fraction)
+        # every class needs a row on either side
+        if counts.min() < 2 or held < len(counts) or len(rows) - held < len(counts):
+            return rows, rows[:0]
+        train, held_out = train_test_split(
+            rows, test_size=held, stratify=targets, random_state=seed % 2**32
+        )
+        return np.sort(train), np.sort(held_out)
+
+    def _figures(self, outputs: Any, targets: Any) -> dict[str, float]:
+        p, found = softmax(outputs), outputs.argmax(1)
+        figures = {
+            "loss": float(log_loss(targets, p, labels=np.arange(len(self.classes_)))),
+            "accuracy": float(accuracy_score(targets, found)),
+            "macro_f1": float(f1_score(targets, found, average="macro")),
+        }
+        if len(self.classes_) == 2:
+            figures[f"f1_{self.classes_[1]}"] = float(f1_score(targets, found))
+        return figures
+
+    def _fitted(self) -> dict[str, Any]:
+        return {**super()._fitted(), "classes": self.classes_.tolist()}
+
+    def _restore(self, run: Run, fitted: dict[str, Any]) -> None:
+        self.classes_ = np.array(fitted["classes"])
+        super()._restore(run, fitted)

@@ -1,0 +1,131 @@
+"""Many to one: the network of classifiers and regressors."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy, dropout, mse_loss
+
+from elman.data import BucketBatches, pad
+from elman.nn import Pooling
+from elman.train import Loss
+
+from ._options import ModelOptions, make_layers
+
+
+class PooledNetwork(nn.Module):
+    """Recurrent layers over a whole sequence, pooled into one vector, and a linear output.
+
+    Args:
+        options: of the recurrent layers.
+        inputs: features of a step, or tokens of the vocabulary.
+        outputs: classes, or targets.
+        embedding_size: features of a token; None for numeric sequences.
+        bidirectional: whether the layers read from both ends.
+        pooling: "last", "mean", "max" or "attention".
+    """
+
+    def __init__(
+        self,
+        options: ModelOptions,
+        inputs: int,
+        outputs: int,
+        *,
+        embedding_size: int | None,
+        bidirectional: bool,
+        pooling: str,
+    ) -> None:
+        super().__init__()
+        self.embedding = None if embedding_size is None else nn.Embedding(inputs, embedding_size)
+        self.layers = make_layers(options, embedding_size or inputs, bidirectional=bidirectional)
+        directions = 2 if bidirectional else 1
+        width = options.hidden_size * directions
+        self.pooling = Pooling(pooling, width, directions)
+        self.head = nn.Linear(width, outputs)
+        self.input_dropout, self.dropout = options.input_dropout, options.dropout
+
+    def forward(self, x: Tensor, lengths: Tensor) -> Tensor:
+        """The outputs (B, O) of padded sequences (T, B, I), or (T, B) of tokens."""
+        if self.embedding is not None:
+            x = self.embedding(x)
+        if self.training and self.input_dropout:
+            # the same features are gone at every step of a sequence (Gal & Ghahramani 2016)
+            x = x * dropout(torch.ones_like(x[:1]), self.input_dropout)
+        output, _ = self.layers(x, lengths=lengths)
+        return self.head(dropout(self.pooling(output, lengths), self.dropout, self.training))
+
+
+class Examples:
+    """Sequences with their targets, in batches of like length.
+
+    Args:
+        sequences: arrays (T_i, I), or (T_i,) of tokens.
+        targets: class numbers, or (N, O) numbers.
+        batch_size: rows in a batch.
+        seed: of the order.
+        shuffle: whether the order changes from epoch to epoch.
+    """
+
+    def __init__(
+        self,
+        sequences: Sequence[Any],
+        targets: Any,
+        *,
+        batch_size: int,
+        seed: int,
+        shuffle: bool = True,
+    ) -> None:
+        self.sequences, self.targets = sequences, targets
+        lengths = [len(s) for s in sequences]
+        self.rows = BucketBatches(lengths, batch_size=batch_size, seed=seed, shuffle=shuffle)
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def epoch(self, epoch: int, start: int = 0) -> Any:
+        """The batches (x, lengths, targets) of an epoch."""
+        for rows in self.rows.epoch(epoch, start):
+            x, lengths = pad([self.sequences[row] for row in rows])
+            yield x, lengths, torch.as_tensor(np.asarray(self.targets)[rows])
+
+
+class Supervised:
+    """Trains a pooled network.
+
+    Args:
+        module: the network.
+        weights: of the classes, or None; None as well for a regression.
+        classes: whether the targets are class numbers.
+    """
+
+    def __init__(
+        self, module: PooledNetwork, *, classes: bool, weights: Tensor | None = None
+    ) -> None:
+        self.module, self.classes, self.weights = module, classes, weights
+
+    def loss(self, batch: Any, carry: Any) -> Loss:
+        """The mean cross entropy in nats, or the mean squared error."""
+        x, lengths, target = batch
+        device = self.module.head.weight.device
+        output, target = self.module(x.to(device), lengths), target.to(device)
+        if not self.classes:
+            return Loss(mse_loss(output, target.to(output.dtype)), len(target), None, len(target))
+        value = cross_entropy(output, target, self.weights)
+        # weighted means are over the sum of the weights
+        weight = len(target) if self.weights is None else float(self.weights[target].sum())
+        return Loss(value, weight, None, len(target))
+
+
+def outputs_of(module: PooledNetwork, sequences: Sequence[Any], batch_size: int) -> Any:
+    """The outputs (N, O) for sequences, in their order."""
+    lengths = [len(s) for s in sequences]
+    batches = BucketBatches(lengths, batch_size=batch_size, seed=0, shuffle=False)
+    device = module.head.weight.device
+    found: Any = np.zeros((len(sequences), module.head.out_features), dtype=np.float64)
+    with torch.inference_mode():
+        for rows in batches.epoch(0):
+            x, counts = pad([sequences[row] for row in rows])
+            found[rows] = module(x.to(device), counts).double().cpu().numpy()
+    return found

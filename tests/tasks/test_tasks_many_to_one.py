@@ -1,0 +1,177 @@
+"""Classifiers and regressors learn, say what is wrong, and come back from their folders."""
+
+import numpy as np
+import pyarrow as pa
+import pytest
+import torch
+from sklearn.base import clone
+from sklearn.model_selection import GridSearchCV, cross_val_score
+from sklearn.pipeline import make_pipeline
+
+import elman
+from elman.data import Columns
+
+RNG = np.random.default_rng(0)
+LENGTHS = RNG.integers(3, 12, size=80)
+SIGN = RNG.integers(0, 2, size=80)
+NUMBERS = [RNG.normal(2 * s - 1, 0.5, size=(n, 2)) for n, s in zip(LENGTHS, SIGN, strict=True)]
+LABELS = np.where(SIGN, "up", "down")
+TEXTS = [
+    " ".join(["good film" if s else "bad film"] * (n // 3))
+    for n, s in zip(LENGTHS, SIGN, strict=True)
+]
+
+
+def classifier(**more):
+    return elman.SequenceClassifier(**{"hidden_size": 8, "epochs": 6, "lr": 0.02, **more})
+
+
+def regressor(**more):
+    return elman.SequenceRegressor(**{"hidden_size": 8, "epochs": 15, "lr": 0.02, **more})
+
+
+def weights(estimator):
+    return torch.cat([p.detach().flatten() for p in estimator.module_.parameters()])
+
+
+@pytest.mark.parametrize("X", [NUMBERS, TEXTS], ids=["numbers", "texts"])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"cell": "gru", "pooling": "mean", "bidirectional": True, "class_weight": "balanced"},
+        {"cell": "rnn", "pooling": "max", "input_dropout": 0.1, "level": "characters"},
+        {"pooling": "attention", "num_layers": 2, "dropout": 0.1, "class_weight": {"up": 2.0}},
+    ],
+    ids=str,
+)
+def test_it_tells_classes_apart(X, options):
+    model = classifier(**options).fit(X, LABELS)
+    assert model.results_["accuracy"] >= 0.85
+    assert model.score(X, LABELS) >= 0.9
+    p = model.predict_proba(X)
+    assert p.shape == (80, 2)
+    np.testing.assert_allclose(p.sum(1), 1, rtol=1e-6)
+    # a row does not see its neighbours
+    np.testing.assert_allclose(model.predict_proba(X[3:4]), p[3:4], atol=1e-5)
+    assert model.evaluate(X, LABELS)["f1_up"] >= 0.9
+
+
+def test_it_tells_numbers():
+    y = np.array([x.mean() for x in NUMBERS])
+    model = regressor(pooling="mean").fit(NUMBERS, y)
+    assert model.results_["r2"] > 0.8
+    assert model.predict(NUMBERS).shape == (80,)
+    both = regressor(pooling="mean").fit(NUMBERS, np.stack([y, -y], 1))
+    assert both.predict(NUMBERS).shape == (80, 2)
+    assert both.score(NUMBERS, np.stack([y, -y], 1)) > 0.8
+
+
+@pytest.mark.parametrize("make", [classifier, regressor])
+def test_the_contract_of_scikit_learn(make):
+    y = LABELS if make is classifier else SIGN * 1.0
+    model = make(epochs=1, random_state=3)
+    assert clone(model).get_params() == model.get_params()
+    assert torch.equal(weights(model.fit(NUMBERS, y)), weights(clone(model).fit(NUMBERS, y)))
+    search = GridSearchCV(make(epochs=1), {"hidden_size": [4, 8]}, cv=2).fit(NUMBERS, y)
+    assert search.best_params_["hidden_size"] in (4, 8)
+    assert len(cross_val_score(make_pipeline(make(epochs=1)), NUMBERS, y, cv=3)) == 3
+    with pytest.raises(ValueError, match="not fitted yet"):
+        make().predict(NUMBERS)
+
+
+@pytest.mark.parametrize("X", [NUMBERS, TEXTS], ids=["numbers", "texts"])
+@pytest.mark.parametrize("make", [classifier, regressor])
+def test_runs_come_back_as_they_were(tmp_path, make, X):
+    y = LABELS if make is classifier else SIGN * 1.0
+    model = make().fit(X, y, run=tmp_path / "run")
+    again = elman.load(tmp_path / "run")
+    assert np.array_equal(again.predict(X), model.predict(X))
+    assert again.results_ == model.results_
+    model.save(tmp_path / "saved")
+    assert np.array_equal(elman.load(tmp_path / "saved").predict(X), model.predict(X))
+    same = make().fit(X, y, run=tmp_path / "run")
+    assert torch.equal(weights(same), weights(model))
+    with pytest.raises(ValueError, match="content: here"):
+        make().fit(X[::-1], y, run=tmp_path / "run")
+
+
+def test_tables_in(tmp_path):
+    table = pa.table({"text": TEXTS, "label": LABELS.tolist()})
+    model = classifier().fit(table)
+    assert model.evaluate(table)["accuracy"] > 0.9
+    assert model.predict(table).shape == (80,)
+    file = tmp_path / "a.csv"
+    file.write_text(
+        "text,label\n" + "".join(f"{t},{y}\n" for t, y in zip(TEXTS, LABELS, strict=True))
+    )
+    assert torch.equal(weights(classifier().fit(file)), weights(model))
+    rows = [(i, *step) for i, x in enumerate(NUMBERS) for step in x]
+    long = {"id": [r[0] for r in rows], "a": [r[1] for r in rows], "b": [r[2] for r in rows]}
+    long["label"] = [LABELS[r[0]] for r in rows]
+    found = classifier().fit(long, columns=Columns(id="id"))
+    assert np.array_equal(
+        found.predict(NUMBERS), classifier().fit(NUMBERS, LABELS).predict(NUMBERS)
+    )
+
+
+@pytest.mark.parametrize("missing", ["ffill", "mask"])
+def test_missing_values_are_handled_when_asked(missing):
+    holes = [x.copy() for x in NUMBERS]
+    for x in holes:
+        x[1, 0] = np.nan
+    with pytest.raises(ValueError, match="nan in sequence 0, step 1, feature 0"):
+        classifier().fit(holes, LABELS)
+    model = classifier(missing=missing).fit(holes, LABELS)
+    assert model.score(holes, LABELS) > 0.9
+    assert model.module_.layers.input_size == (4 if missing == "mask" else 2)
+
+
+@pytest.mark.parametrize(
+    ("call", "text"),
+    [
+        (lambda: classifier().fit(TEXTS, ["a"] * 80), "SequenceClassifier.fit: all labels are 'a';"
+         " give sequences of two classes or more."),
+        (lambda: classifier().fit(TEXTS, LABELS).evaluate(TEXTS[:1], ["side"]),
+         "SequenceClassifier.evaluate: the label 'side' was not seen in training;"
+         " the classes are 'down', 'up'."),
+        (lambda: classifier().fit(TEXTS), "SequenceClassifier.fit: y is missing; give a target for"
+         " each sequence."),
+        (lambda: classifier().fit(TEXTS, LABELS[:3]), "SequenceClassifier.fit: 80 sequences and 3"
+         " targets; give one for each."),
+        (lambda: classifier().fit([], []), "SequenceClassifier.fit: there are no sequences; give at"
+         " least one."),
+        (lambda: classifier().fit([*TEXTS[:-1], ""], LABELS), "SequenceClassifier.fit: sequence 79"
+         " is empty; drop it."),
+        (lambda: classifier(class_weight={"x": 1}).fit(TEXTS, LABELS), "SequenceClassifier:"
+         " class_weight={'x': 1}; give None, 'balanced', or a dict over 'down', 'up'."),
+        (lambda: classifier(level="word").fit(TEXTS, LABELS), "SequenceClassifier: level='word' is"
+         " not known; give one of characters, words, subwords."),
+        (lambda: classifier(pooling="sum").fit(TEXTS, LABELS), "Pooling: how='sum' is not known;"
+         " give one of last, mean, max, attention."),
+        (lambda: classifier(validation_fraction=1).fit(TEXTS, LABELS), "SequenceClassifier:"
+         " validation_fraction=1; give 0 up to below 1."),
+        (lambda: classifier().fit(NUMBERS, LABELS).predict([[[1.0]]]), "SequenceClassifier.predict:"
+         " the sequences have 1 features, the model was trained on 2; give the same."),
+        (lambda: regressor().fit(NUMBERS, LABELS), "SequenceRegressor.fit: y holds something that"
+         " is no number; give numbers."),
+        (lambda: regressor().fit(NUMBERS, [np.nan] * 80), "SequenceRegressor.fit: y[0] is not"
+         " finite; drop that sequence."),
+    ],
+)  # fmt: skip
+def test_mistakes(call, text):
+    with pytest.raises(ValueError, match=r"\w") as caught:
+        call()
+    assert str(caught.value) == text
+
+
+def test_a_text_among_numbers_and_a_lone_text():
+    with pytest.raises(TypeError, match="X is a str"):
+        classifier().fit("text", ["a"])
+    with pytest.raises(TypeError, match="sequence 0 is a list, the others are texts"):
+        classifier().fit(TEXTS, LABELS).predict([[1.0]])
+
+
+def test_few_sequences_are_all_trained_on():
+    model = classifier().fit(NUMBERS[:4], ["a", "a", "b", "b"])
+    assert model.results_ == {"sequences": 4}
