@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from . import cells, data, diagnostics, kernels, nn, ops, tasks, train
     from .nn import explain
-    from .tasks import LanguageModel, SequenceClassifier, SequenceRegressor, load
+    from .tasks import Forecaster, LanguageModel, SequenceClassifier, SequenceRegressor, load
 
 __version__ = version("elman")
 
 __all__ = [
+    "Forecaster",
     "LanguageModel",
     "SequenceClassifier",
     "SequenceRegressor",
@@ -31,6 +32,7 @@ __all__ = [
 ]
 
 _HOME = {
+    "Forecaster": "tasks",
     "LanguageModel": "tasks",
     "SequenceClassifier": "tasks",
     "SequenceRegressor": "tasks",

@@ -8,9 +8,9 @@ import pytest
 from elman.data import Columns, as_table, column, guess_columns, labelled_sequences, read_table
 
 
-def _read(table, given=None, labelled=True):
+def _read(table, given=None, labelled=True, missing="ffill"):
     columns = guess_columns(table, given or Columns(), "d", labelled=labelled)
-    X, y = labelled_sequences(table, columns, "d")
+    X, y = labelled_sequences(table, columns, missing, "d")
     return columns, X, y
 
 
@@ -36,6 +36,8 @@ def test_texts_lists_and_long_tables(tmp_path):
     assert columns.features == ("pulse",)
     assert X[0].tolist() == [[10], [20]]
     assert np.isnan(X[1][1, 0])
+    with pytest.raises(ValueError, match="^d: row 4, column 'pulse': nothing, or NaN"):
+        _read(table, given, missing="error")
     assert y == ["x", "y"]
     assert _read(table.drop_columns("label"), given, labelled=False)[2] is None
 

@@ -1,8 +1,10 @@
 """Sequences in: readers, vocabularies, ragged batches, windows that carry state."""
 
+from ._calendar import Calendar
 from ._labelled import Columns, guess_columns, labelled_sequences
 from ._sequences import BucketBatches, Scaler, as_sequences, fill_missing, forward_fill, pad
-from ._table import as_table, column, read_table
+from ._series import Series, SeriesColumns, as_series, guess_series_columns, series_of_table
+from ._table import as_table, column, read_table, table_of
 from ._text import documents, fingerprint
 from ._tokens import StreamWindows, TokenFile, Window
 from ._vocabulary import (
@@ -15,9 +17,12 @@ from ._vocabulary import (
 
 __all__ = [
     "BucketBatches",
+    "Calendar",
     "CharacterVocabulary",
     "Columns",
     "Scaler",
+    "Series",
+    "SeriesColumns",
     "StreamWindows",
     "SubwordVocabulary",
     "TokenFile",
@@ -25,6 +30,7 @@ __all__ = [
     "Window",
     "WordVocabulary",
     "as_sequences",
+    "as_series",
     "as_table",
     "column",
     "documents",
@@ -32,8 +38,11 @@ __all__ = [
     "fingerprint",
     "forward_fill",
     "guess_columns",
+    "guess_series_columns",
     "labelled_sequences",
     "pad",
     "read_table",
+    "series_of_table",
+    "table_of",
     "vocabulary_from_json",
 ]

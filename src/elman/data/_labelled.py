@@ -6,7 +6,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from ._table import column, string_columns
+from ._series import describe_columns
+from ._table import column, is_number, present, refuse_missing, string_columns
 
 _LABELS = ("label", "target", "class", "y")
 _TEXTS = ("text", "sentence", "message", "review")
@@ -34,12 +35,7 @@ class Columns:
 
     def describe(self) -> str:
         """The columns in a line."""
-        parts = [
-            f"{name} = {value if isinstance(value, str) else ', '.join(value)}"
-            for name, value in vars(self).items()
-            if value
-        ]
-        return "columns: " + "; ".join(parts)
+        return describe_columns(vars(self))
 
 
 def guess_columns(table: pa.Table, given: Columns, where: str, *, labelled: bool) -> Columns:
@@ -100,43 +96,38 @@ def _is_list(kind: Any) -> bool:
 
 
 def _numeric(table: pa.Table, without: set[str | None]) -> tuple[str, ...]:
-    def is_number(kind: Any) -> bool:
-        return pa.types.is_integer(kind) or pa.types.is_floating(kind)
-
     return tuple(f.name for f in table.schema if f.name not in without and is_number(f.type))
 
 
 def labelled_sequences(
-    table: pa.Table, columns: Columns, where: str
+    table: pa.Table, columns: Columns, missing: str, where: str
 ) -> tuple[list[Any], list[Any] | None]:
     """The sequences and their labels.
+
+    Args:
+        table: the table.
+        columns: which columns hold what.
+        missing: "error" refuses missing numbers in long format with their row; else they are NaN.
+        where: what the messages start with.
 
     Returns:
         Texts, or arrays (T_i, I), and the labels, or None without a label column. Missing numbers
         are NaN.
 
     Raises:
-        ValueError: a text or label is missing, or the label changes within a sequence; the text
-            names the row.
+        ValueError: a text, label or number is missing, or the label changes within a sequence; the
+            text names the row.
     """
     if columns.id is not None:
-        return _long(table, columns, where)
+        return _long(table, columns, missing, where)
     labels = None
     if columns.label is not None:
-        labels = _present(table, columns.label, where)
+        labels = present(table, columns.label, where)
     if columns.text is not None:
-        return [str(text) for text in _present(table, columns.text, where)], labels
+        return [str(text) for text in present(table, columns.text, where)], labels
     assert columns.sequence is not None
-    found = _present(table, columns.sequence, where)
+    found = present(table, columns.sequence, where)
     return [_array(value, row, where) for row, value in enumerate(found, 1)], labels
-
-
-def _present(table: pa.Table, name: str, where: str) -> list[Any]:
-    values = column(table, name, where).to_pylist()
-    for row, value in enumerate(values, 1):
-        if value is None:
-            raise ValueError(f"{where}: row {row} has nothing in column {name!r}; drop it.")
-    return values
 
 
 def _array(value: list[Any], row: int, where: str) -> Any:
@@ -149,13 +140,16 @@ def _array(value: list[Any], row: int, where: str) -> Any:
         ) from None
 
 
-def _long(table: pa.Table, columns: Columns, where: str) -> tuple[list[Any], list[Any] | None]:
+def _long(
+    table: pa.Table, columns: Columns, missing: str, where: str
+) -> tuple[list[Any], list[Any] | None]:
     """One row a step: steps of one id are a sequence, in the order of the time column."""
-    ids = _present(table, columns.id or "", where)
+    ids = present(table, columns.id or "", where)
     numbers = [column(table, name, where).to_pylist() for name in columns.features]
     block = np.array(numbers, dtype=np.float32).T
-    times = None if columns.time is None else _present(table, columns.time, where)
-    labels = None if columns.label is None else _present(table, columns.label, where)
+    refuse_missing(block, range(len(block)), columns.features, missing, where)
+    times = None if columns.time is None else present(table, columns.time, where)
+    labels = None if columns.label is None else present(table, columns.label, where)
     rows: dict[Any, list[int]] = {}
     for row, one in enumerate(ids):
         rows.setdefault(one, []).append(row)

@@ -4,6 +4,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 
 TABLES = (".csv", ".tsv", ".jsonl", ".ndjson", ".parquet")
@@ -81,6 +82,21 @@ def _reason(path: Path, kind: str, said: str) -> str:
     return f"cannot be read as {kind}: {said}"
 
 
+def table_of(X: Any, where: str) -> tuple[pa.Table, str] | None:
+    """A table and the name to call it by, if X is one: a `pathlib.Path`, a data frame, a dict of
+    columns; else None.
+
+    Example:
+        >>> table_of([1, 2], "fit") is None
+        True
+    """
+    if isinstance(X, Path):
+        return read_table(X), str(X)
+    if isinstance(X, dict) or hasattr(X, "__arrow_c_stream__"):
+        return as_table(X, where), where
+    return None
+
+
 def as_table(data: Any, where: str) -> pa.Table:
     """A table from any data frame with the Arrow interface, a dict of columns, or a pyarrow table.
 
@@ -143,4 +159,48 @@ def text_column(table: pa.Table, where: str) -> str:
     raise ValueError(
         f"{where}: which column holds the text? The columns are {names}."
         " Name one with --text-column."
+    )
+
+
+def is_number(kind: Any) -> bool:
+    """Whether a column of this type holds numbers."""
+    return pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind)
+
+
+def present(table: pa.Table, name: str, where: str) -> list[Any]:
+    """A column without gaps, as a list.
+
+    Raises:
+        ValueError: a row has nothing in it; the text names the row.
+    """
+    values = column(table, name, where).to_pylist()
+    for row, value in enumerate(values, 1):
+        if value is None:
+            raise ValueError(f"{where}: row {row} has nothing in column {name!r}; drop it.")
+    return values
+
+
+def refuse_missing(block: Any, rows: Any, names: tuple[str, ...], missing: str, where: str) -> None:
+    """Refuses infinite numbers, and missing ones where `missing` is "error".
+
+    Args:
+        block: numbers (T, I) of some rows of a table.
+        rows: the numbers of those rows, from 0.
+        names: the columns.
+        missing: what may be done about NaN.
+        where: what the message starts with.
+
+    Raises:
+        ValueError: there is one; the text names its row and column.
+    """
+    bad = ~np.isfinite(block) if missing == "error" else np.isinf(block)
+    if not bad.any():
+        return
+    at, feature = (int(i) for i in np.argwhere(bad)[0])
+    value = block[at, feature]
+    found = "nothing, or NaN" if np.isnan(value) else str(value)
+    advice = "mend it, or give missing=ffill or mask" if np.isnan(value) else "mend it"
+    raise ValueError(
+        f"{where}: row {rows[at] + 1}, column {names[feature]!r}: {found}"
+        f" ({int(bad.sum())} such values); {advice}."
     )

@@ -1,6 +1,7 @@
 """The tasks, each a scikit-learn style estimator."""
 
 from ._classifier import SequenceClassifier
+from ._forecaster import Forecaster
 from ._language_model import LanguageModel
 from ._load import TASKS, load
 from ._ngram import NGram
@@ -9,6 +10,7 @@ from ._regressor import SequenceRegressor
 
 __all__ = [
     "TASKS",
+    "Forecaster",
     "LanguageModel",
     "ModelOptions",
     "NGram",

@@ -66,12 +66,7 @@ class Estimator(TrainOptions, ModelOptions, BaseEstimator):
             raise
 
     def _plain_params(self) -> dict[str, Any]:
-        return {
-            name: value
-            if isinstance(value, int | float | str | bool | dict | list | None)
-            else repr(value)
-            for name, value in self.get_params(deep=False).items()
-        }
+        return {name: _plain(value) for name, value in self.get_params(deep=False).items()}
 
     def _learn(
         self, objective: Any, batches: Any, evaluate: Any, run: Run | None, progress: bool
@@ -145,3 +140,10 @@ class Estimator(TrainOptions, ModelOptions, BaseEstimator):
     @property
     def _device(self) -> torch.device:
         return next(self.module_.parameters()).device
+
+
+def _plain(value: Any) -> Any:
+    """A parameter as JSON holds it."""
+    if isinstance(value, tuple):
+        return list(value)
+    return value if isinstance(value, int | float | str | dict | list | None) else repr(value)

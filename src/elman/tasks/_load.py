@@ -6,10 +6,11 @@ from typing import Any
 from elman.train import Run
 
 from ._classifier import SequenceClassifier
+from ._forecaster import Forecaster
 from ._language_model import LanguageModel
 from ._regressor import SequenceRegressor
 
-_ESTIMATORS = (LanguageModel, SequenceClassifier, SequenceRegressor)
+_ESTIMATORS = (Forecaster, LanguageModel, SequenceClassifier, SequenceRegressor)
 TASKS: dict[str, Any] = {one.task: one for one in _ESTIMATORS}
 """The estimators by the names of their tasks."""
 

@@ -21,11 +21,10 @@ from elman.data import (
     Vocabulary,
     WordVocabulary,
     as_sequences,
-    as_table,
     fill_missing,
     guess_columns,
     labelled_sequences,
-    read_table,
+    table_of,
     vocabulary_from_json,
 )
 from elman.nn import Pooling
@@ -159,12 +158,12 @@ class SequenceEstimator(Estimator):
         self, X: Any, y: Any, columns: Columns | None, where: str, *, labelled: bool
     ) -> tuple[list[Any], Any, dict[str, Any]]:
         """Sequences and targets from whatever they came in."""
-        if isinstance(X, Path) or (y is None and (isinstance(X, dict) or _is_frame(X))):
-            name = str(X) if isinstance(X, Path) else where
-            table = read_table(X) if isinstance(X, Path) else as_table(X, where)
+        given = table_of(X, where) if y is None else None
+        if given is not None:
+            table, name = given
             chosen = guess_columns(table, columns or Columns(), name, labelled=labelled)
             self.columns_ = chosen
-            sequences, found = labelled_sequences(table, chosen, name)
+            sequences, found = labelled_sequences(table, chosen, self.missing, name)
             return sequences, found, {"source": name, "columns": chosen.describe()}
         if isinstance(X, str):
             raise TypeError(f"{where}: X is a str ({X[:30]!r}…); give a list of sequences.")
@@ -278,10 +277,6 @@ class SequenceEstimator(Estimator):
             self.features_ = int(fitted["features"])
             self.scaler_ = Scaler.from_json(fitted["scaler"])
         self.module_ = self._network()
-
-
-def _is_frame(X: Any) -> bool:
-    return hasattr(X, "__arrow_c_stream__")
 
 
 def _digest(sequences: list[Any], y: Any) -> str:

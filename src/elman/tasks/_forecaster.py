@@ -1,0 +1,367 @@
+"""Many to many, ahead of time: what comes next in a series?"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+import numpy as np
+import torch
+
+from elman.data import (
+    Series,
+    SeriesColumns,
+    as_series,
+    forward_fill,
+    guess_series_columns,
+    series_of_table,
+    table_of,
+)
+from elman.train import Run
+
+from ._estimator import Estimator
+from ._forecast_network import ForecastNetwork, Quantiles, forecasts, sample_paths
+from ._forecast_windows import ForecastWindows, Frame, Window, window_batch
+from ._frames import NORMALIZATIONS, Framer
+from ._skill import Skill
+
+_STRATEGIES = ("direct", "recursive")
+
+
+@dataclass(kw_only=True, eq=False, repr=False)
+class Forecaster(Estimator):
+    """Forecasts one or many series, with intervals, and says whether it beats the forecasts that
+    cost nothing.
+
+    Learns from every step of the series but the last part, which is held out to measure it beside
+    persistence (the last value again) and seasonal-naive (the last season again).
+
+    Args:
+        horizon: steps ahead, K.
+        context: steps that are read before a forecast; from season and horizon if None.
+        season: steps of the season; from the time column if None (24 for hours, 7 for days, 12 for
+            months, …), else 1.
+        strategy: "direct" forecasts all steps at once; "recursive" one step, which it is fed to
+            forecast the next, along `paths` drawn futures.
+        quantiles: levels of the forecast quantiles; 0.5, the point forecast, is among them.
+        normalization: of each series: "series" (mean 0, deviation 1), "running" (so, and then by
+            the mean and the deviation of late, which follow the series over the context), or
+            "none".
+        log: whether to forecast the logarithms, for positive numbers that grow in proportion.
+        calendar: whether the place in day, week and year is an input, given a time column.
+        missing: what to do about NaN and missing steps: "error", "ffill" or "mask" (an input).
+        validation_fraction: the last part of each series that is held out; at least one horizon.
+        paths: futures drawn by the recursive strategy.
+
+    The other arguments are those of `elman.train.TrainOptions` and of the network (cell,
+    hidden_size, num_layers, …).
+
+    Attributes:
+        season_: steps of the season.
+        context_: steps that are read.
+        module_: the network.
+        results_: "loss" (pinball, in deviations), "mase", "mase_persistence",
+            "mase_seasonal_naive", "skill_over_persistence", "skill_over_seasonal_naive", "mae",
+            "rmse", "coverage" and "origins" on the held-out part.
+
+    Example:
+        >>> import numpy as np
+        >>> y = np.sin(np.arange(200) * 2 * np.pi / 10)
+        >>> model = Forecaster(horizon=5, season=10, hidden_size=8, epochs=3).fit(y)
+        >>> model.predict(y).shape, model.predict_quantiles(y).shape
+        ((1, 5), (1, 5, 3))
+    """
+
+    task: ClassVar[str] = "forecast"
+    unit: ClassVar[str] = "steps"
+
+    horizon: int = 24
+    context: int | None = None
+    season: int | None = None
+    strategy: str = "direct"
+    quantiles: Sequence[float] = (0.1, 0.5, 0.9)
+    normalization: str = "running"
+    log: bool = False
+    calendar: bool = True
+    missing: str = "error"
+    validation_fraction: float = 0.1
+    paths: int = 200
+
+    def fit(
+        self,
+        X: Any,
+        y: Any = None,
+        *,
+        run: str | Path | None = None,
+        columns: SeriesColumns | None = None,
+        progress: bool = False,
+    ) -> Self:
+        """Learns from series.
+
+        Args:
+            X: a list of `elman.data.Series`, or of arrays (T,) or (T, 1 + C) whose first column is
+                the target, or one array (T,); or a table: a data frame, a dict of columns, or a
+                `pathlib.Path` of a .csv, .tsv, .jsonl or .parquet file.
+            y: not used; scikit-learn passes it.
+            run: a folder to keep the run in; the same call goes on with one that was cut off.
+            columns: which columns of a table hold what; guessed where not given.
+            progress: whether to show a live line.
+
+        Returns:
+            The estimator.
+
+        Raises:
+            ValueError: an option, the data or the run folder does not fit.
+        """
+        self._check()
+        where = "Forecaster.fit"
+        series, data = self._read(X, columns, where)
+        opened = self._begin(run, {**data, "content": _digest(series)})
+        if opened is not None and opened.finished:
+            self._reopen(opened)
+            return self
+        seed = self._seed()
+        with self._preparing(opened):
+            stops = [self._stop(one, row, where) for row, one in enumerate(series)]
+            self.framer_ = Framer.fit(series, stops, self, where)
+            frames = self._frames(series, stops, where)
+        season, steps = self.framer_.season, self._steps
+        self.season_, self.context_ = season, self.framer_.context
+        train = ForecastWindows(
+            frames,
+            stops,
+            context=self.context_,
+            steps=steps,
+            batch_size=self.batch_size,
+            seed=seed,
+        )
+        objective = Quantiles(self._network(), list(self.quantiles))
+        held = [(stop - 1, one.length - steps) for stop, one in zip(stops, series, strict=True)]
+        self._learn(objective, train, lambda: self._loss(objective, frames, held), opened, progress)
+        results = {"series": len(series), "season": season, "context": self.context_}
+        self._finish(opened, results | self._measure(series, frames, stops))
+        return self
+
+    def predict(self, X: Any, *, columns: SeriesColumns | None = None) -> Any:
+        """The forecasts of the next steps behind the end of each series, (N, K)."""
+        levels = list(self.quantiles)
+        return self.predict_quantiles(X, columns=columns)[..., levels.index(0.5)]
+
+    def predict_quantiles(self, X: Any, *, columns: SeriesColumns | None = None) -> Any:
+        """The quantiles of the next steps behind the end of each series, (N, K, Q)."""
+        self._check_fitted()
+        where = "Forecaster.predict"
+        series, _ = self._read(X, columns, where)
+        return self.forecast(series)
+
+    def forecast(self, series: list[Series]) -> Any:
+        """As `predict_quantiles`, of `elman.data.Series`."""
+        self._check_fitted()
+        where = "Forecaster.predict"
+        framer, future = self.framer_, self.horizon
+        frames = [framer.frame(one, one.length, where, future=future) for one in series]
+        spans = [(one.length - 1, one.length) for one in series]
+        return np.concatenate(self._roll(frames, spans))
+
+    def series(self, X: Any, *, columns: SeriesColumns | None = None) -> list[Series]:
+        """The series of a table or of arrays, read as `predict` does."""
+        return self._read(X, columns, "Forecaster.series")[0]
+
+    def evaluate(
+        self, X: Any, *, columns: SeriesColumns | None = None, last: int | None = None
+    ) -> dict[str, float]:
+        """Measures forecasts from every step in the last part of each series.
+
+        Args:
+            X: as for `fit`.
+            columns: as for `fit`.
+            last: steps of the last part; `validation_fraction` of the series if None. What comes
+                before is read, and gives the scale of the MASE.
+
+        Returns:
+            The figures of `results_`.
+        """
+        self._check_fitted()
+        where = "Forecaster.evaluate"
+        series, _ = self._read(X, columns, where)
+        stops = [self._stop(one, row, where, last) for row, one in enumerate(series)]
+        return self._measure(series, self._frames(series, stops, where), stops)
+
+    def score(self, X: Any, y: Any = None) -> float:
+        """The MASE of the held-out part, times -1; higher is better."""
+        return -self.evaluate(X)["mase"]
+
+    @property
+    def _steps(self) -> int:
+        """Steps that the network forecasts at once."""
+        return self.horizon if self.strategy == "direct" else 1
+
+    def _read(
+        self, X: Any, columns: SeriesColumns | None, where: str
+    ) -> tuple[list[Series], dict[str, Any]]:
+        given = table_of(X, where)
+        if given is None:
+            series = as_series(X, where)
+            return series, {"source": f"{len(series)} series"}
+        table, name = given
+        known = getattr(self, "columns_", None)
+        self.columns_ = guess_series_columns(table, columns or known or SeriesColumns(), name)
+        series = series_of_table(table, self.columns_, self.missing, name)
+        return series, {"source": name, "columns": self.columns_.describe()}
+
+    def _stop(self, one: Series, row: int, where: str, last: int | None = None) -> int:
+        """Where the held-out part of a series starts."""
+        part = round(one.length * self.validation_fraction) if last is None else last
+        held = max(self.horizon, part)
+        if one.length - held < self.horizon + 1:
+            name = f"series {one.name!r}" if one.name else f"series {row}"
+            raise ValueError(
+                f"{where}: {name} has {one.length} steps; to learn a horizon of {self.horizon} and"
+                f" hold {held} out takes {held + self.horizon + 1};"
+                " give a shorter horizon or a longer series."
+            )
+        return one.length - held
+
+    def _roll(self, frames: list[Frame], spans: list[tuple[int, int]]) -> list[Any]:
+        """The quantiles (n, K, Q) from the origins of each span, in the numbers' own scale."""
+        found: list[Any] = []
+        generator = torch.Generator().manual_seed(0)
+        with torch.inference_mode():
+            for frame, (start, stop) in zip(frames, spans, strict=True):
+                if self.strategy == "direct":
+                    scaled = self._roll_direct(frame, start, stop)
+                else:
+                    scaled = self._roll_recursive(frame, start, stop, generator)
+                found.append(self.framer_.inverse(frame, np.sort(scaled, -1)))
+        return found
+
+    def _roll_direct(self, frame: Frame, start: int, stop: int) -> Any:
+        parts: list[Any] = []
+        for windows in self._blocks([(start, stop)]):
+            batch = window_batch([frame], windows, context=self.context_, steps=self.horizon)
+            said = forecasts(self.module_, batch).double().cpu().numpy()
+            parts += [said[: w.stop - w.start, b] for b, w in enumerate(windows)]
+        return np.concatenate(parts)
+
+    def _roll_recursive(
+        self, frame: Frame, start: int, stop: int, generator: torch.Generator
+    ) -> Any:
+        levels = list(self.quantiles)
+        draws = (
+            sample_paths(
+                self.module_,
+                frame,
+                origin,
+                context=self.context_,
+                steps=self.horizon,
+                levels=levels,
+                paths=self.paths,
+                generator=generator,
+            )
+            for origin in range(start, stop)
+        )
+        return np.stack([np.quantile(one, levels, axis=0).T for one in draws])
+
+    def _blocks(self, spans: list[tuple[int, int]]) -> list[list[Window]]:
+        """Windows that cover the spans, in batches."""
+        each = max(self.context_ // 2, 1)
+        windows = [
+            Window(number, at, min(at + each, stop))
+            for number, (start, stop) in enumerate(spans)
+            for at in range(start, stop, each)
+        ]
+        size = self.batch_size
+        return [windows[i : i + size] for i in range(0, len(windows), size)]
+
+    def _loss(
+        self, objective: Quantiles, frames: list[Frame], spans: list[tuple[int, int]]
+    ) -> dict[str, float]:
+        """The pinball loss over the spans."""
+        total = weight = 0.0
+        with torch.inference_mode():
+            for windows in self._blocks(spans):
+                options = {"context": self.context_, "steps": self._steps}
+                one = objective.loss(window_batch(frames, windows, **options), None)
+                total, weight = total + float(one.value) * one.weight, weight + one.weight
+        return {"loss": total / weight}
+
+    def _measure(
+        self, series: list[Series], frames: list[Frame], stops: list[int]
+    ) -> dict[str, float]:
+        """The loss and the skill on what comes behind the stops."""
+        steps, pairs = self._steps, list(zip(stops, series, strict=True))
+        objective = Quantiles(self.module_, list(self.quantiles))
+        held = [(stop - 1, one.length - steps) for stop, one in pairs]
+        spans = [(stop - 1, one.length - self.horizon) for stop, one in pairs]
+        skill = Skill(self.quantiles)
+        rolled = self._roll(frames, spans)
+        for one, said, (start, stop) in zip(series, rolled, spans, strict=True):
+            filled = forward_fill(one.target[:, None])[:, 0]
+            origins = np.arange(start, stop)
+            skill.add(said, one.target, filled, origins, season=self.season_, learned=start + 1)
+        return {**self._loss(objective, frames, held), **skill.figures()}
+
+    def _frames(self, series: list[Series], stops: list[int], where: str) -> list[Frame]:
+        pairs = zip(series, stops, strict=True)
+        return [self.framer_.frame(one, stop, where) for one, stop in pairs]
+
+    def _network(self) -> ForecastNetwork:
+        network = ForecastNetwork(
+            self,
+            self.framer_.inputs,
+            self.framer_.ahead + 1,
+            steps=self._steps,
+            quantiles=len(list(self.quantiles)),
+        )
+        self._to_device(network)
+        return network
+
+    def _fitted(self) -> dict[str, Any]:
+        return {"framer": self.framer_.to_json()}
+
+    def _restore(self, run: Run, fitted: dict[str, Any]) -> None:
+        self.framer_ = Framer.from_json(fitted["framer"])
+        self.season_, self.context_ = self.framer_.season, self.framer_.context
+        self.module_ = self._network()
+
+    def _check(self) -> None:
+        levels = list(self.quantiles)
+        rising = sorted(set(levels)) == levels
+        if not rising or 0.5 not in levels or levels[0] <= 0 or levels[-1] >= 1:
+            raise ValueError(
+                f"Forecaster: quantiles={self.quantiles!r}; give rising levels between 0 and 1,"
+                " 0.5 among them."
+            )
+        for name, known in (("strategy", _STRATEGIES), ("normalization", NORMALIZATIONS)):
+            if getattr(self, name) not in known:
+                raise ValueError(
+                    f"Forecaster: {name}={getattr(self, name)!r} is not known;"
+                    f" give one of {', '.join(known)}."
+                )
+        if self.strategy == "recursive" and len(levels) < 2:
+            raise ValueError(
+                "Forecaster: strategy='recursive' draws futures between quantiles; give two or"
+                " more, e.g. (0.1, 0.5, 0.9)."
+            )
+        if not 0 < self.validation_fraction < 1:
+            raise ValueError(
+                f"Forecaster: validation_fraction={self.validation_fraction}; give a number between"
+                " 0 and 1: the skill is always measured."
+            )
+        for name in ("horizon", "context", "season", "paths"):
+            value = getattr(self, name)
+            if value is not None and (not isinstance(value, int) or value < 1):
+                raise ValueError(f"Forecaster: {name}={value!r}; give a whole number above zero.")
+
+
+def _digest(series: list[Series]) -> str:
+    """Tells whether two runs had the same data."""
+    digest = hashlib.sha256()
+    for one in series:
+        for block in (one.target, one.observed, one.known):
+            digest.update(np.ascontiguousarray(block).tobytes())
+        digest.update(f"{one.name}{one.calendar}".encode())
+    return digest.hexdigest()[:16]

@@ -1,0 +1,212 @@
+"""Forecasters learn, beat what costs nothing, say what is wrong, and come back from their folders."""
+
+import numpy as np
+import pyarrow as pa
+import pytest
+import torch
+from sklearn.base import clone
+from sklearn.model_selection import GridSearchCV
+
+import elman
+from elman.data import Calendar, Series, SeriesColumns
+from elman.tasks._skill import Skill, mase_scale, persistence, seasonal_naive
+
+RNG = np.random.default_rng(0)
+STEPS = np.arange(300)
+# two waves: no season of the naive forecast fits
+WAVES = np.sin(STEPS / 5) + 0.5 * np.sin(STEPS / 2.3) + RNG.normal(0, 0.02, 300)
+SMALL = {
+    "cell": "gru", "horizon": 6, "context": 40, "season": 12, "hidden_size": 16, "epochs": 60, "batch_size": 2,
+    "lr": 0.02,
+}  # fmt: skip
+
+
+def forecaster(**more):
+    return elman.Forecaster(**{**SMALL, **more})
+
+
+def weights(estimator):
+    return torch.cat([p.detach().flatten() for p in estimator.module_.parameters()])
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"cell": "lstm", "strategy": "recursive", "paths": 30},
+        {"normalization": "series", "quantiles": [0.05, 0.25, 0.5, 0.95]},
+        {"normalization": "none", "num_layers": 2, "input_dropout": 0.05},
+        {"strategy": "recursive", "normalization": "series", "paths": 30},
+    ],
+    ids=str,
+)
+def test_it_beats_what_costs_nothing(options):
+    model = forecaster(**options).fit(WAVES)
+    assert model.results_["skill_over_persistence"] > 0.5
+    assert model.results_["skill_over_seasonal_naive"] > 0.5
+    assert 0.3 < model.results_["coverage"] <= 1
+    said = model.predict_quantiles([WAVES, WAVES[:200]])
+    assert said.shape == (2, 6, len(model.quantiles))
+    assert (np.diff(said, axis=-1) >= 0).all()
+    np.testing.assert_allclose(model.predict([WAVES[:200]])[0], WAVES[200:206], atol=0.5)
+
+
+def test_the_end_of_the_series_is_all_that_a_forecast_needs():
+    model = forecaster(normalization="none", epochs=3).fit(WAVES)
+    whole, end = model.predict([WAVES]), model.predict([WAVES[-40:]])
+    np.testing.assert_allclose(whole, end, atol=1e-4)
+
+
+def test_nothing_behind_the_origin_reaches_a_forecast():
+    model = forecaster(epochs=2).fit(WAVES)
+    stop = 200
+    changed = WAVES.copy()
+    changed[stop:] = 1e3
+    frames = [
+        model.framer_.frame(Series(y), stop, "test", future=0) for y in (WAVES, changed)
+    ]  # fmt: skip
+    first, second = model._roll(frames, [(stop - 20, stop)] * 2)
+    np.testing.assert_array_equal(first, second)
+
+
+def test_known_covariates_are_used_and_needed():
+    price = RNG.normal(size=260)
+    series = Series(3 * price[:250], known=price[:250, None])
+    model = forecaster(epochs=40).fit([series])
+    assert model.results_["skill_over_persistence"] > 0.8
+    said = model.predict([Series(3 * price[:250], known=price[:, None])])[0]
+    np.testing.assert_allclose(said, 3 * price[250:256], atol=1.2)
+    with pytest.raises(ValueError) as caught:  # noqa: PT011
+        model.predict([series])
+    assert str(caught.value) == (
+        "Forecaster.predict: the covariates that are known ahead end 6 steps too early;"
+        " give them for 6 steps behind the end of the series."
+    )
+
+
+def test_the_calendar_is_an_input():
+    times = np.datetime64("2024-01-01", "s") + np.arange(400) * np.timedelta64(86400, "s")
+    week = np.random.default_rng(1).normal(size=7)
+    y = np.tile(week, 58)[:400]
+    calendar, _ = Calendar.of(times)
+    model = forecaster(season=None, epochs=5).fit([Series(y, calendar=calendar)])
+    assert model.season_ == 7
+    assert model.framer_.waves == 4
+    with pytest.raises(ValueError, match="series 0 has no times, but the model needs them"):
+        model.predict(y)
+    assert forecaster(calendar=False, epochs=1).fit([Series(y, calendar=calendar)]).predict(
+        y
+    ).shape == (1, 6)
+
+
+@pytest.mark.parametrize("missing", ["ffill", "mask"])
+def test_missing_values(missing):
+    y = WAVES.copy()
+    y[[5, 100, 101, 298]] = np.nan
+    with pytest.raises(ValueError) as caught:  # noqa: PT011
+        forecaster().fit(y)
+    assert str(caught.value) == (
+        "Forecaster.fit: nan in target of series 0, step 5 (4 such values); mend it,"
+        " or give missing=ffill or mask."
+    )
+    model = forecaster(missing=missing, epochs=10).fit(y)
+    assert model.results_["skill_over_persistence"] > 0.2
+    assert np.isfinite(model.predict(y)).all()
+
+
+def test_logarithms():
+    y = np.exp(STEPS / 60 + WAVES / 5)
+    model = forecaster(log=True).fit(y)
+    assert model.results_["skill_over_persistence"] > 0.2
+    assert (model.predict_quantiles(y) > 0).all()
+    with pytest.raises(ValueError, match="log=True needs numbers above zero, and -1.* came"):
+        forecaster(log=True).fit(WAVES)
+
+
+def test_tables_runs_and_the_way_back(tmp_path):
+    table = pa.table({
+        "date": np.datetime64("2020-01-01") + np.arange(300), "shop": ["a"] * 300, "sold": WAVES,
+    })  # fmt: skip
+    model = forecaster(epochs=2).fit(table, columns=SeriesColumns(id="shop"), run=tmp_path / "run")
+    assert model.columns_ == SeriesColumns("sold", "date", "shop")
+    again = elman.load(tmp_path / "run")
+    assert again.results_ == model.results_
+    columns = SeriesColumns(id="shop")
+    np.testing.assert_array_equal(again.predict(table, columns=columns), model.predict(table))
+    # the same command changes nothing
+    before = (tmp_path / "run" / "config.json").read_bytes()
+    same = forecaster(epochs=2).fit(table, columns=columns, run=tmp_path / "run")
+    assert (tmp_path / "run" / "config.json").read_bytes() == before
+    assert torch.equal(weights(same), weights(model))
+    with pytest.raises(ValueError, match="horizon: here 6, now 5"):
+        forecaster(epochs=2, horizon=5).fit(table, columns=columns, run=tmp_path / "run")
+    figures = again.evaluate(table, columns=columns, last=50)
+    assert figures["origins"] == 45
+
+
+def test_scikit_learn_finds_its_contract():
+    model = forecaster(epochs=1, quantiles=(0.2, 0.5, 0.8))
+    assert clone(model).get_params() == model.get_params()
+    series = [WAVES + i for i in range(4)]
+    search = GridSearchCV(model, {"hidden_size": [4, 8]}, cv=2).fit(series)
+    assert search.best_estimator_.predict(series).shape == (4, 6)
+    a, b = (forecaster(epochs=2).fit(WAVES) for _ in range(2))
+    assert torch.equal(weights(a), weights(b))
+
+
+@pytest.mark.parametrize(
+    ("call", "text"),
+    [
+        (lambda: forecaster(horizon=200).fit(WAVES),
+         "Forecaster.fit: series 0 has 300 steps; to learn a horizon of 200 and hold 200 out takes"
+         " 401; give a shorter horizon or a longer series."),
+        (lambda: forecaster(horizon=0).fit(WAVES),
+         "Forecaster: horizon=0; give a whole number above zero."),
+        (lambda: forecaster(quantiles=[0.1, 0.9]).fit(WAVES),
+         "Forecaster: quantiles=[0.1, 0.9]; give rising levels between 0 and 1, 0.5 among them."),
+        (lambda: forecaster(strategy="both").fit(WAVES),
+         "Forecaster: strategy='both' is not known; give one of direct, recursive."),
+        (lambda: forecaster(strategy="recursive", quantiles=[0.5]).fit(WAVES),
+         "Forecaster: strategy='recursive' draws futures between quantiles; give two or more,"
+         " e.g. (0.1, 0.5, 0.9)."),
+        (lambda: forecaster(strategy="recursive").fit([np.ones((90, 2))]),
+         "Forecaster.fit: strategy='recursive' needs covariates that are known ahead, and 1 are"
+         " not; give strategy='direct' or leave them out."),
+        (lambda: forecaster(validation_fraction=0).fit(WAVES),
+         "Forecaster: validation_fraction=0; give a number between 0 and 1: the skill is always"
+         " measured."),
+        (lambda: forecaster().fit([np.ones((90, 2)), np.ones(90)]),
+         "Forecaster.fit: series 1 has 0 observed and 0 known covariates; 1 and 0 are needed."),
+        (lambda: forecaster(missing="ffill").fit([Series([np.nan] * 90, name="x")]),
+         "Forecaster.fit: series 'x' has no numbers to learn from."),
+        (lambda: forecaster().fit([np.append(WAVES, np.inf)]),
+         "Forecaster.fit: inf in target of series 0, step 300 (1 such values); mend it."),
+    ],
+)  # fmt: skip
+def test_mistakes(call, text):
+    with pytest.raises(ValueError, match="Forecaster") as caught:
+        call()
+    assert str(caught.value) == text
+
+
+def test_a_constant_series_has_no_scale():
+    model = forecaster(epochs=1).fit(np.ones(90))
+    assert "mase" not in model.results_
+    assert model.predict(np.ones(90)).round(2).tolist() == [[1.0] * 6]
+
+
+def test_the_naive_forecasts_and_the_scale_by_hand():
+    y = np.array([1.0, 5.0, 2.0, 7.0, 4.0])
+    assert persistence(y, np.array([2, 3]), 2).tolist() == [[2, 2], [7, 7]]
+    assert seasonal_naive(y, np.array([3]), 5, 2).tolist() == [[2, 7, 2, 7, 2]]
+    assert seasonal_naive(y, np.array([0]), 2, 3).tolist() == [[1, 1]]
+    assert mase_scale(y, 2) == pytest.approx((1 + 2 + 2) / 3)
+    assert mase_scale(np.array([1.0, np.nan, 3.0, 5.0]), 2) == 2
+    skill = Skill([0.5])
+    skill.add(np.array([[[3.0]]]), y, y, np.array([3]), season=2, learned=4)
+    # |4 - 3| = 1; persistence |4 - 7| = 3; seasonal |4 - 2| = 2; the scale (1 + 2) / 2
+    assert skill.figures() == pytest.approx({
+        "mase": 1 / 1.5, "mase_persistence": 2.0, "mase_seasonal_naive": 2 / 1.5, "mae": 1.0,
+        "mae_persistence": 3.0, "mae_seasonal_naive": 2.0, "rmse": 1.0, "coverage": 0.0,
+        "skill_over_persistence": 2 / 3, "skill_over_seasonal_naive": 0.5, "origins": 1,
+    })  # fmt: skip
