@@ -128,11 +128,15 @@ def test_tables_runs_and_the_way_back(tmp_path):
         "date": np.datetime64("2020-01-01") + np.arange(300), "shop": ["a"] * 300, "sold": WAVES,
     })  # fmt: skip
     model = forecaster(epochs=2).fit(table, columns=SeriesColumns(id="shop"), run=tmp_path / "run")
-    assert model.columns_ == SeriesColumns("sold", "date", "shop")
+    assert model.columns_ == SeriesColumns(id="shop")
+    rows = model.predictions(table)
+    assert (rows["series"], rows["step"]) == (["a"] * 6, [1, 2, 3, 4, 5, 6])
+    assert str(rows["time"][0]) == "2020-10-27T00:00:00"
+    assert (rows["q0.1"] <= rows["forecast"]).all()
     again = elman.load(tmp_path / "run")
     assert again.results_ == model.results_
     columns = SeriesColumns(id="shop")
-    np.testing.assert_array_equal(again.predict(table, columns=columns), model.predict(table))
+    np.testing.assert_array_equal(again.predict(table), model.predict(table))
     # the same command changes nothing
     before = (tmp_path / "run" / "config.json").read_bytes()
     same = forecaster(epochs=2).fit(table, columns=columns, run=tmp_path / "run")

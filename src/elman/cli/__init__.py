@@ -1,4 +1,4 @@
-"""The command line: `elman train | evaluate | generate | demo | doctor`."""
+"""The command line: `elman train | evaluate | predict | generate | demo | doctor`."""
 
 from ._main import main
 

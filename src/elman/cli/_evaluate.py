@@ -1,7 +1,7 @@
 """elman evaluate: a trained model on other data."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -10,12 +10,31 @@ from ._output import show
 
 def evaluate(
     run: Annotated[Path, typer.Argument(help="The run folder.")],
-    data: Annotated[Path, typer.Argument(help="Data like that it was trained on.")],
-    text_column: Annotated[str | None, typer.Option(help="The column with the text.")] = None,
+    data: Annotated[Path, typer.Argument(help="Data with the columns that it was trained on.")],
+    text_column: Annotated[
+        str | None, typer.Option(help="Language models: the column with the text.")
+    ] = None,
+    last: Annotated[
+        int | None, typer.Option(help="Forecasts: measure them in the last steps of each series.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print results as JSON.")] = False,
 ) -> None:
     """Measure a trained model on data."""
-    from elman.tasks import load
+    from elman.tasks import Forecaster, LanguageModel, load
 
     model = load(run)
-    show(model.evaluate(data, column=text_column), as_json=as_json)
+    for option, value, made in (
+        ("--text-column", text_column, LanguageModel),
+        ("--last", last, Forecaster),
+    ):
+        if value is not None and not isinstance(model, made):
+            raise ValueError(
+                f"{run}: {option} is for the task {made.task}, and the run is of the task"
+                f" {model.task}; leave it out."
+            )
+    options: dict[str, Any] = {}
+    if isinstance(model, LanguageModel):
+        options["column"] = text_column
+    if isinstance(model, Forecaster):
+        options["last"] = last
+    show(model.evaluate(data, **options), as_json=as_json)

@@ -1,98 +1,106 @@
 """elman train: a file in, a trained model out."""
 
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from ._options import ManyToOne, Training, spread
 from ._output import say, show
 from ._settings import settings
 
 train = typer.Typer(no_args_is_help=True, help="Train a model on a file and keep it in a folder.")
 
-Data = Annotated[
-    Path, typer.Argument(help="A text file or a folder of them, CSV, TSV, JSON lines or Parquet.")
-]
-Out = Annotated[Path, typer.Option("--out", help="The folder to keep the run in.")]
-Cell = Annotated[str | None, typer.Option("--cell", help="lstm, gru or rnn.")]
-Hidden = Annotated[int | None, typer.Option("--hidden", help="Units of a layer.")]
-Layers = Annotated[int | None, typer.Option("--layers", help="Stacked layers.")]
-Dropout = Annotated[float | None, typer.Option("--dropout", help="Dropout on the layers' outputs.")]
-Epochs = Annotated[int | None, typer.Option("--epochs", help="Passes over the data.")]
-Steps = Annotated[int | None, typer.Option("--max-steps", help="Stop after so many steps.")]
-Batch = Annotated[int | None, typer.Option("--batch", help="Sequences in a batch.")]
-Rate = Annotated[float | None, typer.Option("--lr", help="Learning rate.")]
-Device = Annotated[str | None, typer.Option("--device", help="auto, cpu or cuda.")]
-Seed = Annotated[int | None, typer.Option("--seed", help="The same seed gives the same model.")]
-Config = Annotated[Path | None, typer.Option("--config", help="A TOML file of options.")]
-Sets = Annotated[list[str] | None, typer.Option("--set", help="Any option, as train.lr=0.002.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print results as JSON.")]
-TextColumn = Annotated[str | None, typer.Option("--text-column", help="The column with the text.")]
-
 
 @train.command("language-model")
+@spread
 def language_model(
-    data: Data,
-    out: Out,
+    shared: Training,
     level: Annotated[str | None, typer.Option(help="characters, words or subwords.")] = None,
     bptt: Annotated[int | None, typer.Option(help="Steps of a window.")] = None,
-    text_column: TextColumn = None,
-    cell: Cell = None,
-    hidden: Hidden = None,
-    layers: Layers = None,
-    dropout: Dropout = None,
-    epochs: Epochs = None,
-    max_steps: Steps = None,
-    batch: Batch = None,
-    lr: Rate = None,
-    device: Device = None,
-    seed: Seed = None,
-    config: Config = None,
-    sets: Sets = None,
-    as_json: AsJson = False,
+    text_column: Annotated[str | None, typer.Option(help="The column with the text.")] = None,
 ) -> None:
     """The next character, word or subword of a text."""
     from elman.tasks import LanguageModel
 
-    given = _common(cell, hidden, layers, dropout, epochs, max_steps, batch, lr, device, seed)
-    params = settings(LanguageModel, config, sets, {**given, "level": level, "bptt": bptt})
-    model = LanguageModel(**params)
-    _run(model, out, as_json, data, column=text_column)
+    _run(LanguageModel, shared, shared.given(level=level, bptt=bptt), column=text_column)
 
 
-def _common(
-    cell: str | None,
-    hidden: int | None,
-    layers: int | None,
-    dropout: float | None,
-    epochs: int | None,
-    max_steps: int | None,
-    batch: int | None,
-    lr: float | None,
-    device: str | None,
-    seed: int | None,
-) -> dict[str, Any]:
-    """The options that every task has, under the estimators' names."""
-    return {
-        "cell": cell,
-        "hidden_size": hidden,
-        "num_layers": layers,
-        "dropout": dropout,
-        "epochs": epochs,
-        "max_steps": max_steps,
-        "batch_size": batch,
-        "lr": lr,
-        "device": device,
-        "random_state": seed,
-    }
+@train.command("classify")
+@spread
+def classify(shared: Training, sequences: ManyToOne) -> None:
+    """The class of a text or of a sequence of numbers."""
+    from elman.tasks import SequenceClassifier
+
+    _many_to_one(SequenceClassifier, shared, sequences)
 
 
-def _run(model: Any, out: Path, as_json: bool, *data: Any, **more: Any) -> None:
+@train.command("regress")
+@spread
+def regress(shared: Training, sequences: ManyToOne) -> None:
+    """The number that goes with a text or with a sequence of numbers."""
+    from elman.tasks import SequenceRegressor
+
+    _many_to_one(SequenceRegressor, shared, sequences)
+
+
+def _many_to_one(estimator: Any, shared: Training, sequences: ManyToOne) -> None:
+    from elman.data import guess_columns, read_table
+
+    table = read_table(shared.data)
+    columns = guess_columns(table, sequences.columns(), str(shared.data), labelled=True)
+    _tell(shared, columns)
+    _run(estimator, shared, shared.given(**sequences.given()), columns=columns)
+
+
+@train.command("forecast")
+@spread
+def forecast(
+    shared: Training,
+    horizon: Annotated[int | None, typer.Option(help="Steps ahead.")] = None,
+    target_column: Annotated[str | None, typer.Option(help="The column to forecast.")] = None,
+    time_column: Annotated[str | None, typer.Option(help="The column that says when.")] = None,
+    id_column: Annotated[str | None, typer.Option(help="The column that says which.")] = None,
+    covariate: Annotated[
+        list[str] | None, typer.Option(help="A column that is known up to now; repeatable.")
+    ] = None,
+    known: Annotated[
+        list[str] | None, typer.Option(help="A column that is known ahead; repeatable.")
+    ] = None,
+    context: Annotated[int | None, typer.Option(help="Steps to read before a forecast.")] = None,
+    season: Annotated[int | None, typer.Option(help="Steps of a season.")] = None,
+    strategy: Annotated[str | None, typer.Option(help="direct or recursive.")] = None,
+    missing: Annotated[
+        str | None, typer.Option(help="Missing numbers and steps: error, ffill or mask.")
+    ] = None,
+) -> None:
+    """The next steps of one or many series, with intervals."""
+    from elman.data import SeriesColumns, guess_series_columns, read_table
+    from elman.tasks import Forecaster
+
+    asked = SeriesColumns(
+        target_column, time_column, id_column, tuple(covariate or ()), tuple(known or ())
+    )
+    columns = guess_series_columns(read_table(shared.data), asked, str(shared.data))
+    _tell(shared, columns)
+    given = shared.given(
+        horizon=horizon, context=context, season=season, strategy=strategy, missing=missing
+    )
+    _run(Forecaster, shared, given, columns=columns)
+
+
+def _tell(shared: Training, columns: Any) -> None:
+    if not shared.as_json:
+        say(columns.describe())
+
+
+def _run(estimator: Any, shared: Training, given: dict[str, Any], **more: Any) -> None:
     """Fits a model and shows how it did."""
     from elman.train import Run
 
+    model = estimator(**settings(estimator, shared.config, shared.sets, given))
+    out = shared.out
     is_old = (out / "config.json").is_file() and Run.open(out).finished
-    model.fit(*data, run=out, progress=True, **more)
-    if is_old and not as_json:
+    model.fit(shared.data, run=out, progress=True, **more)
+    if is_old and not shared.as_json:
         say(f"{out} was trained already with these options; nothing was changed.")
-    show({**model.results_, "run": str(out)}, as_json=as_json)
+    show({**model.results_, "run": str(out)}, as_json=shared.as_json)

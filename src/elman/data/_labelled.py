@@ -1,12 +1,14 @@
 """Labelled sequences from a table: texts, nested lists, or long format."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
-from ._series import describe_columns
+from ._series import describe_columns, tuples
 from ._table import column, is_number, present, refuse_missing, string_columns
 
 _LABELS = ("label", "target", "class", "y")
@@ -36,6 +38,11 @@ class Columns:
     def describe(self) -> str:
         """The columns in a line."""
         return describe_columns(vars(self))
+
+    @classmethod
+    def from_json(cls, saved: dict[str, Any]) -> Columns:
+        """What `dataclasses.asdict` gave, by way of JSON."""
+        return cls(**tuples(saved))
 
 
 def guess_columns(table: pa.Table, given: Columns, where: str, *, labelled: bool) -> Columns:

@@ -80,6 +80,16 @@ class SeriesColumns:
         """The columns in a line."""
         return describe_columns(vars(self))
 
+    @classmethod
+    def from_json(cls, saved: dict[str, Any]) -> SeriesColumns:
+        """What `dataclasses.asdict` gave, by way of JSON."""
+        return cls(**tuples(saved))
+
+
+def tuples(saved: dict[str, Any]) -> dict[str, Any]:
+    """Lists, which JSON made of tuples, as tuples again."""
+    return {name: tuple(one) if isinstance(one, list) else one for name, one in saved.items()}
+
 
 def describe_columns(names: dict[str, Any]) -> str:
     """Which column holds what, in a line."""

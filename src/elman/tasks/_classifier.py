@@ -60,10 +60,17 @@ class SequenceClassifier(ClassifierMixin, SequenceEstimator):
 
     def predict_proba(self, X: Any) -> Any:
         """The probability of each class, (N, C), in the order of `classes_`."""
-        self._check_fitted()
         where = "SequenceClassifier.predict"
-        sequences, _, _ = self._read(X, None, None, where, labelled=False)
-        return softmax(self._raw(sequences, where))
+        return softmax(self._raw(self._unlabelled(X, where), where))
+
+    def predictions(self, X: Any) -> dict[str, Any]:
+        """The class and its probability, and that of each class, for each sequence of a table, as
+        columns.
+        """
+        p = self.predict_proba(X)
+        found = {"prediction": self.classes_[p.argmax(1)].tolist(), "probability": p.max(1)}
+        found |= {f"p_{name}": p[:, i] for i, name in enumerate(self.classes_.tolist())}
+        return {**self._names(X, len(p)), **found}
 
     def _read_targets(self, y: Any) -> Any:
         self.classes_, targets = np.unique(np.asarray(y), return_inverse=True)

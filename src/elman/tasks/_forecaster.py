@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -78,6 +78,10 @@ class Forecaster(Estimator):
     task: ClassVar[str] = "forecast"
     unit: ClassVar[str] = "steps"
 
+    # a series gives few windows
+    epochs: int = 40
+    batch_size: int = 4
+
     horizon: int = 24
     context: int | None = None
     season: int | None = None
@@ -118,6 +122,7 @@ class Forecaster(Estimator):
         """
         self._check()
         where = "Forecaster.fit"
+        self.columns_ = columns
         series, data = self._read(X, columns, where)
         opened = self._begin(run, {**data, "content": _digest(series)})
         if opened is not None and opened.finished:
@@ -154,21 +159,32 @@ class Forecaster(Estimator):
         """The quantiles of the next steps behind the end of each series, (N, K, Q)."""
         self._check_fitted()
         where = "Forecaster.predict"
-        series, _ = self._read(X, columns, where)
-        return self.forecast(series)
+        return self._forecast(self._read(X, columns or self.columns_, where)[0], where)
 
-    def forecast(self, series: list[Series]) -> Any:
-        """As `predict_quantiles`, of `elman.data.Series`."""
+    def predictions(self, X: Any) -> dict[str, Any]:
+        """The forecasts of the series of a table, one row a step, as columns: the series, the time
+        (or the number of the step), the forecast and its quantiles.
+        """
         self._check_fitted()
         where = "Forecaster.predict"
+        series, _ = self._read(X, self.columns_, where)
+        found, steps = self._forecast(series, where), range(1, self.horizon + 1)
+        rows: dict[str, Any] = {"series": [one.name for one in series for _ in steps]}
+        rows["step"] = [step for _ in series for step in steps]
+        if all(one.calendar is not None for one in series):
+            ends = [(one.calendar, one.length) for one in series if one.calendar is not None]
+            times = [calendar.times(end + self.horizon, end) for calendar, end in ends]
+            rows["time"] = np.concatenate(times)
+        levels = list(self.quantiles)
+        rows["forecast"] = found[..., levels.index(0.5)].ravel()
+        return rows | {f"q{level:g}": found[..., i].ravel() for i, level in enumerate(levels)}
+
+    def _forecast(self, series: list[Series], where: str) -> Any:
+        """The quantiles (N, K, Q) behind the ends of series."""
         framer, future = self.framer_, self.horizon
         frames = [framer.frame(one, one.length, where, future=future) for one in series]
         spans = [(one.length - 1, one.length) for one in series]
         return np.concatenate(self._roll(frames, spans))
-
-    def series(self, X: Any, *, columns: SeriesColumns | None = None) -> list[Series]:
-        """The series of a table or of arrays, read as `predict` does."""
-        return self._read(X, columns, "Forecaster.series")[0]
 
     def evaluate(
         self, X: Any, *, columns: SeriesColumns | None = None, last: int | None = None
@@ -186,7 +202,7 @@ class Forecaster(Estimator):
         """
         self._check_fitted()
         where = "Forecaster.evaluate"
-        series, _ = self._read(X, columns, where)
+        series, _ = self._read(X, columns or self.columns_, where)
         stops = [self._stop(one, row, where, last) for row, one in enumerate(series)]
         return self._measure(series, self._frames(series, stops, where), stops)
 
@@ -207,10 +223,9 @@ class Forecaster(Estimator):
             series = as_series(X, where)
             return series, {"source": f"{len(series)} series"}
         table, name = given
-        known = getattr(self, "columns_", None)
-        self.columns_ = guess_series_columns(table, columns or known or SeriesColumns(), name)
-        series = series_of_table(table, self.columns_, self.missing, name)
-        return series, {"source": name, "columns": self.columns_.describe()}
+        chosen = guess_series_columns(table, columns or SeriesColumns(), name)
+        series = series_of_table(table, chosen, self.missing, name)
+        return series, {"source": name, "columns": chosen.describe()}
 
     def _stop(self, one: Series, row: int, where: str, last: int | None = None) -> int:
         """Where the held-out part of a series starts."""
@@ -320,11 +335,14 @@ class Forecaster(Estimator):
         return network
 
     def _fitted(self) -> dict[str, Any]:
-        return {"framer": self.framer_.to_json()}
+        columns = None if self.columns_ is None else asdict(self.columns_)
+        return {"framer": self.framer_.to_json(), "columns": columns}
 
     def _restore(self, run: Run, fitted: dict[str, Any]) -> None:
         self.framer_ = Framer.from_json(fitted["framer"])
         self.season_, self.context_ = self.framer_.season, self.framer_.context
+        columns = fitted["columns"]
+        self.columns_ = None if columns is None else SeriesColumns.from_json(columns)
         self.module_ = self._network()
 
     def _check(self) -> None:

@@ -39,10 +39,15 @@ class SequenceRegressor(RegressorMixin, SequenceEstimator):
 
     def predict(self, X: Any) -> Any:
         """The numbers, (N,), or (N, O) if there are several for each sequence."""
-        self._check_fitted()
         where = "SequenceRegressor.predict"
-        sequences, _, _ = self._read(X, None, None, where, labelled=False)
-        return self._numbers(self._raw(sequences, where))
+        return self._numbers(self._raw(self._unlabelled(X, where), where))
+
+    def predictions(self, X: Any) -> dict[str, Any]:
+        """The numbers for each sequence of a table, as columns."""
+        found = self.predict(X)
+        found = found[:, None] if found.ndim == 1 else found
+        names = ["prediction", *(f"prediction_{i}" for i in range(2, found.shape[1] + 1))]
+        return {**self._names(X, len(found)), **dict(zip(names, found.T.tolist(), strict=True))}
 
     def _numbers(self, outputs: Any) -> Any:
         found = self.target_scaler_.inverse(outputs)

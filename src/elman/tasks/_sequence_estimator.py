@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import hashlib
 from abc import abstractmethod
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -97,6 +97,7 @@ class SequenceEstimator(Estimator):
         """
         self._check()
         where = f"{type(self).__name__}.fit"
+        self.columns_ = columns
         sequences, y, data = self._read(X, y, columns, where, labelled=True)
         opened = self._begin(run, {**data, "content": _digest(sequences, y)})
         if opened is not None and opened.finished:
@@ -141,9 +142,28 @@ class SequenceEstimator(Estimator):
         """Measures the model on labelled sequences, given as for `fit`."""
         self._check_fitted()
         where = f"{type(self).__name__}.evaluate"
-        sequences, y, _ = self._read(X, y, columns, where, labelled=True)
+        sequences, y, _ = self._read(X, y, columns or self.columns_, where, labelled=True)
         outputs = self._raw(sequences, where)
         return self._figures(outputs, self._known_targets(y, where))
+
+    @abstractmethod
+    def predictions(self, X: Any) -> dict[str, Any]:
+        """The predictions for each sequence of a table, as columns."""
+
+    def _unlabelled(self, X: Any, where: str) -> list[Any]:
+        """Sequences to predict for; a table's label column may be missing."""
+        self._check_fitted()
+        known = self.columns_
+        columns = None if known is None else replace(known, label=None)
+        return self._read(X, None, columns, where, labelled=False)[0]
+
+    def _names(self, X: Any, count: int) -> dict[str, Any]:
+        """What tells the rows of a table of predictions: the ids, or the rows' numbers."""
+        given = table_of(X, type(self).__name__)
+        if given is not None and self.columns_ is not None and self.columns_.id is not None:
+            name = self.columns_.id
+            return {name: list(dict.fromkeys(given[0][name].to_pylist()))}
+        return {"row": list(range(1, count + 1))}
 
     @abstractmethod
     def _known_targets(self, y: Any, where: str) -> Any:
@@ -162,7 +182,6 @@ class SequenceEstimator(Estimator):
         if given is not None:
             table, name = given
             chosen = guess_columns(table, columns or Columns(), name, labelled=labelled)
-            self.columns_ = chosen
             sequences, found = labelled_sequences(table, chosen, self.missing, name)
             return sequences, found, {"source": name, "columns": chosen.describe()}
         if isinstance(X, str):
@@ -256,7 +275,9 @@ class SequenceEstimator(Estimator):
         Pooling(self.pooling, 1)
 
     def _fitted(self) -> dict[str, Any]:
-        fitted: dict[str, Any] = {"is_text": self.is_text_}
+        fitted: dict[str, Any] = {"is_text": self.is_text_, "columns": None}
+        if self.columns_ is not None:
+            fitted["columns"] = asdict(self.columns_)
         if not self.is_text_:
             fitted |= {"features": self.features_, "scaler": self.scaler_.to_json()}
         return fitted
@@ -271,6 +292,7 @@ class SequenceEstimator(Estimator):
 
     def _restore(self, run: Run, fitted: dict[str, Any]) -> None:
         self.is_text_ = bool(fitted["is_text"])
+        self.columns_ = None if fitted["columns"] is None else Columns.from_json(fitted["columns"])
         if self.is_text_:
             self.vocabulary_ = vocabulary_from_json(run.read_json("vocabulary.json"))
         else:
