@@ -6,14 +6,17 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check -q
 
 .PHONY: demo test lint format coverage quality clean
 
-$(VENV)/.installed: pyproject.toml constraints.txt
+# what the native module is built from
+NATIVE := CMakeLists.txt $(wildcard native/*) $(wildcard src/elman/cells/*.py) src/elman/kernels/_generate.py
+
+$(VENV)/.installed: pyproject.toml constraints.txt $(NATIVE)
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "elman needs Python 3.11 or newer, this is " + sys.version.split()[0] + "; call make PYTHON=python3.11")'
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(PIP) install -c constraints.txt -e .
+	$(PIP) install -c constraints.txt -C cmake.define.ELMAN_WERROR=ON -e .
 	touch $@
 
 $(VENV)/.installed-dev: $(VENV)/.installed
-	$(PIP) install -c constraints.txt -e '.[dev]'
+	$(PIP) install -c constraints.txt -C cmake.define.ELMAN_WERROR=ON -e '.[dev]'
 	touch $@
 
 demo: $(VENV)/.installed

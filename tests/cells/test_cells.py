@@ -49,7 +49,7 @@ def test_step_backward_is_the_gradient_of_step(case):
     wx, uh, state = _inputs(case)
     after, saved = case.cell.step(wx, uh, state)
     dstate = tuple(torch.randn_like(s) for s in after)
-    found = case.cell.step_backward(dstate, state, saved)
+    found = case.cell.step_backward(dstate, state, after, saved)
     leaves = (*wx, *uh, *state)
     expected = torch.autograd.grad(after, leaves, dstate, allow_unused=True)
     for one, other in zip([g for group in found for g in group], expected, strict=True):

@@ -7,7 +7,7 @@ from ._nonlinearity import NONLINEARITIES, Nonlinearity
 from ._vocabulary import Values
 
 Step = Callable[[Values, Values, Values], tuple[Values, Values]]
-StepBackward = Callable[[Values, Values, Values], tuple[Values, Values, Values]]
+StepBackward = Callable[[Values, Values, Values, Values], tuple[Values, Values, Values]]
 Operand = Callable[[Values, Values, Values], tuple[Values, Values]]
 OperandBackward = Callable[[Values, Values, Values], tuple[Values, Values, Values]]
 
@@ -18,8 +18,8 @@ class Cell:
 
     At every step a schedule computes `wx = W_ih x(t) + b_ih` and `uh = W_hh h(t-1) + b_hh`, splits
     both into gates, and calls `step(wx, uh, state) -> (new_state, saved)`. `step_backward(dstate,
-    state, saved) -> (dwx, duh, dstate)` takes the gradient of the new state and the state before
-    the step; the part of the gradient that flows through `uh` is the schedule's.
+    state, after, saved) -> (dwx, duh, dstate)` takes the gradient of the new state, and the states
+    before and after the step; the part of the gradient that flows through `uh` is the schedule's.
 
     Args:
         name: what the layer and the messages call it.

@@ -54,7 +54,7 @@ def _d_sigmoid(a: Value, y: Value) -> Value:
 
 
 def _d_relu(a: Value, y: Value) -> Value:
-    return where(a > 0, zeros_like(a) + 1, zeros_like(a))
+    return where(y > 0, zeros_like(a) + 1, zeros_like(a))
 
 
 def _leaky_relu(a: Value) -> Value:
@@ -62,7 +62,7 @@ def _leaky_relu(a: Value) -> Value:
 
 
 def _d_leaky_relu(a: Value, y: Value) -> Value:
-    return where(a > 0, zeros_like(a) + 1, zeros_like(a) + 0.01)
+    return where(y > 0, zeros_like(a) + 1, zeros_like(a) + 0.01)
 
 
 def _elu(a: Value) -> Value:
@@ -70,7 +70,7 @@ def _elu(a: Value) -> Value:
 
 
 def _d_elu(a: Value, y: Value) -> Value:
-    return where(a > 0, zeros_like(a) + 1, y + 1)
+    return where(y > 0, zeros_like(a) + 1, y + 1)
 
 
 def _softplus(a: Value) -> Value:
@@ -86,7 +86,7 @@ def _softsign(a: Value) -> Value:
 
 
 def _d_softsign(a: Value, y: Value) -> Value:
-    return 1 / ((1 + abs(a)) * (1 + abs(a)))
+    return (1 - abs(y)) * (1 - abs(y))
 
 
 def _silu(a: Value) -> Value:
@@ -103,7 +103,7 @@ def _hardtanh(a: Value) -> Value:
 
 
 def _d_hardtanh(a: Value, y: Value) -> Value:
-    return where(abs(a) < 1, zeros_like(a) + 1, zeros_like(a))
+    return where(abs(y) < 1, zeros_like(a) + 1, zeros_like(a))
 
 
 def _hard_sigmoid(a: Value) -> Value:
@@ -111,7 +111,7 @@ def _hard_sigmoid(a: Value) -> Value:
 
 
 def _d_hard_sigmoid(a: Value, y: Value) -> Value:
-    return where(abs(a) < 2.5, zeros_like(a) + 0.2, zeros_like(a))
+    return where(abs(y - 0.5) < 0.5, zeros_like(a) + 0.2, zeros_like(a))
 
 
 def _sin(a: Value) -> Value:

@@ -22,7 +22,9 @@ def step(wx: Values, uh: Values, state: Values) -> tuple[Values, Values]:
     return (h,), (r, z, n, uh_n)
 
 
-def step_backward(dstate: Values, state: Values, saved: Values) -> tuple[Values, Values, Values]:
+def step_backward(
+    dstate: Values, state: Values, after: Values, saved: Values
+) -> tuple[Values, Values, Values]:
     """The gradient of `step`."""
     (dh,) = dstate
     (h,) = state

@@ -42,7 +42,9 @@ def step(wx: Values, uh: Values, state: Values) -> tuple[Values, Values]:
     return (h,), (z, n)
 
 
-def step_backward(dstate: Values, state: Values, saved: Values) -> tuple[Values, Values, Values]:
+def step_backward(
+    dstate: Values, state: Values, after: Values, saved: Values
+) -> tuple[Values, Values, Values]:
     """The gradient of `step`; the reset gate's comes from `operand_backward`."""
     (dh,) = dstate
     (h,) = state

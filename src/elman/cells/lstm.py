@@ -8,11 +8,11 @@ Senior & Beaufays 2014, https://arxiv.org/abs/1402.1128
 from ._cell import Cell
 from ._vocabulary import Values, sigmoid, tanh, zeros_like
 
-GATES, STATES, SAVED = ("i", "f", "g", "o"), ("h", "c"), ("i", "f", "g", "o", "y")
+GATES, STATES, SAVED = ("i", "f", "g", "o"), ("h", "c"), ("i", "f", "g", "o")
 
 
 def step(wx: Values, uh: Values, state: Values) -> tuple[Values, Values]:
-    """One step; y = tanh(c) is saved beside the gates."""
+    """One step."""
     wx_i, wx_f, wx_g, wx_o = wx
     uh_i, uh_f, uh_g, uh_o = uh
     (_, c) = state
@@ -21,16 +21,19 @@ def step(wx: Values, uh: Values, state: Values) -> tuple[Values, Values]:
     g = tanh(wx_g + uh_g)
     o = sigmoid(wx_o + uh_o)
     c = f * c + i * g
-    y = tanh(c)
-    h = o * y
-    return (h, c), (i, f, g, o, y)
+    h = o * tanh(c)
+    return (h, c), (i, f, g, o)
 
 
-def step_backward(dstate: Values, state: Values, saved: Values) -> tuple[Values, Values, Values]:
+def step_backward(
+    dstate: Values, state: Values, after: Values, saved: Values
+) -> tuple[Values, Values, Values]:
     """The gradient of `step`."""
     (dh, dc) = dstate
     (_, c) = state
-    i, f, g, o, y = saved
+    (_, c_after) = after
+    i, f, g, o = saved
+    y = tanh(c_after)
     dc = dc + dh * o * (1 - y * y)
     dwx_i = dc * g * i * (1 - i)
     dwx_f = dc * c * f * (1 - f)

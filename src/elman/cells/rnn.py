@@ -12,26 +12,31 @@ from ._cell import Cell
 from ._nonlinearity import Nonlinearity, nonlinearity
 from ._vocabulary import Value, Values, zeros_like
 
-GATES, STATES, SAVED = ("h",), ("h",), ("a", "h")
+GATES, STATES, SAVED = ("h",), ("h",), ("a",)
 
 
 def step(
     wx: Values, uh: Values, state: Values, f: Callable[[Value], Value]
 ) -> tuple[Values, Values]:
-    """One step; saves the sum before the nonlinearity and the new state."""
+    """One step; saves the sum before the nonlinearity."""
     (wx_h,) = wx
     (uh_h,) = uh
     a = wx_h + uh_h
     h = f(a)
-    return (h,), (a, h)
+    return (h,), (a,)
 
 
 def step_backward(
-    dstate: Values, state: Values, saved: Values, derivative: Callable[[Value, Value], Value]
+    dstate: Values,
+    state: Values,
+    after: Values,
+    saved: Values,
+    derivative: Callable[[Value, Value], Value],
 ) -> tuple[Values, Values, Values]:
     """The gradient of `step`; nothing but the product carries it to the state before."""
     (dh,) = dstate
-    (a, h) = saved
+    (h,) = after
+    (a,) = saved
     da = dh * derivative(a, h)
     return (da,), (da,), (zeros_like(dh),)
 

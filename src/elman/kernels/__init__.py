@@ -3,7 +3,7 @@
 Only `elman.ops` imports this package and chooses among the backends.
 """
 
-from . import reference, torch
+from . import cpu, reference, torch
 from ._call import Call, Weights
 
-__all__ = ["Call", "Weights", "reference", "torch"]
+__all__ = ["Call", "Weights", "cpu", "reference", "torch"]

@@ -30,7 +30,7 @@ class Weights:
 
 @dataclass(frozen=True)
 class Call:
-    """One scan: a cell, its weights, and the sequences, forward in time.
+    """One scan: a cell, its weights, and the sequences.
 
     Args:
         cell: the recurrence.
@@ -42,6 +42,7 @@ class Call:
         lengths: (B,) int64 on the CPU, or None where every row has T steps.
         resets: (T, B) bool on the CPU, or None.
         traced: whether every step's states and gates are wanted.
+        reverse: whether to run from each row's own end to its start.
     """
 
     cell: Cell
@@ -52,3 +53,4 @@ class Call:
     lengths: Tensor | None = None
     resets: Tensor | None = None
     traced: bool = False
+    reverse: bool = False

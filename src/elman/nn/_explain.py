@@ -47,8 +47,9 @@ def explain(layer: nn.Module, input: Tensor | PackedSequence, hx: Any = None) ->
 
     Example:
         >>> import torch, elman
-        >>> print(elman.explain(elman.nn.GRU(3, 4, reset_gate="before"), torch.randn(5, 2, 3)))
-        layer 0: reference (not torch: torch's GRU has its reset gate after the product)
+        >>> gru = elman.nn.GRU(3, 4, reset_gate="before", backend="reference")
+        >>> elman.explain(gru, torch.randn(5, 2, 3)).choices[0].reasons["torch"]
+        "torch's GRU has its reset gate after the product"
     """
     if not isinstance(layer, Recurrent):
         raise TypeError(

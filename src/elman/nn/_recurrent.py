@@ -220,10 +220,11 @@ class Recurrent(nn.Module):
                     sequences.lengths,
                     sequences.resets,
                     traced=traces is not None,
+                    reverse=direction == 1,
                 )
                 if seen is not None:
                     seen(call)
-                found, final = scan(call, reverse=direction == 1, backend=self.backend)
+                found, final = scan(call, backend=self.backend)
                 if traces is not None:
                     traces.append(trace_of(self.cell, layer, direction, found))
                 outputs.append(found[0])

@@ -3,7 +3,8 @@
 from elman.kernels import Call, Weights
 
 from ._choose import BACKENDS, BackendError, Choice, check_backend, choose
-from ._scan import reverse_rows, scan
+from ._reversed import reverse_rows
+from ._scan import scan
 
 __all__ = [
     "BACKENDS",

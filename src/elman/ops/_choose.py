@@ -12,18 +12,26 @@ States = tuple[Tensor, ...]
 
 
 class Backend(Protocol):
-    """A file of `elman.kernels`."""
+    """What a file of `elman.kernels` says of a call."""
 
     def unsupported(self, call: Call) -> str | None:
         """Why it cannot run the call; None if it can."""
         ...
+
+
+class Runs(Backend, Protocol):
+    """A backend that differentiates by torch's autograd and runs forwards in time."""
 
     def scan(self, call: Call) -> tuple[list[Tensor], States]:
         """Runs the call."""
         ...
 
 
-_FASTEST_FIRST: dict[str, Backend] = {"torch": kernels.torch, "reference": kernels.reference}
+_FASTEST_FIRST: dict[str, Backend] = {
+    "cpu": kernels.cpu,
+    "torch": kernels.torch,
+    "reference": kernels.reference,
+}
 
 BACKENDS = ("auto", *_FASTEST_FIRST)
 """What a layer's `backend` may be."""
@@ -74,6 +82,15 @@ def choose(call: Call, backend: str = "auto") -> Choice:
     return Choice(chosen, others)
 
 
-def backend_of(choice: Choice) -> Backend:
-    """The chosen backend itself."""
-    return _FASTEST_FIRST[choice.backend]
+def pick(call: Call, backend: str = "auto") -> str:
+    """The name of the backend that `choose` chooses, without the reasons."""
+    if backend == "auto":
+        for name, one in _FASTEST_FIRST.items():
+            if one.unsupported(call) is None:
+                return name
+    return choose(call, backend).backend
+
+
+def backend_of(name: str) -> Runs:
+    """A backend that is not native."""
+    return kernels.torch if name == "torch" else kernels.reference

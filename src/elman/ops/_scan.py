@@ -1,23 +1,19 @@
 """A whole sequence through one layer, in one direction."""
 
-from dataclasses import replace
-
-import torch
 from torch import Tensor
 
 from elman.kernels import Call
 
-from ._choose import States, backend_of, choose
+from ._choose import States, backend_of, pick
+from ._native import scan as scan_natively
+from ._reversed import in_time
 
 
-def scan(
-    call: Call, *, reverse: bool = False, backend: str = "auto"
-) -> tuple[list[Tensor], States]:
+def scan(call: Call, *, backend: str = "auto") -> tuple[list[Tensor], States]:
     """Runs a cell over time.
 
     Args:
         call: the cell, its weights and the sequences; lengths and resets may be on any device.
-        reverse: whether to run from each row's own end to its start.
         backend: "auto" takes the fastest backend that supports the call, another name forces one.
 
     Returns:
@@ -37,47 +33,7 @@ def scan(
         >>> output.shape
         torch.Size([5, 1, 2])
     """
-    # the cuts of the pieces are decided on the CPU
-    lengths = None if call.lengths is None else call.lengths.detach().to("cpu", torch.int64)
-    resets = None if call.resets is None else call.resets.detach().to("cpu")
-    if lengths is not None and bool((lengths == call.input.shape[0]).all()):
-        lengths = None
-    if resets is not None and not bool(resets.any()):
-        resets = None
-    call = replace(call, lengths=lengths, resets=resets)
-    if not reverse:
-        return backend_of(choose(call, backend)).scan(call)
-    back = replace(
-        call, input=reverse_rows(call.input, lengths), resets=_reverse_resets(resets, lengths)
-    )
-    sequences, state = backend_of(choose(back, backend)).scan(back)
-    return [reverse_rows(sequence, lengths) for sequence in sequences], state
-
-
-def reverse_rows(sequence: Tensor, lengths: Tensor | None) -> Tensor:
-    """Each row backwards from its own end, (T, B, ·); what lies behind the end stays in its
-    place.
-    """
-    if lengths is None:
-        return sequence.flip(0)
-    index = _reversed_index(sequence.shape[0], lengths).to(sequence.device)
-    return sequence.gather(0, index[:, :, None].expand_as(sequence))
-
-
-def _reversed_index(steps: int, lengths: Tensor) -> Tensor:
-    """(T, B): where step t of the reversed row stands in the row."""
-    t = torch.arange(steps)[:, None]
-    return torch.where(t < lengths, lengths - 1 - t, t)
-
-
-def _reverse_resets(resets: Tensor | None, lengths: Tensor | None) -> Tensor | None:
-    """Resets cut between two steps; read backwards the same cut lies before the other one."""
-    if resets is None or resets.shape[0] == 0:
-        return resets
-    # a reset at t cuts before t; backwards it is met on the way from t to t - 1, so it is moved
-    # there first
-    moved = torch.cat([resets[1:], torch.zeros_like(resets[:1])])
-    if lengths is not None:
-        # a cut at a row's end has nothing behind it
-        moved = moved & (torch.arange(1, len(moved) + 1)[:, None] < lengths)
-    return reverse_rows(moved[:, :, None], lengths)[:, :, 0]
+    chosen = pick(call, backend)
+    if chosen == "cpu":
+        return scan_natively(call)
+    return in_time(call, backend_of(chosen).scan)

@@ -1,0 +1,404 @@
+// The schedule of the forward pass: the loop over time with its products, for every cell.
+#pragma once
+
+#include "plan.h"
+
+namespace elman::ELMAN_ISA {
+
+template <class Real>
+ELMAN_INLINE auto step_of(const Cell& cell) {
+  if constexpr (sizeof(Real) == 4) {
+    return cell.step_f32;
+  } else {
+    return cell.step_f64;
+  }
+}
+
+template <class Real>
+ELMAN_INLINE auto operand_of(const Cell& cell) {
+  if constexpr (sizeof(Real) == 4) {
+    return cell.operand_f32;
+  } else {
+    return cell.operand_f64;
+  }
+}
+
+// The gates of one product, packed: all of a cell's, or those before and behind its operand.
+template <class Real>
+struct Stage {
+  static constexpr int V = LANES<Real>;
+  const int64_t first, K;  // the first gate; the size of what is multiplied
+  const Panels<Real> panels;
+  Buffer<Real> w_x, w_h, bias_x, bias_h;
+
+  Stage(const Call& call, int64_t first_, int64_t gates, int64_t K_)
+      : first(first_),
+        K(K_),
+        panels(call.H, gates),
+        w_x(panels.size(call.I)),
+        w_h(panels.size(K_)),
+        bias_x(panels.size(1)),
+        bias_h(panels.size(1)) {}
+
+  bool ready() const { return w_x && w_h && bias_x && bias_h; }
+
+  void pack_biases(const Call& call) {
+    const int64_t apart = call.cell->apart >> first, skip = first * call.H;
+    const Real* ih = call.bias_ih ? static_cast<const Real*>(call.bias_ih) + skip : nullptr;
+    const Real* hh = call.bias_hh ? static_cast<const Real*>(call.bias_hh) + skip : nullptr;
+    pack_bias<Real>(panels, ih, hh, ~apart, bias_x);
+    pack_bias<Real>(panels, nullptr, hh, apart, bias_h);
+  }
+  void pack_weights(const Call& call, const Team& team) {
+    const int64_t skip = first * call.H;
+    pack_gates<Real>(panels, static_cast<const Real*>(call.weight_ih) + skip * call.I, call.I, w_x,
+                     team);
+    pack_gates<Real>(panels, static_cast<const Real*>(call.weight_hh) + skip * K, K, w_h, team);
+  }
+  // the vectors of a panel whose two products stay apart, as bits
+  unsigned apart(const Cell& cell, int64_t wide) const {
+    unsigned bits = 0;
+    for (int64_t g = 0; g < panels.gates; ++g)
+      for (int64_t v = 0; v < wide; ++v)
+        if (cell.apart >> (first + g) & 1) bits |= 1u << (g * wide + v);
+    return bits;
+  }
+};
+
+// The rows and panels of one thread, and the row pointers of the step that it is at.
+template <class Real>
+struct Part {
+  static constexpr int V = LANES<Real>;
+  int64_t begin, stride, rows;  // rows begin, begin + stride, … of the plan
+  Buffer<const Real*> x, h, state[MOST_STATES];
+  Buffer<Real*> after[MOST_STATES], saved, output, operand;
+  Buffer<Real> scratch, wx;
+
+  Part(int64_t begin_, int64_t stride_, int64_t B, int64_t steps, int64_t wx_size)
+      : begin(begin_),
+        stride(stride_),
+        rows(larger((B - begin_ + stride_ - 1) / stride_, 0)),
+        x(rows * steps),
+        h(rows),
+        state{Buffer<const Real*>(rows), Buffer<const Real*>(rows)},
+        after{Buffer<Real*>(rows), Buffer<Real*>(rows)},
+        saved(rows),
+        output(rows),
+        operand(rows),
+        scratch(2 * MOST_SUMS * V),
+        wx(rows * steps * wx_size) {}
+  bool ready() const {
+    return x && h && state[0] && state[1] && after[0] && after[1] && saved && output && operand &&
+           scratch && wx;
+  }
+  int64_t alive(const Plan<Real>& plan, int64_t s) const {
+    return larger((plan.alive(s) - begin + stride - 1) / stride, 0);
+  }
+  ELMAN_INLINE int64_t row(int64_t i) const { return begin + i * stride; }
+};
+
+template <class Real>
+struct Forward {
+  static constexpr int V = LANES<Real>;
+  // from so many sequences on, a tile takes the product of the inputs along; below, it is taken for
+  // many steps at once
+  static constexpr int64_t FUSE_FROM = 8;
+  // rows of such a product
+  static constexpr int64_t CHUNK_ROWS = 48;
+
+  const Call& call;
+  const Cell& cell;
+  Plan<Real> plan;
+  bool by_columns, fused;
+  int64_t steps;  // in a chunk
+  Stage<Real> one, two;
+  Panels<Real> out;
+  Buffer<Real> w_o, bias_o;
+  Buffer<Real> states, hidden, operands, totals;
+  bool failed = false;
+
+  explicit Forward(const Call& c)
+      : call(c),
+        cell(*c.cell),
+        plan(c),
+        by_columns(splits_columns(c)),
+        fused(c.B >= FUSE_FROM),
+        steps(fused ? 1 : larger(1, CHUNK_ROWS / larger(1, c.B))),
+        one(c, 0, cell.first ? cell.first : cell.gates, c.R),
+        two(c, cell.first, cell.first ? cell.gates - cell.first : 0, c.H),
+        out(c.R, 1),
+        w_o(c.weight_ho ? out.size(c.H) : 0),
+        bias_o(out.size(1)),
+        states(c.saved ? 0 : (cell.states - 1) * plan.Hp * c.B),
+        hidden(c.weight_ho && !c.saved ? plan.Hp * c.B : 0),
+        operands(cell.first && !c.saved ? plan.Hp * c.B : 0),
+        totals(cell.first * plan.Hp * c.B) {}
+
+  bool ready() const {
+    return plan.ready() && one.ready() && two.ready() && w_o && bias_o && states && hidden &&
+           operands && totals;
+  }
+
+  int run() {
+    if (!ready()) return NO_MEMORY;
+    if (plan.bad_length) return BAD_LENGTH;
+    one.pack_biases(call);
+    if (cell.first) two.pack_biases(call);
+    if (call.weight_ho) {
+      pack_bias<Real>(out, static_cast<const Real*>(call.bias_ho), nullptr, 0, bias_o);
+    }
+    in_team(call.threads, [this](const Team& team) { work(team); });
+    return failed ? NO_MEMORY : DONE;
+  }
+
+  void work(const Team& team) {
+    one.pack_weights(call, team);
+    if (cell.first) two.pack_weights(call, team);
+    if (call.weight_ho) {
+      pack_gates<Real>(out, static_cast<const Real*>(call.weight_ho), call.H, w_o, team);
+    }
+    const Team columns = by_columns ? team : Team{0, 1};
+    Part<Real> part(by_columns ? 0 : team.index, by_columns ? 1 : team.size, call.B, steps,
+                    fused ? 0 : cell.gates * plan.Hp);
+    if (!part.ready()) failed = true;
+    team.wait();
+    if (failed) return;
+    for (int64_t s = 0; s < plan.longest; s += steps) {
+      const int64_t stop = smaller(s + steps, plan.longest);
+      if (!fused) inputs(part, s, stop, columns);
+      int64_t before = 0;
+      for (int64_t step = s; step < stop; ++step) {
+        const int64_t alive = part.alive(plan, step);
+        point(part, step, alive);
+        take(part, one, part.h, before, alive, columns);
+        if (cell.first) {
+          columns.wait();
+          take(part, two, part.operand, before, alive, columns);
+        }
+        columns.wait();
+        if (call.weight_ho) {
+          put_out(part, alive, columns);
+          columns.wait();
+        }
+        before += alive;
+      }
+    }
+    finish(part, columns);
+  }
+
+  // row pointers of a step
+  void point(Part<Real>& part, int64_t s, int64_t alive) {
+    for (int64_t i = 0; i < alive; ++i) {
+      const int64_t r = part.row(i);
+      if (fused) part.x[i] = plan.input(r, s);
+      part.output[i] = plan.output(r, s);
+      const bool reset = plan.is_reset(r, s);
+      part.h[i] = reset ? plan.all(plan.initial(0))
+                  : s   ? plan.output(r, s - 1)
+                        : plan.row(plan.first_state(0), r, plan.width(0));
+      part.state[0][i] = part.h[i];
+      Real* const record = call.saved ? plan.saved(r, s) : nullptr;
+      part.saved[i] = record;
+      part.after[0][i] = part.output[i];
+      if (call.weight_ho) {
+        part.after[0][i] = record ? record + plan.hidden_at() : hidden + r * plan.Hp;
+      }
+      if (cell.first) {
+        part.operand[i] = record ? record + plan.operand_at() : operands + r * plan.Hp;
+      }
+      if (cell.states > 1) {
+        Real* const own = states + r * plan.Hp;
+        part.after[1][i] = record ? record + plan.extra_state_at(1) : own;
+        part.state[1][i] = reset    ? plan.all(plan.initial(1))
+                           : s == 0 ? plan.row(plan.first_state(1), r, plan.width(1))
+                           : record ? plan.saved(r, s - 1) + plan.extra_state_at(1)
+                                    : own;
+      }
+    }
+  }
+
+  // where row n of a chunk stands, of the gates of a stage
+  Real* wx_at(const Part<Real>& part, const Stage<Real>& stage, int64_t panel, int64_t n) const {
+    const int64_t rows = part.rows * steps;
+    return part.wx + (stage.first * plan.Hp + panel * stage.panels.stride(1)) * rows +
+           n * stage.panels.gates * stage.panels.wide_of(panel) * V;
+  }
+
+  // W_ih x + b_ih for the steps of a chunk
+  void inputs(Part<Real>& part, int64_t s, int64_t stop, const Team& columns) {
+    int64_t n = 0;
+    for (int64_t step = s; step < stop; ++step) {
+      const int64_t alive = part.alive(plan, step);
+      for (int64_t i = 0; i < alive; ++i) part.x[n++] = plan.input(part.row(i), step);
+    }
+    inputs(part, one, n, columns);
+    if (cell.first) inputs(part, two, n, columns);
+  }
+
+  void inputs(Part<Real>& part, const Stage<Real>& stage, int64_t rows, const Team& columns) {
+    int64_t from, to;
+    columns.share(stage.panels.count, from, to);
+    for (int64_t panel = from; panel < to; ++panel) {
+      const int64_t P = stage.panels.gates * stage.panels.wide_of(panel);
+      GateTile<Real> tile{};
+      tile.start = stage.bias_x + panel * stage.panels.stride(1);
+      tile.w_x = stage.w_x + panel * stage.panels.stride(call.I);
+      tile.I = call.I;
+      in_tiles(rows, most_rows(static_cast<int>(P)), [&](int64_t at, int64_t M) {
+        tile.x = part.x + at;
+        tile.uh = wx_at(part, stage, panel, at);
+        TILES<Real>.gate[P][M][0](tile);
+      });
+    }
+  }
+
+  // the products of a stage's gates and the formula behind them
+  void take(Part<Real>& part, const Stage<Real>& stage, const Real* const* multiplied,
+            int64_t before, int64_t alive, const Team& columns) {
+    const Panels<Real>& panels = stage.panels;
+    int64_t from, to;
+    columns.share(panels.count, from, to);
+    for (int64_t panel = from; panel < to;) {
+      const int64_t wide = panels.wide_of(panel), P = panels.gates * wide;
+      // few rows take many panels, as long as these are whole
+      const int64_t many = alive <= 2 && alive > 0 ? at_once(alive, P) : 1;
+      const int64_t whole = panels.vectors / panels.wide;
+      const int64_t N = many > 1 && panel + many <= smaller(to, whole) ? many : 1;
+      GateTile<Real> tile{};
+      tile.start = stage.bias_x + panel * panels.stride(1);
+      tile.start_panel = panels.stride(1);
+      tile.w_x = stage.w_x + panel * panels.stride(call.I);
+      tile.I = fused ? call.I : 0;
+      tile.w_h = stage.w_h + panel * panels.stride(stage.K);
+      tile.K = stage.K;
+      tile.apart = stage.apart(cell, wide);
+      tile.bias_h = stage.bias_h + panel * panels.stride(1);
+      tile.uh = part.scratch;
+      tile.wx = part.scratch + MOST_SUMS * V;
+      in_tiles(alive, most_rows(static_cast<int>(P)), [&](int64_t at, int64_t M) {
+        tile.x = part.x + at;
+        tile.h = multiplied + at;
+        if (!fused) {
+          tile.start = wx_at(part, stage, panel, before + at);
+          tile.start_panel = panels.stride(1) * part.rows * steps;
+          tile.start_row = P * V;
+        }
+        TILES<Real>.gate[P][M][N > 1](tile);
+        for (int64_t n = 0; n < N; ++n) {
+          formula(part, stage, tile, panel + n, n * M * P * V, at, M);
+        }
+      });
+      panel += N;
+    }
+  }
+
+  static int64_t at_once(int64_t M, int64_t P) {
+    const int64_t fit = MOST_SUMS / (M * P);
+    return fit < 2 ? 1 : fit < 4 ? 2 : 4;
+  }
+
+  // the cell's step, or the operand of its second product, on one tile
+  void formula(Part<Real>& part, const Stage<Real>& stage, const GateTile<Real>& tile,
+               int64_t panel, int64_t skip, int64_t at, int64_t M) {
+    const int64_t wide = stage.panels.wide_of(panel), P = stage.panels.gates * wide;
+    const bool is_operand = cell.first && stage.first == 0;
+    StepTile<Real> s{};
+    s.rows = M;
+    s.unit = panel * stage.panels.wide * V;
+    s.units = smaller(wide * V, call.H - s.unit);
+    for (int64_t g = 0; g < stage.panels.gates; ++g) {
+      s.wx[stage.first + g] = tile.wx + skip + g * wide * V;
+      s.uh[stage.first + g] = tile.uh + skip + g * wide * V;
+      s.wx_row[stage.first + g] = s.uh_row[stage.first + g] = P * V;
+    }
+    for (int64_t k = 0; k < cell.states; ++k) {
+      s.state[k] = part.state[k] + at;
+      s.after[k] = part.after[k] + at;
+    }
+    s.saved = call.saved && cell.saved ? part.saved + at : nullptr;
+    s.saved_stride = plan.Hp;
+    if (cell.first) {
+      // the sums of the first product's gates wait for the second one
+      Real* const total = totals + part.row(at) * cell.first * plan.Hp + s.unit;
+      const int64_t total_row = part.stride * cell.first * plan.Hp;
+      for (int64_t g = 0; g < cell.first; ++g) {
+        if (is_operand) {
+          for (int64_t m = 0; m < M; ++m)
+            std::memcpy(total + m * total_row + g * plan.Hp, s.uh[g] + m * P * V,
+                        static_cast<size_t>(wide * V) * sizeof(Real));
+        } else {
+          s.uh[g] = total + g * plan.Hp;
+          s.uh_row[g] = total_row;
+        }
+      }
+    }
+    if (is_operand) {
+      s.after[0] = part.operand + at;
+      operand_of<Real>(cell)(s);
+    } else {
+      step_of<Real>(cell)(s);
+    }
+  }
+
+  // o = g(V h + c)
+  void put_out(Part<Real>& part, int64_t alive, const Team& columns) {
+    int64_t from, to;
+    columns.share(out.count, from, to);
+    for (int64_t panel = from; panel < to; ++panel) {
+      const int64_t P = out.wide_of(panel), unit = panel * out.wide * V;
+      const int64_t units = smaller(P * V, call.R - unit);
+      GateTile<Real> tile{};
+      tile.start = bias_o + panel * out.stride(1);
+      tile.w_h = w_o + panel * out.stride(call.H);
+      tile.K = call.H;
+      tile.uh = part.scratch;
+      in_tiles(alive, most_rows(static_cast<int>(P)), [&](int64_t at, int64_t M) {
+        tile.h = part.after[0] + at;
+        TILES<Real>.gate[P][M][0](tile);
+        for (int64_t m = 0; m < M; ++m) {
+          Real* const sum = part.scratch + m * P * V;
+          if (call.saved && call.activation->reads_a) {
+            std::memcpy(part.saved[at + m] + plan.sum_at() + unit, sum,
+                        static_cast<size_t>(units) * sizeof(Real));
+          }
+          apply(sum, units);
+          std::memcpy(part.output[at + m] + unit, sum, static_cast<size_t>(units) * sizeof(Real));
+        }
+      });
+    }
+  }
+
+  void apply(Real* sum, int64_t n) const {
+    if constexpr (sizeof(Real) == 4) {
+      call.activation->apply_f32(sum, n);
+    } else {
+      call.activation->apply_f64(sum, n);
+    }
+  }
+
+  // zeros behind the rows' ends, and their own last states
+  void finish(const Part<Real>& part, const Team& columns) {
+    for (int64_t i = columns.index; i < part.rows; i += columns.size) {
+      const int64_t r = part.row(i), steps_here = plan.length[r];
+      for (int64_t t = steps_here; t < call.T; ++t) {
+        std::memset(static_cast<Real*>(call.output) + t * call.output_t +
+                        plan.order[r] * call.output_b,
+                    0, static_cast<size_t>(call.R) * sizeof(Real));
+      }
+      for (int64_t s = 0; s < cell.states; ++s) {
+        const int64_t width = plan.width(s);
+        const Real* last = steps_here == 0 ? plan.row(plan.first_state(s), r, width)
+                           : s == 0        ? plan.output(r, steps_here - 1)
+                           : call.saved    ? plan.saved(r, steps_here - 1) + plan.extra_state_at(s)
+                                           : states + r * plan.Hp;
+        std::memcpy(static_cast<Real*>(plan.final(s)) + plan.order[r] * width, last,
+                    static_cast<size_t>(width) * sizeof(Real));
+      }
+    }
+  }
+
+  // one thread's columns of every row, with a wait after each step, instead of its own rows
+  static bool splits_columns(const Call& c) { return c.threads > 1 && c.B < 6 * c.threads; }
+};
+
+}  // namespace elman::ELMAN_ISA

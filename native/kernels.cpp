@@ -1,0 +1,84 @@
+// One instruction set's kernels: this file is compiled once for each.
+#include "backward.h"
+#include "cells.h"
+#include "forward.h"
+#include "kernels.h"
+
+namespace elman::ELMAN_ISA {
+namespace {
+
+int forward(const Call& call) {
+  return call.bytes == 4 ? Forward<float>(call).run() : Forward<double>(call).run();
+}
+
+int backward(const Call& call) {
+  return call.bytes == 4 ? Backward<float>(call).run() : Backward<double>(call).run();
+}
+
+const Cell* cell(int64_t index, const char** name) {
+  if (index >= static_cast<int64_t>(sizeof CELLS / sizeof *CELLS)) return nullptr;
+  *name = CELLS[index].name;
+  return CELLS[index].cell;
+}
+
+const Activation* activation(int64_t index, const char** name) {
+  if (index >= static_cast<int64_t>(sizeof ACTIVATIONS / sizeof *ACTIVATIONS)) return nullptr;
+  *name = ACTIVATIONS[index].name;
+  return ACTIVATIONS[index].activation;
+}
+
+// the words with one argument, for the tests of their range and error
+#define ELMAN_WORD(name)                                               \
+  struct Word_##name {                                                 \
+    template <class Value>                                             \
+    static ELMAN_INLINE Value f(Value a) {                             \
+      return words::name(a);                                           \
+    }                                                                  \
+  }
+ELMAN_WORD(abs);
+ELMAN_WORD(cos);
+ELMAN_WORD(exp);
+ELMAN_WORD(log);
+ELMAN_WORD(log1p);
+ELMAN_WORD(relu);
+ELMAN_WORD(sigmoid);
+ELMAN_WORD(sin);
+ELMAN_WORD(sqrt);
+ELMAN_WORD(tanh);
+#undef ELMAN_WORD
+
+template <class Real>
+struct NamedWord {
+  const char* name;
+  void (*f)(Real*, int64_t);
+};
+template <class Real>
+constexpr NamedWord<Real> WORDS[] = {
+    {"abs", apply<Real, Word_abs>},         {"cos", apply<Real, Word_cos>},
+    {"exp", apply<Real, Word_exp>},         {"log", apply<Real, Word_log>},
+    {"log1p", apply<Real, Word_log1p>},     {"relu", apply<Real, Word_relu>},
+    {"sigmoid", apply<Real, Word_sigmoid>}, {"sin", apply<Real, Word_sin>},
+    {"sqrt", apply<Real, Word_sqrt>},       {"tanh", apply<Real, Word_tanh>},
+};
+
+template <class Real>
+bool word_of(const char* name, void* numbers, int64_t n) {
+  for (const NamedWord<Real>& one : WORDS<Real>) {
+    if (std::strcmp(one.name, name) == 0) {
+      one.f(static_cast<Real*>(numbers), n);
+      return true;
+    }
+  }
+  return false;
+}
+
+bool word(const char* name, void* numbers, int64_t n, int64_t bytes) {
+  return bytes == 4 ? word_of<float>(name, numbers, n) : word_of<double>(name, numbers, n);
+}
+
+}  // namespace
+
+extern const Kernels KERNELS;
+const Kernels KERNELS = {ELMAN_ISA_NAME, VECTOR_BYTES, forward, backward, cell, activation, word};
+
+}  // namespace elman::ELMAN_ISA

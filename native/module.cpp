@@ -1,0 +1,103 @@
+// The Python module: integers and bytes in, a status out. It picks the instruction set at run time.
+#include <nanobind/nanobind.h>
+#include <nanobind/stl/string.h>
+#include <nanobind/stl/vector.h>
+
+#include "kernels.h"
+
+namespace nb = nanobind;
+
+namespace elman {
+
+#define ELMAN_DECLARE(isa)         \
+  namespace isa {                  \
+  extern const Kernels KERNELS;    \
+  }
+ELMAN_DECLARE(portable)
+#if defined(ELMAN_X86)
+ELMAN_DECLARE(avx2)
+ELMAN_DECLARE(avx512)
+#endif
+#undef ELMAN_DECLARE
+
+namespace {
+
+struct Variant {
+  const Kernels* kernels;
+  bool runs;
+};
+
+std::vector<Variant> variants() {
+  std::vector<Variant> all;
+#if defined(ELMAN_X86)
+  __builtin_cpu_init();
+  const bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+  all.push_back({&avx512::KERNELS, avx2 && __builtin_cpu_supports("avx512f") &&
+                                       __builtin_cpu_supports("avx512dq") &&
+                                       __builtin_cpu_supports("avx512bw") &&
+                                       __builtin_cpu_supports("avx512vl")});
+  all.push_back({&avx2::KERNELS, avx2});
+#endif
+  all.push_back({&portable::KERNELS, true});
+  return all;
+}
+
+const Kernels& named(const std::string& name) {
+  for (const Variant& one : variants()) {
+    if (name == one.kernels->name && one.runs) return *one.kernels;
+  }
+  throw nb::value_error("this machine does not run these kernels");
+}
+
+const Kernels& at(int64_t kernels) { return *reinterpret_cast<const Kernels*>(kernels); }
+
+int run(int (*pass)(const Call&), nb::bytes packed) {
+  Call call;
+  if (packed.size() != sizeof call) throw nb::value_error("the call has another layout");
+  std::memcpy(&call, packed.c_str(), sizeof call);
+  nb::gil_scoped_release release;
+  return pass(call);
+}
+
+}  // namespace
+}  // namespace elman
+
+NB_MODULE(_native, m) {
+  using namespace elman;
+  m.doc() = "The native kernels.";
+  m.def("variants", [] {
+    nb::list names;
+    for (const Variant& one : variants())
+      if (one.runs) names.append(one.kernels->name);
+    return names;
+  }, "The instruction sets that are built in and run here, the widest first.");
+  m.def("kernels", [](const std::string& name) {
+    return reinterpret_cast<int64_t>(&named(name));
+  }, "The kernels of an instruction set.");
+  m.def("name", [](int64_t kernels) { return at(kernels).name; }, "Which instruction set it is.");
+  m.def("vector_bytes", [](int64_t kernels) { return at(kernels).vector_bytes; },
+        "The size of a vector.");
+  m.def("cells", [](int64_t kernels) {
+    nb::dict found;
+    const char* name = nullptr;
+    for (int64_t i = 0; const Cell* cell = at(kernels).cell(i, &name); ++i) {
+      found[name] = nb::make_tuple(reinterpret_cast<int64_t>(cell), cell->saved);
+    }
+    return found;
+  }, "Each built-in cell, and how many values a step saves.");
+  m.def("activations", [](int64_t kernels) {
+    nb::dict found;
+    const char* name = nullptr;
+    for (int64_t i = 0; const Activation* one = at(kernels).activation(i, &name); ++i) {
+      found[name] = nb::make_tuple(reinterpret_cast<int64_t>(one), one->reads_a);
+    }
+    return found;
+  }, "Each nonlinearity of an output layer, and whether its derivative reads the sum.");
+  m.def("forward", [](int64_t kernels, nb::bytes call) { return run(at(kernels).forward, call); },
+        "Runs a call forward; 0, or why not.");
+  m.def("backward", [](int64_t kernels, nb::bytes call) { return run(at(kernels).backward, call); },
+        "Runs a call's gradient; 0, or why not.");
+  m.def("word", [](int64_t kernels, const char* name, int64_t numbers, int64_t n, int64_t bytes) {
+    return at(kernels).word(name, reinterpret_cast<void*>(numbers), n, bytes);
+  }, "Applies a word of the cells to n numbers in place.");
+}

@@ -1,0 +1,291 @@
+// What both passes share: the order of the rows, where their numbers stand, packed weights, memory.
+#pragma once
+
+#include <cstdlib>
+
+#include "call.h"
+#include "product.h"
+
+#if defined(_OPENMP)
+#include <omp.h>
+#endif
+
+namespace elman::ELMAN_ISA {
+
+// Memory for one call, aligned to a cache line; not initialised.
+template <class T>
+struct Buffer {
+  T* at = nullptr;
+  explicit Buffer(int64_t count, bool zero = false) {
+    if (count <= 0) count = 1;
+    const size_t bytes = static_cast<size_t>(round_up(count * int64_t(sizeof(T)), 64));
+    at = static_cast<T*>(std::aligned_alloc(64, bytes));
+    if (at && zero) std::memset(at, 0, bytes);
+  }
+  Buffer(const Buffer&) = delete;
+  Buffer& operator=(const Buffer&) = delete;
+  ~Buffer() { std::free(at); }
+  operator T*() const { return at; }
+};
+
+struct Team {
+  int index, size;
+  void wait() const {
+#if defined(_OPENMP)
+    if (size > 1) {
+#pragma omp barrier
+    }
+#endif
+  }
+  // this member's part of n things: from `first` on, up to `last`
+  ELMAN_INLINE void share(int64_t n, int64_t& first, int64_t& last) const {
+    first = n * index / size;
+    last = n * (index + 1) / size;
+  }
+};
+
+// Runs work(team) on each of `threads` threads; one thread opens no parallel region.
+template <class Work>
+inline void in_team(int64_t threads, Work work) {
+#if defined(_OPENMP)
+  if (threads > 1) {
+#pragma omp parallel num_threads(static_cast<int>(threads))
+    work(Team{omp_get_thread_num(), omp_get_num_threads()});
+    return;
+  }
+#endif
+  work(Team{0, 1});
+}
+
+// How a call's gates lie in panels, and its rows in order of falling length.
+template <class Real>
+struct Plan {
+  static constexpr int V = LANES<Real>;
+  const Call& call;
+  const Cell& cell;
+  int64_t vectors, Hp, Rp;          // vectors of hidden units; H and R rounded up to them
+  int64_t record;                   // numbers saved for one step of one row
+  Buffer<int64_t> order, length;    // row in the batch and steps of the r-th longest row
+  Buffer<int64_t> offset;           // records before step t, for t = 0 … T
+  Buffer<Real> zeros;
+  int64_t longest = 0;
+  bool bad_length = false;
+
+  explicit Plan(const Call& c)
+      : call(c),
+        cell(*c.cell),
+        vectors((c.H + V - 1) / V),
+        Hp(vectors * V),
+        Rp(round_up(c.R, V)),
+        record(record_size_of(c)),
+        order(c.B),
+        length(c.B),
+        offset(c.T + 2),
+        zeros(larger(Hp, Rp), true) {
+    if (!ready()) return;
+    arrange();
+  }
+
+  bool ready() const { return order && length && offset && zeros; }
+
+  // saved values, then the states that are not fed back, then the hidden state and the output
+  // layer's sum where there is such a layer, or the operand of a second product
+  static int64_t record_size_of(const Call& c) {
+    const int64_t wide = round_up(c.H, V);
+    int64_t size = (c.cell->saved + c.cell->states - 1) * wide;
+    if (c.weight_ho) size += wide;
+    if (c.weight_ho && c.activation->reads_a) size += round_up(c.R, V);
+    if (c.cell->first) size += wide;
+    return size;
+  }
+  int64_t extra_state_at(int64_t s) const { return (cell.saved + s - 1) * Hp; }
+  int64_t hidden_at() const { return (cell.saved + cell.states - 1) * Hp; }
+  int64_t sum_at() const { return hidden_at() + Hp; }
+  int64_t operand_at() const { return hidden_at(); }
+
+  void arrange() {
+    const int64_t T = call.T, B = call.B;
+    // offset[t + 1] first counts the rows of t steps
+    for (int64_t t = 0; t <= T + 1; ++t) offset[t] = 0;
+    for (int64_t b = 0; b < B; ++b) {
+      const int64_t steps = call.lengths ? call.lengths[b] : T;
+      if (steps < 0 || steps > T) {
+        bad_length = true;
+        longest = 0;
+        return;
+      }
+      ++offset[steps];
+      longest = larger(longest, steps);
+    }
+    // the longest first, equal ones as they came
+    int64_t before = 0;
+    for (int64_t t = T; t >= 0; --t) {
+      const int64_t rows = offset[t];
+      offset[t] = before;
+      before += rows;
+    }
+    for (int64_t b = 0; b < B; ++b) {
+      const int64_t steps = call.lengths ? call.lengths[b] : T;
+      const int64_t r = offset[steps]++;
+      order[r] = b;
+      length[r] = steps;
+    }
+    // offset[t] is now the number of rows with at least t steps: t = 1 … T become a running sum
+    int64_t sum = 0;
+    for (int64_t t = 0; t < T; ++t) {
+      const int64_t alive = offset[t + 1];
+      offset[t] = sum;
+      sum += alive;
+    }
+    offset[T] = sum;
+  }
+
+  ELMAN_INLINE int64_t alive(int64_t s) const { return offset[s + 1] - offset[s]; }
+  // where the step s of row r stands in time
+  ELMAN_INLINE int64_t time(int64_t r, int64_t s) const {
+    return call.reverse ? length[r] - 1 - s : s;
+  }
+  ELMAN_INLINE bool is_reset(int64_t r, int64_t s) const {
+    if (!call.resets) return false;
+    // a cut lies before the step of its time: backwards it is met on the way from there
+    if (call.reverse) return s > 0 && call.resets[(length[r] - s) * call.B + order[r]];
+    return call.resets[s * call.B + order[r]];
+  }
+
+  ELMAN_INLINE const Real* input(int64_t r, int64_t s) const {
+    return static_cast<const Real*>(call.input) + time(r, s) * call.input_t +
+           order[r] * call.input_b;
+  }
+  ELMAN_INLINE Real* output(int64_t r, int64_t s) const {
+    return static_cast<Real*>(call.output) + time(r, s) * call.output_t + order[r] * call.output_b;
+  }
+  ELMAN_INLINE const Real* doutput(int64_t r, int64_t s) const {
+    return static_cast<const Real*>(call.doutput) + time(r, s) * call.doutput_t +
+           order[r] * call.doutput_b;
+  }
+  ELMAN_INLINE Real* saved(int64_t r, int64_t s) const {
+    return static_cast<Real*>(call.saved) + (offset[s] + r) * record;
+  }
+  ELMAN_INLINE const Real* row(const void* matrix, int64_t r, int64_t width) const {
+    return matrix ? static_cast<const Real*>(matrix) + order[r] * width
+                  : static_cast<const Real*>(zeros);
+  }
+  ELMAN_INLINE const Real* all(const void* vector) const {
+    return vector ? static_cast<const Real*>(vector) : static_cast<const Real*>(zeros);
+  }
+  const void* first_state(int64_t s) const { return s ? call.state_1 : call.state_0; }
+  const void* initial(int64_t s) const { return s ? call.initial_1 : call.initial_0; }
+  void* final(int64_t s) const { return s ? call.final_1 : call.final_0; }
+  int64_t width(int64_t s) const { return s ? call.H : call.R; }
+
+  // the state s before step `step` of row r
+  ELMAN_INLINE const Real* state_before(int64_t s, int64_t r, int64_t step) const {
+    if (is_reset(r, step)) return all(initial(s));
+    if (step == 0) return row(first_state(s), r, width(s));
+    return s ? saved(r, step - 1) + extra_state_at(s) : output(r, step - 1);
+  }
+};
+
+// `gates` times `units` columns in panels of `wide` vectors of units, all gates of a unit together:
+// [panel][k][gate][vector].
+template <class Real>
+struct Panels {
+  static constexpr int V = LANES<Real>;
+  int64_t units, gates, wide, vectors, count;
+
+  Panels(int64_t units_, int64_t gates_)
+      // a panel of about four vectors for each k; three gates and more stand alone
+      : units(units_),
+        gates(gates_),
+        wide(gates_ >= 3 ? 1 : gates_ == 2 ? 2 : 4),
+        vectors((units_ + V - 1) / V),
+        count((vectors + wide - 1) / wide) {}
+
+  ELMAN_INLINE int64_t wide_of(int64_t panel) const {
+    return smaller(wide, vectors - panel * wide);
+  }
+  ELMAN_INLINE int64_t stride(int64_t K) const { return K * gates * wide * V; }
+  int64_t size(int64_t K) const { return K * gates * vectors * V; }
+};
+
+// The rows of a matrix (gates * units, K) as panels.
+template <class Real>
+inline void pack_gates(const Panels<Real>& panels, const Real* matrix, int64_t K, Real* to,
+                       const Team& team) {
+  constexpr int V = LANES<Real>;
+  int64_t from_panel, to_panel;
+  team.share(panels.count, from_panel, to_panel);
+  for (int64_t panel = from_panel; panel < to_panel; ++panel) {
+    const int64_t wide = panels.wide_of(panel), P = panels.gates * wide;
+    Real* const base = to + panel * panels.stride(K);
+    for (int64_t gate = 0; gate < panels.gates; ++gate) {
+      for (int64_t v = 0; v < wide; ++v) {
+        const int64_t unit = (panel * panels.wide + v) * V;
+        const int64_t here = smaller(V, panels.units - unit);
+        const Real* rows = matrix + (gate * panels.units + unit) * K;
+        Real* column = base + (gate * wide + v) * V;
+        for (int64_t k = 0; k < K; ++k, column += P * V) {
+          for (int64_t lane = 0; lane < here; ++lane) column[lane] = rows[lane * K + k];
+          for (int64_t lane = here; lane < V; ++lane) column[lane] = 0;
+        }
+      }
+    }
+  }
+}
+
+// A bias, and of another one those gates that `more_gates` names, as a panel with one k.
+template <class Real>
+inline void pack_bias(const Panels<Real>& panels, const Real* bias, const Real* more,
+                      int64_t more_gates, Real* to) {
+  constexpr int V = LANES<Real>;
+  for (int64_t panel = 0; panel < panels.count; ++panel) {
+    const int64_t wide = panels.wide_of(panel);
+    Real* const base = to + panel * panels.stride(1);
+    for (int64_t gate = 0; gate < panels.gates; ++gate) {
+      for (int64_t lane = 0; lane < wide * V; ++lane) {
+        const int64_t unit = panel * panels.wide * V + lane;
+        const int64_t at = gate * panels.units + unit;
+        Real sum = 0;
+        if (unit < panels.units) {
+          if (bias) sum += bias[at];
+          if (more && (more_gates >> gate & 1)) sum += more[at];
+        }
+        base[gate * wide * V + lane] = sum;
+      }
+    }
+  }
+}
+
+// vectors in a panel of columns
+constexpr int COLUMN_PANEL = 4;
+constexpr int WEIGHT_PANEL = REGISTERS == 32 ? 3 : 2;
+template <class Real>
+constexpr int WEIGHT_ROWS = LANES<Real> < 8 ? LANES<Real> : REGISTERS == 32 ? 8 : 4;
+
+// A row-major matrix (rows, columns) as panels of columns: [panel][row][vector]. With `groups` the
+// rows come in groups of H, each filled up to Hp with zeros.
+template <class Real>
+inline void pack_columns(const Real* matrix, int64_t groups, int64_t H, int64_t Hp, int64_t columns,
+                         Real* to, const Team& team) {
+  constexpr int V = LANES<Real>;
+  const int64_t vectors = (columns + V - 1) / V;
+  const int64_t panels = (vectors + COLUMN_PANEL - 1) / COLUMN_PANEL;
+  int64_t from_panel, to_panel;
+  team.share(panels, from_panel, to_panel);
+  for (int64_t panel = from_panel; panel < to_panel; ++panel) {
+    const int64_t P = smaller(COLUMN_PANEL, vectors - panel * COLUMN_PANEL);
+    Real* at = to + panel * groups * Hp * COLUMN_PANEL * V;
+    for (int64_t group = 0; group < groups; ++group) {
+      for (int64_t k = 0; k < Hp; ++k, at += P * V) {
+        const Real* from = matrix + (group * H + k) * columns + panel * COLUMN_PANEL * V;
+        const int64_t left = columns - panel * COLUMN_PANEL * V;
+        for (int64_t p = 0; p < P; ++p) {
+          const int64_t n = smaller(V, left - p * V);
+          store(at + p * V, k < H ? load(from + p * V, n) : Vec<Real>{});
+        }
+      }
+    }
+  }
+}
+
+}  // namespace elman::ELMAN_ISA

@@ -1,0 +1,262 @@
+// Products of rows with packed panels of weights, held in registers. One order of summation: every
+// sum runs over k from first to last in one accumulator, whatever the tile, so that a row's result
+// does not depend on its neighbours.
+#pragma once
+
+#include "simd.h"
+
+namespace elman::ELMAN_ISA {
+
+// accumulators that fit beside a row of weights
+constexpr int MOST_SUMS = REGISTERS == 32 ? 24 : 12;
+constexpr int MOST_PANEL = 6;
+
+constexpr int most_rows(int P) {
+  const int rows = MOST_SUMS / P;
+  const int most = REGISTERS == 32 ? 12 : 8;
+  return rows < most ? rows : most;
+}
+// panels taken at once where there are too few rows to fill the registers
+constexpr int panels_at_once(int M, int P) {
+  const int fit = MOST_SUMS / (M * P);
+  return M > 2 || fit < 2 ? 1 : fit < 4 ? 2 : 4;
+}
+
+// acc[m][p] += sum over k of rows[m][k] w[k][p], for N panels of P vectors, `panel` numbers apart.
+template <int M, int P, int N, class Real>
+ELMAN_INLINE void product(Vec<Real> (&acc)[M][N * P], const Real* const* rows, const Real* w,
+                          int64_t panel, int64_t K) {
+  constexpr int V = LANES<Real>;
+  const Real* a[M];
+#pragma GCC unroll 12
+  for (int m = 0; m < M; ++m) a[m] = rows[m];
+  for (int64_t k = 0; k < K; ++k) {
+    Vec<Real> weights[N * P];
+#pragma GCC unroll 24
+    for (int p = 0; p < N * P; ++p) weights[p] = load(w + (p / P) * panel + (p % P) * V);
+#pragma GCC unroll 12
+    for (int m = 0; m < M; ++m) {
+      const Real one = a[m][k];
+#pragma GCC unroll 24
+      for (int p = 0; p < N * P; ++p) acc[m][p] += one * weights[p];
+    }
+    w += P * V;
+  }
+}
+
+// The same for rows that stand in panels of LANES numbers, `stride` apart: `count` panels.
+template <int M, int P, int N, class Real>
+ELMAN_INLINE void product_of_panels(Vec<Real> (&acc)[M][N * P], const Real* from,
+                                    const int64_t* offsets, int64_t stride, int64_t count,
+                                    const Real* w, int64_t panel) {
+  constexpr int V = LANES<Real>;
+  int64_t at[M];
+#pragma GCC unroll 12
+  for (int m = 0; m < M; ++m) at[m] = offsets[m];
+  for (int64_t one = 0; one < count; ++one) {
+    for (int k = 0; k < V; ++k) {
+      Vec<Real> weights[N * P];
+#pragma GCC unroll 24
+      for (int p = 0; p < N * P; ++p) weights[p] = load(w + (p / P) * panel + (p % P) * V);
+#pragma GCC unroll 12
+      for (int m = 0; m < M; ++m) {
+        const Real number = from[at[m] + k];
+#pragma GCC unroll 24
+        for (int p = 0; p < N * P; ++p) acc[m][p] += number * weights[p];
+      }
+      w += P * V;
+    }
+    from += stride;
+  }
+}
+
+// What one tile of the gates' products reads and writes.
+template <class Real>
+struct GateTile {
+  // where the sums begin: vector p of panel n and row m at start + n start_panel + m start_row + p V
+  const Real* start;
+  int64_t start_panel, start_row;
+  // the inputs, where their product is taken here
+  const Real* const* x;
+  const Real* w_x;
+  int64_t I;
+  // what is fed back
+  const Real* const* h;
+  const Real* w_h;
+  int64_t K;
+  // vectors of a panel whose two products stay apart, as bits; the second sum begins at `bias_h`
+  unsigned apart;
+  const Real* bias_h;
+  Real *wx, *uh;  // [panel][row][vector]
+};
+
+template <int M, int P, int N, class Real>
+__attribute__((noinline)) void gate_tile(const GateTile<Real>& t) {
+  constexpr int V = LANES<Real>;
+  Vec<Real> acc[M][N * P];
+#pragma GCC unroll 12
+  for (int m = 0; m < M; ++m)
+#pragma GCC unroll 24
+    for (int p = 0; p < N * P; ++p)
+      acc[m][p] = load(t.start + (p / P) * t.start_panel + m * t.start_row + (p % P) * V);
+  if (t.I) product<M, P, N, Real>(acc, t.x, t.w_x, t.I * P * V, t.I);
+  if (t.apart) {
+#pragma GCC unroll 24
+    for (int p = 0; p < N * P; ++p) {
+      if (t.apart >> (p % P) & 1) {
+        const Vec<Real> bias = load(t.bias_h + p * V);
+#pragma GCC unroll 12
+        for (int m = 0; m < M; ++m) {
+          store(t.wx + (((p / P) * M + m) * P + p % P) * V, acc[m][p]);
+          acc[m][p] = bias;
+        }
+      }
+    }
+  }
+  if (t.K) product<M, P, N, Real>(acc, t.h, t.w_h, t.K * P * V, t.K);
+#pragma GCC unroll 12
+  for (int m = 0; m < M; ++m)
+#pragma GCC unroll 24
+    for (int p = 0; p < N * P; ++p)
+      store(t.uh + (((p / P) * M + m) * P + p % P) * V, acc[m][p]);
+}
+
+// What one tile of the gradients' products reads and writes: rows of `to` (+)= gates times weights.
+template <class Real>
+struct GradientTile {
+  Real* const* to;
+  int64_t column, columns;  // the first column, and how many of them are there
+  bool add;
+  const Real* from;  // slot 0, panel 0
+  const int64_t* offsets;
+  int64_t slot_stride, panel_stride, panels;  // panels of one gate
+  const int64_t* slots;
+  int64_t gates;
+  const Real* w;
+  int64_t w_panel;
+};
+
+template <int M, int P, int N, class Real>
+__attribute__((noinline)) void gradient_tile(const GradientTile<Real>& t) {
+  constexpr int V = LANES<Real>;
+  Vec<Real> acc[M][N * P];
+#pragma GCC unroll 12
+  for (int m = 0; m < M; ++m)
+#pragma GCC unroll 24
+    for (int p = 0; p < N * P; ++p) {
+      const int64_t n = smaller(larger(t.columns - p * V, 0), V);
+      acc[m][p] = t.add && n ? load(t.to[m] + t.column + p * V, n) : Vec<Real>{};
+    }
+  const Real* w = t.w;
+  for (int64_t gate = 0; gate < t.gates; ++gate) {
+    product_of_panels<M, P, N, Real>(acc, t.from + t.slots[gate] * t.slot_stride, t.offsets,
+                                     t.panel_stride, t.panels, w, t.w_panel);
+    w += t.panels * V * P * V;
+  }
+#pragma GCC unroll 12
+  for (int m = 0; m < M; ++m)
+#pragma GCC unroll 24
+    for (int p = 0; p < N * P; ++p) {
+      const int64_t n = smaller(larger(t.columns - p * V, 0), V);
+      if (n) store(t.to[m] + t.column + p * V, acc[m][p], n);
+    }
+}
+
+// dW[g][j] += sum over n of gates[n][g] right[n][j]: M gates of one panel by P vectors of columns.
+template <class Real>
+struct WeightTile {
+  const Real* gates;  // [n][LANES], from the first of the M gates on
+  const Real* right;  // [n][P][LANES]
+  int64_t N;
+  Real* to;
+  int64_t to_row, rows, columns;
+};
+
+template <int M, int P, class Real>
+__attribute__((noinline)) void weight_tile(const WeightTile<Real>& t) {
+  constexpr int V = LANES<Real>;
+  Vec<Real> acc[M][P];
+  const bool whole = t.rows >= M && t.columns >= P * V;
+#pragma GCC unroll 12
+  for (int m = 0; m < M; ++m)
+#pragma GCC unroll 6
+    for (int p = 0; p < P; ++p) acc[m][p] = Vec<Real>{};
+  const Real* a = t.gates;
+  const Real* b = t.right;
+  for (int64_t n = 0; n < t.N; ++n) {
+    Vec<Real> right[P];
+#pragma GCC unroll 6
+    for (int p = 0; p < P; ++p) right[p] = load(b + p * V);
+#pragma GCC unroll 12
+    for (int m = 0; m < M; ++m) {
+      const Real gate = a[m];
+#pragma GCC unroll 6
+      for (int p = 0; p < P; ++p) acc[m][p] += gate * right[p];
+    }
+    a += V;
+    b += P * V;
+  }
+#pragma GCC unroll 12
+  for (int m = 0; m < M; ++m)
+#pragma GCC unroll 6
+    for (int p = 0; p < P; ++p) {
+      Real* to = t.to + m * t.to_row + p * V;
+      if (whole) {
+        store(to, load(to) + acc[m][p]);
+      } else if (m < t.rows && t.columns > p * V) {
+        const int64_t n = smaller(t.columns - p * V, V);
+        store(to, load(to, n) + acc[m][p], n);
+      }
+    }
+}
+
+// Tiles by their shape, as tables that are filled while compiling.
+template <class Real>
+using GateTileAt = void (*)(const GateTile<Real>&);
+template <class Real>
+using GradientTileAt = void (*)(const GradientTile<Real>&);
+
+template <class Real>
+struct Tiles {
+  GateTileAt<Real> gate[MOST_PANEL + 1][13][2];
+  GradientTileAt<Real> gradient[5][13][2];
+
+  template <int P, int M>
+  constexpr void fill() {
+    if constexpr (M <= most_rows(P)) {
+      gate[P][M][0] = gate_tile<M, P, 1, Real>;
+      gate[P][M][1] = gate_tile<M, P, panels_at_once(M, P), Real>;
+      if constexpr (P <= 4) {
+        gradient[P][M][0] = gradient_tile<M, P, 1, Real>;
+        gradient[P][M][1] = gradient_tile<M, P, panels_at_once(M, P), Real>;
+      }
+      fill<P, M + 1>();
+    }
+  }
+
+  constexpr Tiles() : gate{}, gradient{} {
+    fill<1, 1>();
+    fill<2, 1>();
+    fill<3, 1>();
+    fill<4, 1>();
+    fill<5, 1>();
+    fill<6, 1>();
+  }
+};
+
+template <class Real>
+inline constexpr Tiles<Real> TILES{};
+
+// Runs f(first row, rows) over `rows` rows in tiles as even as can be.
+template <class F>
+ELMAN_INLINE void in_tiles(int64_t rows, int64_t most, F f) {
+  const int64_t tiles = (rows + most - 1) / most;
+  int64_t first = 0;
+  for (int64_t tile = 0; tile < tiles; ++tile) {
+    const int64_t here = (rows - first + (tiles - tile) - 1) / (tiles - tile);
+    f(first, here);
+    first += here;
+  }
+}
+
+}  // namespace elman::ELMAN_ISA

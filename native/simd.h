@@ -1,0 +1,102 @@
+// Vectors of the machine, one size per instruction set. The same source is compiled once for each;
+// the build names the namespace (ELMAN_ISA) and the width (ELMAN_VECTOR_BYTES).
+#pragma once
+
+#include <cstdint>
+#include <cstring>
+
+#if defined(__AVX2__) || defined(__AVX512F__)
+#include <immintrin.h>
+#endif
+
+#define ELMAN_INLINE inline __attribute__((always_inline))
+
+namespace elman::ELMAN_ISA {
+
+constexpr int VECTOR_BYTES = ELMAN_VECTOR_BYTES;
+#if defined(__AVX512F__) || defined(__aarch64__)
+constexpr int REGISTERS = 32;
+#else
+constexpr int REGISTERS = 16;
+#endif
+
+template <class Real>
+struct Simd;
+
+template <>
+struct Simd<float> {
+  typedef float Vec __attribute__((vector_size(VECTOR_BYTES)));
+  typedef float Loose __attribute__((vector_size(VECTOR_BYTES), aligned(4), may_alias));
+  typedef int32_t Bits __attribute__((vector_size(VECTOR_BYTES)));
+};
+
+template <>
+struct Simd<double> {
+  typedef double Vec __attribute__((vector_size(VECTOR_BYTES)));
+  typedef double Loose __attribute__((vector_size(VECTOR_BYTES), aligned(8), may_alias));
+  typedef int64_t Bits __attribute__((vector_size(VECTOR_BYTES)));
+};
+
+template <class Real>
+using Vec = typename Simd<Real>::Vec;
+template <class Real>
+using Bits = typename Simd<Real>::Bits;
+
+// numbers in a vector
+template <class Real>
+constexpr int LANES = VECTOR_BYTES / static_cast<int>(sizeof(Real));
+
+template <class Real>
+ELMAN_INLINE Vec<Real> load(const Real* from) {
+  return *reinterpret_cast<const typename Simd<Real>::Loose*>(from);
+}
+
+template <class Real>
+ELMAN_INLINE void store(Real* to, Vec<Real> v) {
+  *reinterpret_cast<typename Simd<Real>::Loose*>(to) = v;
+}
+
+template <class Real>
+ELMAN_INLINE Vec<Real> broadcast(Real one) {
+  return Vec<Real>{} + one;
+}
+
+// The first n numbers, zeros behind them; n is 0 up to LANES.
+template <class Real>
+ELMAN_INLINE Vec<Real> load(const Real* from, int64_t n) {
+#if defined(__AVX512F__)
+  if constexpr (sizeof(Real) == 4) {
+    return (Vec<Real>)_mm512_maskz_loadu_ps(static_cast<__mmask16>((1u << n) - 1), from);
+  } else {
+    return (Vec<Real>)_mm512_maskz_loadu_pd(static_cast<__mmask8>((1u << n) - 1), from);
+  }
+#else
+  if (n == LANES<Real>) return load(from);
+  Vec<Real> v{};
+  std::memcpy(&v, from, static_cast<size_t>(n) * sizeof(Real));
+  return v;
+#endif
+}
+
+template <class Real>
+ELMAN_INLINE void store(Real* to, Vec<Real> v, int64_t n) {
+#if defined(__AVX512F__)
+  if constexpr (sizeof(Real) == 4) {
+    _mm512_mask_storeu_ps(to, static_cast<__mmask16>((1u << n) - 1), (__m512)v);
+  } else {
+    _mm512_mask_storeu_pd(to, static_cast<__mmask8>((1u << n) - 1), (__m512d)v);
+  }
+#else
+  if (n == LANES<Real>) {
+    store(to, v);
+  } else {
+    std::memcpy(to, &v, static_cast<size_t>(n) * sizeof(Real));
+  }
+#endif
+}
+
+ELMAN_INLINE int64_t round_up(int64_t n, int64_t unit) { return (n + unit - 1) / unit * unit; }
+ELMAN_INLINE int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
+ELMAN_INLINE int64_t larger(int64_t a, int64_t b) { return a < b ? b : a; }
+
+}  // namespace elman::ELMAN_ISA

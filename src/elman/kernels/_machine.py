@@ -1,0 +1,89 @@
+"""Which native kernels this process runs; the one reader of their environment variables.
+
+`ELMAN_CPU=avx2` forces an instruction set; it runs or the import of nothing else is tried.
+"""
+
+import os
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import torch
+
+try:
+    from . import _native
+except ImportError:
+    _native: Any = None
+
+VARIABLE = "ELMAN_CPU"
+
+_forked = False
+
+
+def _after_fork() -> None:
+    """A parallel region in a forked child would wait for threads that are not there."""
+    global _forked
+    _forked = True
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
+
+
+@dataclass(frozen=True)
+class Machine:
+    """The kernels of one instruction set.
+
+    Args:
+        name: the instruction set, as `ELMAN_CPU` names it.
+        kernels: their address, for `_native`.
+        vector_bytes: the size of a vector.
+        cells: each cell's address, and how many values its step saves.
+        activations: each nonlinearity's address, and whether its derivative reads the sum.
+    """
+
+    name: str
+    kernels: int
+    vector_bytes: int
+    cells: dict[str, tuple[int, int]]
+    activations: dict[str, tuple[int, int]]
+
+
+def is_built() -> bool:
+    """Whether the native module is installed."""
+    return _native is not None
+
+
+def variants() -> list[str]:
+    """The instruction sets that are built in and run on this machine, the widest first."""
+    return _native.variants() if is_built() else []
+
+
+@cache
+def machine(name: str | None = None) -> Machine:
+    """The kernels of an instruction set: the named one, the one that `ELMAN_CPU` names, or the
+    widest.
+
+    Raises:
+        ValueError: it is not built in, or does not run here; nothing else is taken instead.
+    """
+    able = variants()
+    name = name or os.environ.get(VARIABLE) or able[0]
+    if name not in able:
+        raise ValueError(
+            f"{VARIABLE}={name}: this machine runs the kernels {', '.join(able)}; name one of"
+            " them, or unset it."
+        )
+    kernels = _native.kernels(name)
+    return Machine(
+        name,
+        kernels,
+        _native.vector_bytes(kernels),
+        _native.cells(kernels),
+        _native.activations(kernels),
+    )
+
+
+def threads() -> int:
+    """How many threads a kernel may use: torch's number, and one in a forked child."""
+    return 1 if _forked else torch.get_num_threads()

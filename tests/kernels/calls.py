@@ -1,0 +1,101 @@
+"""Calls of every cell for the kernels' tests."""
+
+from dataclasses import dataclass, replace
+
+import torch
+
+from elman.cells import NONLINEARITIES, gru, gru_reset_before, lstm, rnn
+from elman.kernels import Call, Weights, cpu, reference
+from elman.ops._reversed import in_time
+
+CELLS = {
+    **{f"rnn_{name}": rnn.cell(name) for name in NONLINEARITIES},
+    "gru": gru.cell,
+    "gru_reset_before": gru_reset_before.cell,
+    "lstm": lstm.cell,
+}
+# 1, primes, a vector, one more and one less than a few
+SHAPES = [(1, 1, 1, 1), (5, 3, 7, 5), (9, 1, 64, 64), (7, 13, 33, 40), (3, 2, 16, 75), (4, 33, 1, 131)]  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What a call has besides a dense batch."""
+
+    lengths: bool = False
+    resets: bool = False
+    initial: bool = False
+    reverse: bool = False
+    bias: bool = True
+    fed_back: int = 0
+
+
+KINDS = {
+    "dense": Kind(),
+    "no-bias": Kind(bias=False),
+    "lengths": Kind(lengths=True),
+    "resets": Kind(resets=True),
+    "all": Kind(lengths=True, resets=True, initial=True),
+    "reverse": Kind(reverse=True),
+    "all-reverse": Kind(lengths=True, resets=True, initial=True, reverse=True),
+}
+
+
+def make(cell, shape, kind=KINDS["dense"], dtype=torch.float32):
+    T, B, I, H = shape
+    G, R = len(cell.gates), kind.fed_back or H
+    sizes = [R if i == 0 else H for i in range(len(cell.states))]
+
+    def draw(*size):
+        # gradients neither vanish nor explode
+        return (torch.randn(*size, dtype=dtype) * min(0.3, size[-1] ** -0.5)).requires_grad_()
+
+    weights = Weights(
+        draw(G * H, I),
+        draw(G * H, R),
+        draw(G * H) if kind.bias else None,
+        draw(G * H) if kind.bias else None,
+        draw(R, H) if kind.fed_back else None,
+        draw(R) if kind.fed_back and kind.bias else None,
+    )
+    return Call(
+        cell,
+        weights,
+        draw(T, B, I),
+        tuple(draw(B, size) for size in sizes),
+        tuple(draw(size) for size in sizes) if kind.initial else None,
+        torch.randint(0, T + 1, (B,)) if kind.lengths else None,
+        torch.rand(T, B) < 0.3 if kind.resets else None,
+        reverse=kind.reverse,
+    )
+
+
+def gradients_like(call):
+    T, B = call.input.shape[:2]
+    dtype = call.input.dtype
+    return [
+        torch.randn(T, B, call.state[0].shape[-1], dtype=dtype),
+        *(torch.randn(s.shape, dtype=dtype) for s in call.state),
+    ]
+
+
+def by_reference(call, grads):
+    """Outputs and every gradient."""
+    (output,), after = in_time(call, reference.scan)
+    tensors = [t for t in cpu.tensors_of(call) if t is not None]
+    loss = sum((y * g).sum() for y, g in zip((output, *after), grads, strict=True))
+    found = torch.autograd.grad(loss, tensors, allow_unused=True)
+    zeros = [torch.zeros_like(t) for t in tensors]
+    return [output.detach(), *(s.detach() for s in after)], [
+        z if g is None else g for g, z in zip(found, zeros, strict=True)
+    ]
+
+
+def by_kernel(call, grads):
+    """Outputs and every gradient."""
+    tensors = [None if t is None else t.detach() for t in cpu.tensors_of(call)]
+    plain = replace(cpu.with_tensors(call, tensors))
+    output, after, saved = cpu.forward(plain, tensors, save=True)
+    needed = [t is not None for t in tensors]
+    found = cpu.backward(plain, tensors, grads, needed, output, saved)
+    return [output, *after], [g for g, need in zip(found, needed, strict=True) if need]
