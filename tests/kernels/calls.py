@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 import torch
 
 from elman.cells import NONLINEARITIES, gru, gru_reset_before, lstm, rnn
-from elman.kernels import Call, Weights, cpu, reference
+from elman.kernels import Call, Weights, cpu, reference, tensors_of, with_tensors
 from elman.ops._reversed import in_time
 
 CELLS = {
@@ -82,7 +82,7 @@ def gradients_like(call):
 def by_reference(call, grads):
     """Outputs and every gradient."""
     (output,), after = in_time(call, reference.scan)
-    tensors = [t for t in cpu.tensors_of(call) if t is not None]
+    tensors = [t for t in tensors_of(call) if t is not None]
     loss = sum((y * g).sum() for y, g in zip((output, *after), grads, strict=True))
     found = torch.autograd.grad(loss, tensors, allow_unused=True)
     zeros = [torch.zeros_like(t) for t in tensors]
@@ -93,8 +93,8 @@ def by_reference(call, grads):
 
 def by_kernel(call, grads):
     """Outputs and every gradient."""
-    tensors = [None if t is None else t.detach() for t in cpu.tensors_of(call)]
-    plain = replace(cpu.with_tensors(call, tensors))
+    tensors = [None if t is None else t.detach() for t in tensors_of(call)]
+    plain = replace(with_tensors(call, tensors))
     output, after, saved = cpu.forward(plain, tensors, save=True)
     needed = [t is not None for t in tensors]
     found = cpu.backward(plain, tensors, grads, needed, output, saved)

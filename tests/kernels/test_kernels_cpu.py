@@ -13,7 +13,7 @@ from kernels.calls import CELLS, KINDS, SHAPES, Kind, by_kernel, by_reference, g
 from tolerances import assert_close
 
 from elman.cells import Cell, gru, lstm, rnn
-from elman.kernels import cpu
+from elman.kernels import cpu, tensors_of
 from elman.kernels._machine import machine, variants
 
 pytestmark = pytest.mark.skipif(
@@ -158,7 +158,7 @@ def test_strided_inputs_need_no_copy():
 def test_a_length_outside_the_batch_is_refused():
     call = replace(make(gru.cell, (5, 3, 4, 6)), lengths=torch.tensor([5, 6, 1]))
     with pytest.raises(ValueError, match=r"lengths: a length is outside 0 … T = 5"):
-        cpu.forward(call, cpu.tensors_of(call), save=False)
+        cpu.forward(call, tensors_of(call), save=False)
 
 
 @pytest.mark.parametrize("name", VARIANTS)
@@ -188,7 +188,7 @@ def test_instruction_sets_differ_in_their_bits():
     for name in (VARIANTS[0], VARIANTS[-1]):
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(cpu, "machine", lambda name=name: machine(name))
-            results.append(cpu.forward(call, cpu.tensors_of(call), save=False)[0])
+            results.append(cpu.forward(call, tensors_of(call), save=False)[0])
     assert not torch.equal(*results)
 
 

@@ -4,6 +4,7 @@ Only `elman.ops` imports this package and chooses among the backends.
 """
 
 from . import cpu, reference, torch
-from ._call import Call, Weights
+from ._call import Call, Weights, tensors_of, with_tensors
+from ._segments import are_values_known
 
-__all__ = ["Call", "Weights", "cpu", "reference", "torch"]
+__all__ = ["Call", "Weights", "are_values_known", "cpu", "reference", "tensors_of", "torch", "with_tensors"]

@@ -1,6 +1,7 @@
 """What a backend is asked to do: run one cell over one layer and direction."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 from torch import Tensor
 
@@ -54,3 +55,39 @@ class Call:
     resets: Tensor | None = None
     traced: bool = False
     reverse: bool = False
+
+
+def tensors_of(call: Call) -> tuple[Tensor | None, ...]:
+    """Everything that a gradient may go to, in the order that the native passes keep."""
+    w = call.weights
+    two = len(call.state) > 1
+    initial = call.initial or (None, None)
+    return (
+        call.input,
+        w.ih,
+        w.hh,
+        w.bias_ih,
+        w.bias_hh,
+        w.ho,
+        w.bias_ho,
+        call.state[0],
+        call.state[1] if two else None,
+        initial[0],
+        initial[1] if two else None,
+    )
+
+
+def with_tensors(call: Call, tensors: Sequence[Tensor | None]) -> Call:
+    """The call on other tensors, in the order of `tensors_of`."""
+    input, ih, hh, bias_ih, bias_hh, ho, bias_ho, s0, s1, i0, i1 = tensors
+    state = tuple(s for s in (s0, s1) if s is not None)
+    initial = tuple(i for i in (i0, i1) if i is not None)
+    if input is None or ih is None or hh is None:
+        raise TypeError("a call has an input and two weights.")
+    return replace(
+        call,
+        weights=Weights(ih, hh, bias_ih, bias_hh, ho, bias_ho),
+        input=input,
+        state=state,
+        initial=initial or None,
+    )

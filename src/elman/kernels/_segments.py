@@ -21,6 +21,16 @@ Run = Callable[[Tensor, States], tuple[list[Tensor], States]]
 and the state after."""
 
 
+def are_values_known(call: Call) -> bool:
+    """Whether lengths and resets can be looked at: not while compiling, nor of fake tensors."""
+    if torch.compiler.is_compiling():
+        return False
+    return all(
+        t is None or (type(t) is Tensor and not torch._C._functorch.is_functorch_wrapped_tensor(t))
+        for t in (call.lengths, call.resets)
+    )
+
+
 @dataclass(frozen=True)
 class _Piece:
     start: int

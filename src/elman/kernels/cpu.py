@@ -1,7 +1,6 @@
 """The native kernels: any built-in cell on a CPU, with lengths and resets, forward and backward."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from struct import Struct
 from typing import Any
 
@@ -10,7 +9,7 @@ from torch import Tensor
 
 from elman import cells
 
-from ._call import Call, Weights
+from ._call import Call, tensors_of
 from ._machine import Machine, is_built, machine, threads
 
 try:
@@ -83,42 +82,6 @@ def unsupported(call: Call) -> str | None:
 
 def _short(dtype: torch.dtype) -> str:
     return str(dtype).removeprefix("torch.")
-
-
-def tensors_of(call: Call) -> tuple[Tensor | None, ...]:
-    """Everything that a gradient may go to, in the order that `forward` and `backward` keep."""
-    w = call.weights
-    two = len(call.state) > 1
-    initial = call.initial or (None, None)
-    return (
-        call.input,
-        w.ih,
-        w.hh,
-        w.bias_ih,
-        w.bias_hh,
-        w.ho,
-        w.bias_ho,
-        call.state[0],
-        call.state[1] if two else None,
-        initial[0],
-        initial[1] if two else None,
-    )
-
-
-def with_tensors(call: Call, tensors: Sequence[Tensor | None]) -> Call:
-    """The call on other tensors, in the order of `tensors_of`."""
-    input, ih, hh, bias_ih, bias_hh, ho, bias_ho, s0, s1, i0, i1 = tensors
-    state = tuple(s for s in (s0, s1) if s is not None)
-    initial = tuple(i for i in (i0, i1) if i is not None)
-    if input is None or ih is None or hh is None:
-        raise TypeError("a call has an input and two weights.")
-    return replace(
-        call,
-        weights=Weights(ih, hh, bias_ih, bias_hh, ho, bias_ho),
-        input=input,
-        state=state,
-        initial=initial or None,
-    )
 
 
 def record_size(call: Call) -> int:
@@ -209,7 +172,8 @@ def forward(
         call: what to run; its tensors are taken from `tensors`.
         tensors: as `tensors_of` gives them.
         save: whether `backward` will be called.
-        compact: whether what is saved has room for the steps of the rows alone, not for T * B.
+        compact: whether what is saved has room for the steps of the rows alone; else for T * B,
+            with zeros where nothing is saved.
 
     Returns:
         The output (T, B, R), the final states, and what `backward` needs; None where that is
@@ -225,7 +189,7 @@ def forward(
     if size:
         counted = call.lengths is not None and compact
         records = int(call.lengths.sum()) if counted else steps * batch
-        saved = input.new_empty(records * size)
+        saved = input.new_empty(records * size) if compact else input.new_zeros(records * size)
         frame.put("saved", saved)
     frame.put("output", output, output.stride())
     for i, one in enumerate(after):
@@ -254,6 +218,9 @@ def backward(
     """
     frame = _Frame(call, tensors, machine())
     frame.put("output", output, output.stride())
+    size = record_size(call)
+    if size and saved is None:
+        raise ValueError("the native backward pass needs what the forward pass saved.")
     frame.put("saved", saved)
     doutput, *dafter = grads
     if doutput is not None:

@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.nn.functional import linear
 
 from ._call import Call
-from ._segments import States, scan_pieces
+from ._segments import States, are_values_known, scan_pieces
 
 Values = tuple[Tensor, ...]
 
@@ -26,7 +26,33 @@ def scan(call: Call) -> tuple[list[Tensor], States]:
         adds the hidden state and the other states (T, B, H) and then what the cell saves, in the
         order of `cell.saved`.
     """
+    if (call.lengths is not None or call.resets is not None) and not are_values_known(call):
+        return _run_masked(call)
     return scan_pieces(call, lambda input, state: _run(call, input, state))
+
+
+def _run_masked(call: Call) -> tuple[list[Tensor], States]:
+    """All rows through all steps; a finished row keeps its state. For lengths and resets whose
+    values are not known yet.
+    """
+    steps, batch = call.input.shape[:2]
+    rows: list[list[Tensor]] = []
+    state = call.state
+    for t in range(steps):
+        if call.resets is not None:
+            mark = call.resets[t].to(state[0].device)[:, None]
+            initial = call.initial or tuple(torch.zeros_like(s) for s in state)
+            state = tuple(torch.where(mark, i, s) for i, s in zip(initial, state, strict=True))
+        sequences, after = _run(call, call.input[t : t + 1], state)
+        if call.lengths is not None:
+            lives = (t < call.lengths).to(state[0].device)[:, None]
+            sequences = [torch.where(lives, one, 0) for one in sequences]
+            after = tuple(torch.where(lives, a, s) for a, s in zip(after, state, strict=True))
+        state = after
+        rows.append(sequences)
+    if not rows:
+        return _run(call, call.input, state)
+    return [torch.cat(one) for one in zip(*rows, strict=True)], state
 
 
 def _run(call: Call, input: Tensor, state: States) -> tuple[list[Tensor], States]:

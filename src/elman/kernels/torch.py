@@ -13,13 +13,15 @@ from torch import Tensor
 from elman import cells
 
 from ._call import Call
-from ._segments import States, scan_pieces
+from ._segments import States, are_values_known, scan_pieces
 
 
 def unsupported(call: Call) -> str | None:
     """Why torch has no kernel for the call; None if it has one."""
     if call.traced:
         return "torch's kernels keep the gates to themselves"
+    if (call.lengths is not None or call.resets is not None) and not are_values_known(call):
+        return "torch's kernels know no lengths and resets, and their values are not known yet"
     if _kernel(call) is None:
         if call.cell.two_products:
             return "torch's GRU has its reset gate after the product"

@@ -127,6 +127,9 @@ def _check_lengths(where: str, lengths: Tensor, x: Tensor, unbatched: bool) -> T
         )
     if lengths.is_floating_point() or lengths.is_complex() or lengths.dtype == torch.bool:
         raise TypeError(f"{where}: lengths is {lengths.dtype}; give whole numbers.")
+    if torch.compiler.is_compiling():
+        # their values are not known while compiling; the kernels refuse what does not fit
+        return lengths.long()
     outside = ((lengths < 0) | (lengths > steps)).nonzero().flatten()
     if len(outside):
         row = int(outside[0])

@@ -28,7 +28,7 @@ class Door(Enum):
 
 def door(call: Call) -> Door:
     """The door for a call that the native kernels support."""
-    transforming = torch._C._functorch.peek_interpreter_stack() is not None
+    transforming = torch._C._are_functorch_transforms_active()
     if torch.compiler.is_compiling():
         return Door.REFERENCE if transforming else Door.OPERATOR
     if forward_ad._current_level >= 0:
@@ -39,6 +39,14 @@ def door(call: Call) -> Door:
     if torch._C._len_torch_dispatch_stack() > 0 or type(call.input) not in _PLAIN:
         return Door.OPERATOR
     return Door.EAGER
+
+
+def wants_gradient() -> bool:
+    """Whether one of the running transforms of `torch.func` takes a gradient."""
+    functorch = torch._C._functorch
+    return any(
+        one.key() == functorch.TransformType.Grad for one in functorch.get_interpreter_stack() or ()
+    )
 
 
 _PLAIN = (Tensor, torch.nn.Parameter)

@@ -1,11 +1,11 @@
-"""Gradients of gradients: by autograd through the reference."""
+"""Gradients of gradients: through the reference, in terms that every transform goes through."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
 
-from elman.kernels import Call, cpu, reference
+from elman.kernels import Call, reference, with_tensors
 
 from ._reversed import in_time
 
@@ -19,18 +19,20 @@ def gradient_of_reference(
 
     Args:
         call: what was run.
-        tensors: as `cpu.tensors_of` gives them.
+        tensors: as `tensors_of` gives them.
         grads: of the output and the final states, None where there is none.
         needed: for each tensor whether its gradient is wanted.
     """
-    with torch.enable_grad():
-        (output,), after = in_time(cpu.with_tensors(call, tensors), reference.scan)
-    results = [
-        (y, g)
-        for y, g in zip((output, *after), grads, strict=False)
-        if g is not None and y.requires_grad
-    ]
-    return _gradients(results, tensors, needed)
+    given = [i for i, g in enumerate(grads) if g is not None]
+
+    def run(*wanted: Tensor) -> tuple[Tensor, ...]:
+        whole = _filled(tensors, needed, wanted)
+        (output,), after = in_time(with_tensors(call, whole), reference.scan)
+        results = (output, *after)
+        return tuple(results[i] for i in given)
+
+    found = _pulled(run, _chosen(tensors, needed), [grads[i] for i in given])
+    return _filled([None] * len(needed), needed, found)
 
 
 def second_gradient(
@@ -51,39 +53,38 @@ def second_gradient(
         second: the gradient of each gradient that was needed.
         asked: for each of `tensors`, then of `grads`, whether its gradient is wanted.
     """
-    # a tensor that nobody asks about still carries the graph of the first gradient
-    given = [
-        t if t is None or t.requires_grad or not need else t.detach().requires_grad_()
-        for t, need in zip(tensors, needed, strict=True)
-    ]
-    with torch.enable_grad():
-        found = gradient_of_reference(call, given, grads, needed)
-    firsts = [one for one, need in zip(found, needed, strict=True) if need]
-    results = [
-        (one, g)
-        for one, g in zip(firsts, second, strict=True)
-        if one is not None and g is not None and one.requires_grad
-    ]
-    return _gradients(results, [*given, *grads], asked)
+    inputs = [*tensors, *grads]
+    asked = [ask and t is not None for ask, t in zip(asked, inputs, strict=True)]
+    given = [i for i, g in enumerate(second) if g is not None]
+
+    def run(*wanted: Tensor) -> tuple[Tensor, ...]:
+        whole = _filled(inputs, asked, wanted)
+        count = len(tensors)
+        found = gradient_of_reference(call, whole[:count], whole[count:], needed)
+        firsts = [one for one in found if one is not None]
+        return tuple(firsts[i] for i in given)
+
+    found = _pulled(run, _chosen(inputs, asked), [second[i] for i in given])
+    return _filled([None] * len(inputs), asked, found)
 
 
-def _gradients(
-    results: list[tuple[Tensor, Tensor]], tensors: Tensors, asked: Sequence[bool]
+def _pulled(
+    run: Callable[..., tuple[Tensor, ...]], inputs: list[Tensor], grads: Tensors
+) -> tuple[Tensor, ...]:
+    """The gradients of the results back to the inputs."""
+    if not inputs or not grads:
+        return tuple(torch.zeros_like(one) for one in inputs)
+    _, pull = torch.func.vjp(run, *inputs)
+    return pull(tuple(grads))
+
+
+def _chosen(tensors: Tensors, chosen: Sequence[bool]) -> list[Tensor]:
+    return [t for t, take in zip(tensors, chosen, strict=True) if take and t is not None]
+
+
+def _filled(
+    tensors: Tensors, chosen: Sequence[bool], others: Sequence[Tensor]
 ) -> list[Tensor | None]:
-    """The gradients of the results, for the tensors that are asked about."""
-    reached = [
-        ask and t is not None and t.requires_grad for t, ask in zip(tensors, asked, strict=True)
-    ]
-    wanted = [t for t, is_reached in zip(tensors, reached, strict=True) if is_reached]
-    if not results or not wanted:
-        return [None] * len(tensors)
-    found = iter(
-        torch.autograd.grad(
-            [y for y, _ in results],
-            [t for t in wanted if t is not None],
-            [g for _, g in results],
-            create_graph=True,
-            allow_unused=True,
-        )
-    )
-    return [next(found) if is_reached else None for is_reached in reached]
+    """The tensors with the chosen ones replaced."""
+    each = iter(others)
+    return [next(each) if take else t for t, take in zip(tensors, chosen, strict=True)]

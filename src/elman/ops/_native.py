@@ -7,9 +7,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from elman.kernels import Call, Weights, cpu, reference
+from elman.kernels import Call, Weights, cpu, reference, tensors_of, with_tensors
 
-from ._doors import Door, door
+from ._doors import Door, door, wants_gradient
 from ._gradient import gradient_of_reference, second_gradient
 from ._operator import COUNT, scan_operator
 from ._reversed import in_time
@@ -22,7 +22,7 @@ def scan(call: Call) -> tuple[list[Tensor], States]:
     """Runs a call that `cpu` supports; the sequences are the output alone."""
     match door(call):
         case Door.EAGER:
-            tensors = cpu.tensors_of(call)
+            tensors = tensors_of(call)
             if torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in tensors):
                 output, *after = _Scan.apply(call, *tensors)
             else:
@@ -30,9 +30,10 @@ def scan(call: Call) -> tuple[list[Tensor], States]:
         case Door.OPERATOR:
             output, *after = scan_operator(call)
         case Door.TRANSFORM:
-            output, *after = _TransformedScan.apply(_without_tensors(call), *cpu.tensors_of(call))[
-                : 1 + len(call.state)
-            ]
+            tensors = tensors_of(call)
+            save = wants_gradient() or any(t is not None and t.requires_grad for t in tensors)
+            found = _TransformedScan.apply(_without_tensors(call), save, *tensors)
+            output, *after = found[: 1 + len(call.state)]
         case Door.REFERENCE:
             return in_time(call, reference.scan)
     return [output], tuple(after)
@@ -70,7 +71,7 @@ class _Scan(torch.autograd.Function):
         needed = ctx.needs_input_grad[1:]
         if torch.is_grad_enabled():
             return (None, *gradient_of_reference(ctx.call, tensors, grads, needed))
-        call = cpu.with_tensors(ctx.call, tensors)
+        call = with_tensors(ctx.call, tensors)
         return (None, *cpu.backward(call, tensors, grads, needed, output, saved))
 
 
@@ -78,8 +79,8 @@ class _TransformedScan(torch.autograd.Function):
     """Under `torch.func`: per-sample gradients, vmap over inputs and over stacked parameters."""
 
     @staticmethod
-    def forward(call: Call, *tensors: Tensor | None) -> Any:
-        output, after, saved = cpu.forward(cpu.with_tensors(call, tensors), tensors, save=True)
+    def forward(call: Call, save: bool, *tensors: Tensor | None) -> Any:
+        output, after, saved = cpu.forward(with_tensors(call, tensors), tensors, save)
         return (output, *after, output.new_empty(0) if saved is None else saved)
 
     @staticmethod
@@ -87,23 +88,23 @@ class _TransformedScan(torch.autograd.Function):
         ctx.call = inputs[0]
         ctx.mark_non_differentiable(output[-1])
         ctx.set_materialize_grads(False)
-        ctx.save_for_backward(*inputs[1:], output[0], output[-1])
+        ctx.save_for_backward(*inputs[2:], output[0], output[-1])
 
     @staticmethod
     def backward(ctx: Any, *grads: Any) -> Any:
-        needed = tuple(ctx.needs_input_grad[1:])
+        needed = tuple(ctx.needs_input_grad[2:])
         found = iter(
             _TransformedGradient.apply(ctx.call, needed, *ctx.saved_tensors, *grads[:-1])
         )
-        return (None, *(next(found) if need else None for need in needed))
+        return (None, None, *(next(found) if need else None for need in needed))
 
     @staticmethod
-    def vmap(info: Any, in_dims: Any, call: Call, *tensors: Tensor | None) -> Any:
-        dims = in_dims[1:]
-        if _is_innermost(tensors) and all(dims[i] is None for i in range(COUNT) if i not in _ROWS):
+    def vmap(info: Any, in_dims: Any, call: Call, save: bool, *tensors: Tensor | None) -> Any:
+        dims = in_dims[2:]
+        if not save and all(dims[i] is None for i in range(COUNT) if i not in _ROWS):
             return _folded(call, tensors, dims, info.batch_size)
         results = [
-            _TransformedScan.apply(call, *_samples(tensors, dims, i))
+            _TransformedScan.apply(call, save, *_samples(tensors, dims, i))
             for i in range(info.batch_size)
         ]
         return _stacked(results)
@@ -115,7 +116,7 @@ class _TransformedGradient(torch.autograd.Function):
     @staticmethod
     def forward(call: Call, needed: tuple[bool, ...], *all: Tensor | None) -> Any:
         tensors, (output, saved), grads = _parts(all)
-        whole = cpu.with_tensors(call, tensors)
+        whole = with_tensors(call, tensors)
         found = cpu.backward(whole, tensors, grads, needed, output, saved)
         return tuple(one for one in found if one is not None)
 
@@ -146,12 +147,6 @@ class _TransformedGradient(torch.autograd.Function):
 _ROWS = (0, 7, 8)
 
 
-def _is_innermost(tensors: Tensors) -> bool:
-    """Whether no gradient and no other transform is outside."""
-    outside = torch._C._functorch.peek_interpreter_stack() is not None
-    return not outside and not any(t is not None and t.requires_grad for t in tensors)
-
-
 def _folded(call: Call, tensors: Tensors, dims: Sequence[int | None], size: int) -> Any:
     """Mapped rows with the same weights are a larger batch."""
     rows = list(tensors)
@@ -166,7 +161,7 @@ def _folded(call: Call, tensors: Tensors, dims: Sequence[int | None], size: int)
     lengths = None if call.lengths is None else call.lengths.repeat(size)
     resets = None if call.resets is None else call.resets.repeat(1, size)
     call = replace(call, lengths=lengths, resets=resets)
-    output, after, _ = cpu.forward(cpu.with_tensors(call, rows), rows, save=False)
+    output, *after, _ = _TransformedScan.apply(call, False, *rows)
     found = (output.unflatten(1, (size, -1)), *(s.unflatten(0, (size, -1)) for s in after))
     return (*found, output.new_empty(0)), (1, *(0 for _ in after), None)
 

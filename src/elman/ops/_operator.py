@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.library import Library
 
-from elman.kernels import Call, Weights, cpu
+from elman.kernels import Call, Weights, cpu, tensors_of, with_tensors
 
 from ._gradient import second_gradient
 
@@ -28,7 +28,7 @@ _library.define(
 
 def scan_operator(call: Call) -> list[Tensor]:
     """The output and the final states of a call that `cpu` supports, by way of the operator."""
-    tensors = cpu.tensors_of(call)
+    tensors = tensors_of(call)
     save = torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in tensors)
     name = cpu.native_name(call)
     rest = (call.lengths, call.resets, name, call.cell.output.name, call.reverse)
@@ -50,19 +50,18 @@ def _call(tensors: Sequence[Tensor | None], rest: Sequence[Any]) -> Call:
         resets,
         reverse=reverse,
     )
-    return cpu.with_tensors(call, tensors)
+    return with_tensors(call, tensors)
 
 
 def _scan(*arguments: Any) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     tensors, rest, save = arguments[:COUNT], arguments[COUNT:-1], arguments[-1]
     call = _call(tensors, rest)
     output, after, saved = cpu.forward(call, tensors, save, compact=False)
-    nothing = output.new_empty(0)
     return (
         output,
         after[0],
-        after[1] if len(after) > 1 else nothing,
-        nothing if saved is None else saved,
+        after[1] if len(after) > 1 else output.new_empty(0),
+        output.new_empty(0) if saved is None else saved,
     )
 
 
@@ -72,11 +71,10 @@ def _scan_fake(*arguments: Any) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     call = _call(tensors, rest)
     steps, batch = input.shape[:2]
     size = steps * batch * cpu.record_size(call) if save else 0
-    nothing = input.new_empty(0)
     return (
         input.new_empty(steps, batch, state_0.shape[-1]),
         state_0.new_empty(state_0.shape),
-        nothing if state_1 is None else state_1.new_empty(state_1.shape),
+        input.new_empty(0) if state_1 is None else state_1.new_empty(state_1.shape),
         input.new_empty(size),
     )
 

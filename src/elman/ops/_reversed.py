@@ -6,7 +6,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from elman.kernels import Call
+from elman.kernels import Call, are_values_known
 
 States = tuple[Tensor, ...]
 
@@ -17,9 +17,10 @@ def in_time(
     """Runs a call with a backend that knows no direction, and whose pieces are cut on the CPU."""
     lengths = None if call.lengths is None else call.lengths.detach().to("cpu", torch.int64)
     resets = None if call.resets is None else call.resets.detach().to("cpu")
-    if lengths is not None and bool((lengths == call.input.shape[0]).all()):
+    known = are_values_known(call)
+    if known and lengths is not None and bool((lengths == call.input.shape[0]).all()):
         lengths = None
-    if resets is not None and not bool(resets.any()):
+    if known and resets is not None and not bool(resets.any()):
         resets = None
     call = replace(call, lengths=lengths, resets=resets)
     if not call.reverse:

@@ -1,8 +1,9 @@
 """A whole sequence through one layer, in one direction."""
 
+import torch
 from torch import Tensor
 
-from elman.kernels import Call
+from elman.kernels import Call, tensors_of, with_tensors
 
 from ._choose import States, backend_of, pick
 from ._native import scan as scan_natively
@@ -33,7 +34,32 @@ def scan(call: Call, *, backend: str = "auto") -> tuple[list[Tensor], States]:
         >>> output.shape
         torch.Size([5, 1, 2])
     """
+    device = call.input.device.type
+    if device != "meta" and torch.is_autocast_enabled(device):
+        with torch.autocast(device, enabled=False):
+            (output, *more), after = _run(
+                _lowered(call, torch.get_autocast_dtype(device)), backend
+            )
+        if call.cell.name == "GRU":
+            # torch's GRU mixes its state into every step as it came, so it gives that dtype back
+            output, after = output.to(call.state[0].dtype), tuple(
+                a.to(s.dtype) for a, s in zip(after, call.state, strict=True)
+            )
+        return [output, *more], after
+    return _run(call, backend)
+
+
+def _run(call: Call, backend: str) -> tuple[list[Tensor], States]:
     chosen = pick(call, backend)
     if chosen == "cpu":
         return scan_natively(call)
     return in_time(call, backend_of(chosen).scan)
+
+
+def _lowered(call: Call, dtype: torch.dtype) -> Call:
+    """The call in autocast's dtype, as torch's layers run under it; float64 stays."""
+
+    def cast(tensor: Tensor | None) -> Tensor | None:
+        return tensor if tensor is None or tensor.dtype == torch.float64 else tensor.to(dtype)
+
+    return with_tensors(call, [cast(tensor) for tensor in tensors_of(call)])
