@@ -28,24 +28,24 @@ ELMAN_INLINE auto operand_backward_of(const Cell& cell) {
 template <class Real>
 struct ColumnWeights {
   static constexpr int V = LANES<Real>;
-  const int64_t groups, units, padded, columns, vectors, panels;
+  const int64_t groups, units, columns, vectors, panels;
   Buffer<Real> w;
 
   ColumnWeights(int64_t groups_, int64_t units_, int64_t columns_)
       : groups(groups_),
         units(units_),
-        padded(round_up(units_, V)),
         columns(columns_),
         vectors((columns_ + V - 1) / V),
         panels((vectors + COLUMN_PANEL - 1) / COLUMN_PANEL),
-        w(groups_ * padded * vectors * V) {}
+        w(groups_ * units_ * vectors * V) {}
   void pack(const Real* matrix, const Team& team) {
-    pack_columns<Real>(matrix, groups, units, padded, columns, w, team);
+    pack_columns<Real>(matrix, groups * units, columns, w, team);
   }
   int64_t wide_of(int64_t panel) const {
     return smaller(COLUMN_PANEL, vectors - panel * COLUMN_PANEL);
   }
-  int64_t stride() const { return groups * padded * COLUMN_PANEL * V; }
+  int64_t w_size() const { return groups * units * vectors * V; }
+  int64_t stride() const { return groups * units * COLUMN_PANEL * V; }
 };
 
 // Row pointers of one step back.
@@ -90,6 +90,7 @@ struct Backward {
   static constexpr int64_t ALL[MOST_GATES] = {0, 1, 2, 3, 4, 5};
 
   const Call& call;
+  const int64_t threads;
   const Cell& cell;
   Plan<Real> plan;
   const int64_t first;  // gates of the first product
@@ -104,11 +105,12 @@ struct Backward {
 
   explicit Backward(const Call& c)
       : call(c),
+        threads(team_of(c)),
         cell(*c.cell),
         plan(c),
         first(cell.first ? cell.first : cell.gates),
         rest(cell.gates - first),
-        by_columns(Forward<Real>::splits_columns(c)),
+        by_columns(threads > 1 && splits_columns(c)),
         most(largest_chunk()),
         back(first, c.H, c.R),
         back_rest(rest, c.H, rest ? c.H : 0),
@@ -147,7 +149,8 @@ struct Backward {
   int run() {
     if (!ready()) return NO_MEMORY;
     if (plan.bad_length) return BAD_LENGTH;
-    in_team(call.threads, [this](const Team& team) { work(team); });
+    in_large_pages(call.dinput, call.T * call.B * call.I * int64_t(sizeof(Real)));
+    in_team(threads, [this](const Team& team) { work(team); });
     return failed ? NO_MEMORY : DONE;
   }
 
@@ -236,6 +239,11 @@ struct Backward {
         part.after[0][i] = part.saved[i] + plan.hidden_at();
       }
       if (rest) part.doperand[i] = doperand + r * plan.Hp;
+      if (step > 0 && call.B > 1) {
+        if (call.doutput) bring<false>(plan.doutput(r, step - 1), call.R);
+        if (plan.record) bring<false>(plan.saved(r, step - 1), plan.record);
+        if (step > 1) bring<false>(plan.output(r, step - 2), call.R);
+      }
       if (cell.states > 1) {
         part.state[1][i] = plan.state_before(1, r, step);
         part.after[1][i] = part.saved[i] + plan.extra_state_at(1);
@@ -252,7 +260,7 @@ struct Backward {
       if (columns.index == 0) back_out(part, alive);
       columns.wait();
       const int64_t slot = 0;
-      multiply(part.dhidden, dsums, plan.Rp / V, &slot, out, false, part.offsets, alive, columns);
+      multiply(part.dhidden, dsums, &slot, out, false, part.offsets, alive, columns);
       columns.wait();
     }
     int64_t from, to;
@@ -262,16 +270,15 @@ struct Backward {
     columns.wait();
     // W_hh of the first product reaches the fed-back state; the second one's reaches the operand
     if (rest) {
-      multiply(part.doperand, dgates, plan.vectors, cell.duh + first, back_rest, false,
-               part.offsets, alive, columns);
+      multiply(part.doperand, dgates, cell.duh + first, back_rest, false, part.offsets, alive,
+               columns);
       columns.wait();
       tile.dafter[0] = part.doperand;
       tile.dstate[0] = part.dstate[0];
       if (to > from && alive) operand_backward_of<Real>(cell)(tile);
       columns.wait();
     }
-    multiply(part.dstate[0], dgates, plan.vectors, cell.duh, back, cell.direct != 0, part.offsets,
-             alive, columns);
+    multiply(part.dstate[0], dgates, cell.duh, back, cell.direct != 0, part.offsets, alive, columns);
     columns.wait();
     if (call.resets) {
       if (columns.index == 0) cut(part, step, alive);
@@ -318,14 +325,14 @@ struct Backward {
   }
 
   // rows of `to` (+)= gates times weights
-  void multiply(Real* const* to, const Real* from, int64_t panels_of_gate, const int64_t* slots,
+  void multiply(Real* const* to, const Real* from, const int64_t* slots,
                 const ColumnWeights<Real>& weights, bool add, const int64_t* offsets, int64_t rows,
                 const Team& columns) const {
     int64_t begin, end;
     columns.share(weights.panels, begin, end);
     for (int64_t panel = begin; panel < end;) {
       const int64_t P = weights.wide_of(panel);
-      const int64_t many = rows <= 2 && rows > 0 ? Forward<Real>::at_once(rows, P) : 1;
+      const int64_t many = rows ? panels_at_once(rows, P) : 1;
       const int64_t whole = weights.columns / (COLUMN_PANEL * V);
       const int64_t N = many > 1 && panel + many <= smaller(end, whole) ? many : 1;
       GradientTile<Real> tile{};
@@ -335,15 +342,19 @@ struct Backward {
       tile.from = from;
       tile.slot_stride = slot_stride();
       tile.panel_stride = most * V;
-      tile.panels = panels_of_gate;
+      tile.units = weights.units;
       tile.slots = slots;
       tile.gates = weights.groups;
       tile.w = weights.w + panel * weights.stride();
       tile.w_panel = weights.stride();
+      const int64_t tiles = (rows + most_rows(static_cast<int>(P)) - 1) / most_rows(static_cast<int>(P));
+      tile.ahead = ahead_of<Real>(weights.w, tile.w + weights.stride(), weights.w_size(),
+                                  weights.groups * weights.units, P, tiles);
       in_tiles(rows, most_rows(static_cast<int>(P)), [&](int64_t at, int64_t M) {
         tile.to = to + at;
         tile.offsets = offsets + at;
         TILES<Real>.gradient[P][M][N > 1](tile);
+        tile.ahead.at += tile.ahead.step * weights.groups * weights.units;
       });
       panel += N;
     }
@@ -507,7 +518,7 @@ struct Backward {
                    (plan.time(r, step) * call.B + plan.order[r]) * call.I;
         offsets[rows] = n * V;
       }
-      multiply(to, dgates, plan.vectors, cell.dwx, in, false, offsets, rows, Team{0, 1});
+      multiply(to, dgates, cell.dwx, in, false, offsets, rows, Team{0, 1});
     }
   }
 };

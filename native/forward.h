@@ -107,6 +107,7 @@ struct Forward {
   static constexpr int64_t CHUNK_ROWS = 48;
 
   const Call& call;
+  const int64_t threads;
   const Cell& cell;
   Plan<Real> plan;
   bool by_columns, fused;
@@ -119,9 +120,10 @@ struct Forward {
 
   explicit Forward(const Call& c)
       : call(c),
+        threads(team_of(c)),
         cell(*c.cell),
         plan(c),
-        by_columns(splits_columns(c)),
+        by_columns(threads > 1 && splits_columns(c)),
         fused(c.B >= FUSE_FROM),
         steps(fused ? 1 : larger(1, CHUNK_ROWS / larger(1, c.B))),
         one(c, 0, cell.first ? cell.first : cell.gates, c.R),
@@ -142,12 +144,16 @@ struct Forward {
   int run() {
     if (!ready()) return NO_MEMORY;
     if (plan.bad_length) return BAD_LENGTH;
+    in_large_pages(call.saved, plan.offset[call.T] * plan.record * int64_t(sizeof(Real)));
+    if (call.output_b == call.R && call.output_t == call.B * call.R) {
+      in_large_pages(call.output, call.T * call.B * call.R * int64_t(sizeof(Real)));
+    }
     one.pack_biases(call);
     if (cell.first) two.pack_biases(call);
     if (call.weight_ho) {
       pack_bias<Real>(out, static_cast<const Real*>(call.bias_ho), nullptr, 0, bias_o);
     }
-    in_team(call.threads, [this](const Team& team) { work(team); });
+    in_team(threads, [this](const Team& team) { work(team); });
     return failed ? NO_MEMORY : DONE;
   }
 
@@ -170,10 +176,10 @@ struct Forward {
       for (int64_t step = s; step < stop; ++step) {
         const int64_t alive = part.alive(plan, step);
         point(part, step, alive);
-        take(part, one, part.h, before, alive, columns);
+        take(part, one, part.h, step, before, alive, columns);
         if (cell.first) {
           columns.wait();
-          take(part, two, part.operand, before, alive, columns);
+          take(part, two, part.operand, step, before, alive, columns);
         }
         columns.wait();
         if (call.weight_ho) {
@@ -254,16 +260,21 @@ struct Forward {
 
   // the products of a stage's gates and the formula behind them
   void take(Part<Real>& part, const Stage<Real>& stage, const Real* const* multiplied,
-            int64_t before, int64_t alive, const Team& columns) {
+            int64_t step, int64_t before, int64_t alive, const Team& columns) {
     const Panels<Real>& panels = stage.panels;
     int64_t from, to;
     columns.share(panels.count, from, to);
-    for (int64_t panel = from; panel < to;) {
+    if (alive == 0 || from == to) return;
+    // few rows take many panels at once, as long as these are whole
+    const int64_t many = panels_at_once(alive, panels.gates * panels.wide_of(from));
+    const int64_t whole = larger(smaller(to, panels.vectors / panels.wide) - from, 0);
+    const int64_t groups = whole / many, items = groups + (to - from) - groups * many;
+    for (int64_t i = 0; i < items; ++i) {
+      // every other step goes the other way round, and finds the last weights still in the cache
+      const int64_t item = step & 1 ? items - 1 - i : i;
+      const int64_t N = item < groups ? many : 1;
+      const int64_t panel = from + (item < groups ? item * many : groups * many + item - groups);
       const int64_t wide = panels.wide_of(panel), P = panels.gates * wide;
-      // few rows take many panels, as long as these are whole
-      const int64_t many = alive <= 2 && alive > 0 ? at_once(alive, P) : 1;
-      const int64_t whole = panels.vectors / panels.wide;
-      const int64_t N = many > 1 && panel + many <= smaller(to, whole) ? many : 1;
       GateTile<Real> tile{};
       tile.start = stage.bias_x + panel * panels.stride(1);
       tile.start_panel = panels.stride(1);
@@ -275,7 +286,12 @@ struct Forward {
       tile.bias_h = stage.bias_h + panel * panels.stride(1);
       tile.uh = part.scratch;
       tile.wx = part.scratch + MOST_SUMS * V;
+      tile.ahead = ahead_of<Real>(stage.w_h, tile.w_h + (step & 1 ? -1 : 1) * panels.stride(stage.K),
+                                  panels.size(stage.K), stage.K, P,
+                                  (alive + most_rows(static_cast<int>(P)) - 1) /
+                                      most_rows(static_cast<int>(P)));
       in_tiles(alive, most_rows(static_cast<int>(P)), [&](int64_t at, int64_t M) {
+        if (i == 0) bring_next(part, step, at, M);
         tile.x = part.x + at;
         tile.h = multiplied + at;
         if (!fused) {
@@ -287,14 +303,21 @@ struct Forward {
         for (int64_t n = 0; n < N; ++n) {
           formula(part, stage, tile, panel + n, n * M * P * V, at, M);
         }
+        tile.ahead.at += tile.ahead.step * (tile.I + tile.K);
       });
-      panel += N;
     }
   }
 
-  static int64_t at_once(int64_t M, int64_t P) {
-    const int64_t fit = MOST_SUMS / (M * P);
-    return fit < 2 ? 1 : fit < 4 ? 2 : 4;
+  // what the next step of these rows will write, and read of the input
+  void bring_next(const Part<Real>& part, int64_t step, int64_t at, int64_t M) const {
+    if (call.B < 2) return;
+    for (int64_t m = 0; m < M; ++m) {
+      const int64_t r = part.row(at + m);
+      if (step + 1 >= plan.length[r]) continue;
+      bring<true>(plan.output(r, step + 1), call.R);
+      if (fused) bring<false>(plan.input(r, step + 1), call.I);
+      if (call.saved) bring<true>(plan.saved(r, step + 1), plan.record);
+    }
   }
 
   // the cell's step, or the operand of its second product, on one tile
@@ -396,9 +419,6 @@ struct Forward {
       }
     }
   }
-
-  // one thread's columns of every row, with a wait after each step, instead of its own rows
-  static bool splits_columns(const Call& c) { return c.threads > 1 && c.B < 6 * c.threads; }
 };
 
 }  // namespace elman::ELMAN_ISA

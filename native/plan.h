@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdlib>
+#include <utility>
 
 #include "call.h"
 #include "product.h"
@@ -9,22 +10,46 @@
 #if defined(_OPENMP)
 #include <omp.h>
 #endif
+#if defined(__linux__)
+#include <sys/mman.h>
+#endif
 
 namespace elman::ELMAN_ISA {
 
-// Memory for one call, aligned to a cache line; not initialised.
+// Asks for large pages under fresh memory of many megabytes: touching it small page by small page
+// costs as much as computing what is written there.
+inline void in_large_pages([[maybe_unused]] void* memory, [[maybe_unused]] int64_t bytes) {
+#if defined(__linux__) && defined(MADV_HUGEPAGE)
+  constexpr uintptr_t PAGE = 2 << 20;
+  const uintptr_t from = (reinterpret_cast<uintptr_t>(memory) + PAGE - 1) / PAGE * PAGE;
+  const uintptr_t to = (reinterpret_cast<uintptr_t>(memory) + static_cast<uintptr_t>(bytes)) / PAGE * PAGE;
+  if (memory && to > from + PAGE) madvise(reinterpret_cast<void*>(from), to - from, MADV_HUGEPAGE);
+#endif
+}
+
+// Memory for one call, aligned to a cache line; not initialised. A little of it needs no allocation.
 template <class T>
 struct Buffer {
+  static constexpr int64_t NEAR = 256 / sizeof(T);
   T* at = nullptr;
+  alignas(64) T near_by[NEAR];
+
   explicit Buffer(int64_t count, bool zero = false) {
-    if (count <= 0) count = 1;
-    const size_t bytes = static_cast<size_t>(round_up(count * int64_t(sizeof(T)), 64));
-    at = static_cast<T*>(std::aligned_alloc(64, bytes));
-    if (at && zero) std::memset(at, 0, bytes);
+    if (count <= NEAR) {
+      at = near_by;
+      count = NEAR;
+    } else {
+      count = round_up(count, NEAR);
+      at = static_cast<T*>(std::aligned_alloc(64, static_cast<size_t>(count) * sizeof(T)));
+      in_large_pages(at, count * int64_t(sizeof(T)));
+    }
+    if (at && zero) std::memset(at, 0, static_cast<size_t>(count) * sizeof(T));
   }
   Buffer(const Buffer&) = delete;
   Buffer& operator=(const Buffer&) = delete;
-  ~Buffer() { std::free(at); }
+  ~Buffer() {
+    if (at != near_by) std::free(at);
+  }
   operator T*() const { return at; }
 };
 
@@ -44,6 +69,15 @@ struct Team {
   }
 };
 
+// One thread's columns of every row, with a wait after each step, instead of its own rows.
+inline bool splits_columns(const Call& c) { return c.threads > 1 && c.B < 6 * c.threads; }
+
+// How many threads pay: a step must be worth their waiting for each other.
+inline int64_t team_of(const Call& c) {
+  const int64_t work = 2 * c.B * c.cell->gates * c.H * (c.I + c.R);
+  return work < (splits_columns(c) ? 1'000'000 : 200'000) ? 1 : c.threads;
+}
+
 // Runs work(team) on each of `threads` threads; one thread opens no parallel region.
 template <class Work>
 inline void in_team(int64_t threads, Work work) {
@@ -55,6 +89,13 @@ inline void in_team(int64_t threads, Work work) {
   }
 #endif
   work(Team{0, 1});
+}
+
+// Brings a row of memory near before it is written or read.
+template <bool WRITE, class Real>
+ELMAN_INLINE void bring(const Real* row, int64_t n) {
+  constexpr int64_t LINE = 64 / sizeof(Real), MOST = 16 * LINE;
+  for (int64_t k = 0; k < smaller(n, MOST); k += LINE) __builtin_prefetch(row + k, WRITE, 3);
 }
 
 // How a call's gates lie in panels, and its rows in order of falling length.
@@ -208,6 +249,27 @@ struct Panels {
   int64_t size(int64_t K) const { return K * gates * vectors * V; }
 };
 
+template <class Real, int S, int... J>
+ELMAN_INLINE void swap_blocks(Vec<Real>& a, Vec<Real>& b, std::integer_sequence<int, J...>) {
+  constexpr int V = sizeof...(J);
+  const Vec<Real> first = __builtin_shufflevector(a, b, ((J & S) ? V + (J ^ S) : J)...);
+  b = __builtin_shufflevector(a, b, ((J & S) ? V + J : (J ^ S))...);
+  a = first;
+}
+
+// LANES rows of LANES numbers become its columns: blocks of half the size change places, and so on.
+template <class Real, int S = LANES<Real> / 2>
+ELMAN_INLINE void transpose(Vec<Real> (&rows)[LANES<Real>]) {
+#pragma GCC unroll 16
+  for (int i = 0; i < LANES<Real>; ++i) {
+    if (!(i & S)) {
+      swap_blocks<Real, S>(rows[i], rows[i + S],
+                           std::make_integer_sequence<int, LANES<Real>>());
+    }
+  }
+  if constexpr (S > 1) transpose<Real, S / 2>(rows);
+}
+
 // The rows of a matrix (gates * units, K) as panels.
 template <class Real>
 inline void pack_gates(const Panels<Real>& panels, const Real* matrix, int64_t K, Real* to,
@@ -224,9 +286,19 @@ inline void pack_gates(const Panels<Real>& panels, const Real* matrix, int64_t K
         const int64_t here = smaller(V, panels.units - unit);
         const Real* rows = matrix + (gate * panels.units + unit) * K;
         Real* column = base + (gate * wide + v) * V;
-        for (int64_t k = 0; k < K; ++k, column += P * V) {
-          for (int64_t lane = 0; lane < here; ++lane) column[lane] = rows[lane * K + k];
-          for (int64_t lane = here; lane < V; ++lane) column[lane] = 0;
+        for (int64_t k = 0; k < K; k += V) {
+          const int64_t n = smaller(V, K - k);
+          Vec<Real> block[V];
+#pragma GCC unroll 16
+          for (int64_t lane = 0; lane < V; ++lane) {
+            block[lane] = lane < here ? load(rows + lane * K + k, n) : Vec<Real>{};
+          }
+          transpose<Real>(block);
+#pragma GCC unroll 16
+          for (int64_t j = 0; j < V; ++j) {
+            if (j < n) store(column, block[j]);
+            column += P * V;
+          }
         }
       }
     }
@@ -262,11 +334,10 @@ constexpr int WEIGHT_PANEL = REGISTERS == 32 ? 3 : 2;
 template <class Real>
 constexpr int WEIGHT_ROWS = LANES<Real> < 8 ? LANES<Real> : REGISTERS == 32 ? 8 : 4;
 
-// A row-major matrix (rows, columns) as panels of columns: [panel][row][vector]. With `groups` the
-// rows come in groups of H, each filled up to Hp with zeros.
+// A row-major matrix (rows, columns) as panels of columns: [panel][row][vector].
 template <class Real>
-inline void pack_columns(const Real* matrix, int64_t groups, int64_t H, int64_t Hp, int64_t columns,
-                         Real* to, const Team& team) {
+inline void pack_columns(const Real* matrix, int64_t rows, int64_t columns, Real* to,
+                         const Team& team) {
   constexpr int V = LANES<Real>;
   const int64_t vectors = (columns + V - 1) / V;
   const int64_t panels = (vectors + COLUMN_PANEL - 1) / COLUMN_PANEL;
@@ -274,15 +345,12 @@ inline void pack_columns(const Real* matrix, int64_t groups, int64_t H, int64_t 
   team.share(panels, from_panel, to_panel);
   for (int64_t panel = from_panel; panel < to_panel; ++panel) {
     const int64_t P = smaller(COLUMN_PANEL, vectors - panel * COLUMN_PANEL);
-    Real* at = to + panel * groups * Hp * COLUMN_PANEL * V;
-    for (int64_t group = 0; group < groups; ++group) {
-      for (int64_t k = 0; k < Hp; ++k, at += P * V) {
-        const Real* from = matrix + (group * H + k) * columns + panel * COLUMN_PANEL * V;
-        const int64_t left = columns - panel * COLUMN_PANEL * V;
-        for (int64_t p = 0; p < P; ++p) {
-          const int64_t n = smaller(V, left - p * V);
-          store(at + p * V, k < H ? load(from + p * V, n) : Vec<Real>{});
-        }
+    const int64_t first = panel * COLUMN_PANEL * V;
+    Real* at = to + first * rows;
+    for (int64_t row = 0; row < rows; ++row) {
+      const Real* from = matrix + row * columns + first;
+      for (int64_t p = 0; p < P; ++p, at += V) {
+        store(at, load(from + p * V, smaller(V, columns - first - p * V)));
       }
     }
   }

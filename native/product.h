@@ -17,20 +17,31 @@ constexpr int most_rows(int P) {
   return rows < most ? rows : most;
 }
 // panels taken at once where there are too few rows to fill the registers
-constexpr int panels_at_once(int M, int P) {
-  const int fit = MOST_SUMS / (M * P);
-  return M > 2 || fit < 2 ? 1 : fit < 4 ? 2 : 4;
+constexpr int panels_at_once(int64_t M, int64_t P) {
+  // eight sums hide the latency of an addition
+  return M > 2 || M * P >= 8 ? 1 : M * P >= 4 ? 2 : 4;
 }
+
+// Weights that the next tiles will need, on their way into the second cache while this one computes.
+struct Ahead {
+  const char* at;
+  int64_t step;
+  ELMAN_INLINE void fetch() {
+    __builtin_prefetch(at, 0, 2);
+    at += step;
+  }
+};
 
 // acc[m][p] += sum over k of rows[m][k] w[k][p], for N panels of P vectors, `panel` numbers apart.
 template <int M, int P, int N, class Real>
 ELMAN_INLINE void product(Vec<Real> (&acc)[M][N * P], const Real* const* rows, const Real* w,
-                          int64_t panel, int64_t K) {
+                          int64_t panel, int64_t K, Ahead& ahead) {
   constexpr int V = LANES<Real>;
   const Real* a[M];
 #pragma GCC unroll 12
   for (int m = 0; m < M; ++m) a[m] = rows[m];
   for (int64_t k = 0; k < K; ++k) {
+    if constexpr (M > 2) ahead.fetch();
     Vec<Real> weights[N * P];
 #pragma GCC unroll 24
     for (int p = 0; p < N * P; ++p) weights[p] = load(w + (p / P) * panel + (p % P) * V);
@@ -44,17 +55,19 @@ ELMAN_INLINE void product(Vec<Real> (&acc)[M][N * P], const Real* const* rows, c
   }
 }
 
-// The same for rows that stand in panels of LANES numbers, `stride` apart: `count` panels.
+// The same for rows that stand in panels of LANES numbers, `stride` apart: K numbers in all.
 template <int M, int P, int N, class Real>
 ELMAN_INLINE void product_of_panels(Vec<Real> (&acc)[M][N * P], const Real* from,
-                                    const int64_t* offsets, int64_t stride, int64_t count,
-                                    const Real* w, int64_t panel) {
+                                    const int64_t* offsets, int64_t stride, int64_t K,
+                                    const Real* w, int64_t panel, Ahead& ahead) {
   constexpr int V = LANES<Real>;
   int64_t at[M];
 #pragma GCC unroll 12
   for (int m = 0; m < M; ++m) at[m] = offsets[m];
-  for (int64_t one = 0; one < count; ++one) {
-    for (int k = 0; k < V; ++k) {
+  for (int64_t left = K; left > 0; left -= V) {
+    const int64_t here = smaller(left, V);
+    for (int64_t k = 0; k < here; ++k) {
+      if constexpr (M > 2) ahead.fetch();
       Vec<Real> weights[N * P];
 #pragma GCC unroll 24
       for (int p = 0; p < N * P; ++p) weights[p] = load(w + (p / P) * panel + (p % P) * V);
@@ -88,6 +101,7 @@ struct GateTile {
   unsigned apart;
   const Real* bias_h;
   Real *wx, *uh;  // [panel][row][vector]
+  Ahead ahead;
 };
 
 template <int M, int P, int N, class Real>
@@ -99,7 +113,8 @@ __attribute__((noinline)) void gate_tile(const GateTile<Real>& t) {
 #pragma GCC unroll 24
     for (int p = 0; p < N * P; ++p)
       acc[m][p] = load(t.start + (p / P) * t.start_panel + m * t.start_row + (p % P) * V);
-  if (t.I) product<M, P, N, Real>(acc, t.x, t.w_x, t.I * P * V, t.I);
+  Ahead ahead = t.ahead;
+  if (t.I) product<M, P, N, Real>(acc, t.x, t.w_x, t.I * P * V, t.I, ahead);
   if (t.apart) {
 #pragma GCC unroll 24
     for (int p = 0; p < N * P; ++p) {
@@ -113,7 +128,7 @@ __attribute__((noinline)) void gate_tile(const GateTile<Real>& t) {
       }
     }
   }
-  if (t.K) product<M, P, N, Real>(acc, t.h, t.w_h, t.K * P * V, t.K);
+  if (t.K) product<M, P, N, Real>(acc, t.h, t.w_h, t.K * P * V, t.K, ahead);
 #pragma GCC unroll 12
   for (int m = 0; m < M; ++m)
 #pragma GCC unroll 24
@@ -129,11 +144,12 @@ struct GradientTile {
   bool add;
   const Real* from;  // slot 0, panel 0
   const int64_t* offsets;
-  int64_t slot_stride, panel_stride, panels;  // panels of one gate
+  int64_t slot_stride, panel_stride, units;  // units of one gate
   const int64_t* slots;
   int64_t gates;
-  const Real* w;
+  const Real* w;  // [gate][unit][vector]
   int64_t w_panel;
+  Ahead ahead;
 };
 
 template <int M, int P, int N, class Real>
@@ -148,10 +164,11 @@ __attribute__((noinline)) void gradient_tile(const GradientTile<Real>& t) {
       acc[m][p] = t.add && n ? load(t.to[m] + t.column + p * V, n) : Vec<Real>{};
     }
   const Real* w = t.w;
+  Ahead ahead = t.ahead;
   for (int64_t gate = 0; gate < t.gates; ++gate) {
     product_of_panels<M, P, N, Real>(acc, t.from + t.slots[gate] * t.slot_stride, t.offsets,
-                                     t.panel_stride, t.panels, w, t.w_panel);
-    w += t.panels * V * P * V;
+                                     t.panel_stride, t.units, w, t.w_panel, ahead);
+    w += t.units * P * V;
   }
 #pragma GCC unroll 12
   for (int m = 0; m < M; ++m)
@@ -257,6 +274,20 @@ ELMAN_INLINE void in_tiles(int64_t rows, int64_t most, F f) {
     f(first, here);
     first += here;
   }
+}
+
+// What to fetch while a panel of K rows of P vectors is multiplied by `tiles` tiles: the panel at
+// `next`, or the first one behind the last. Nothing where all `size` weights stay in the second cache.
+template <class Real>
+ELMAN_INLINE Ahead ahead_of(const Real* weights, const Real* next, int64_t size, int64_t K,
+                            int64_t P, int64_t tiles) {
+  constexpr int64_t KEPT = 1 << 20;
+  if (size * int64_t(sizeof(Real)) < KEPT || tiles == 0 || K == 0) {
+    return {reinterpret_cast<const char*>(weights), 0};
+  }
+  const int64_t bytes = K * P * LANES<Real> * int64_t(sizeof(Real));
+  if (next >= weights + size) next = weights;
+  return {reinterpret_cast<const char*>(next), bytes / (tiles * K)};
 }
 
 }  // namespace elman::ELMAN_ISA

@@ -33,9 +33,9 @@ struct Exponential<float> {
   static constexpr float per_ln2 = 1.44269504088896341f;
   static constexpr float ln2_high = 0.693145751953125f;
   static constexpr float ln2_low = 1.42860682030941723e-6f;
-  // x + magic rounds x to an integer, which then stands in the lowest bits
-  static constexpr float magic = 12582912.0f;
-  static constexpr int mantissa = 23, bias = 127;
+  // x + magic rounds x to an integer n; n + the exponent's bias then stands in the lowest bits
+  static constexpr float magic = 12582912.0f + 127;
+  static constexpr int mantissa = 23;
   // beyond these e^x is infinite, or rounds to zero
   static constexpr float most = 88.8f, least = -104.0f;
   // within these e^x and 1 / (1 + e^x) are normal numbers
@@ -50,21 +50,20 @@ struct Exponential<double> {
   static constexpr double per_ln2 = 1.44269504088896340736;
   static constexpr double ln2_high = 6.93147180369123816490e-01;
   static constexpr double ln2_low = 1.90821492927058770002e-10;
-  static constexpr double magic = 6755399441055744.0;
-  static constexpr int mantissa = 52, bias = 1023;
+  static constexpr double magic = 6755399441055744.0 + 1023;
+  static constexpr int mantissa = 52;
   static constexpr double most = 709.8, least = -746.0;
   static constexpr double safe = 708.0;
   static constexpr double flat = 20.0;
 };
 
-// (e^r - 1 - r) / r^2 for |r| <= ln 2 / 2: for float a fit, relative error of e^r - 1 under 1e-8;
+// (e^r - 1 - r) / r^2 for |r| <= ln 2 / 2: for float a fit, relative error of e^r - 1 under 2e-8;
 // for double the Taylor series, the first term left out under 1e-17
 ELMAN_INLINE Vec<float> tail_of_exp(Vec<float> r) {
-  Vec<float> p = broadcast(0.000199675051f);
-  p = p * r + 0.00139314472f;
-  p = p * r + 0.00833318196f;
+  Vec<float> p = broadcast(0.00139314472f);
+  p = p * r + 0.00836378429f;
   p = p * r + 0.041666504f;
-  p = p * r + 0.166666672f;
+  p = p * r + 0.166665733f;
   return p * r + 0.5f;
 }
 
@@ -94,13 +93,24 @@ ELMAN_INLINE V maximum(V a, V b) {
   return (a > b) | (a != a) ? a : b;
 }
 
+// NaN stays NaN
 template <class V>
 ELMAN_INLINE V within(V x, Real_t<V> least, Real_t<V> most) {
+#if defined(__AVX512F__)
+  if constexpr (sizeof(Real_t<V>) == 4) {
+    const __m512 y = _mm512_maskz_max_ps(0xffff, _mm512_set1_ps(least), (__m512)x);
+    return (V)_mm512_maskz_min_ps(0xffff, _mm512_set1_ps(most), y);
+  }
+#elif defined(__AVX2__)
+  if constexpr (sizeof(Real_t<V>) == 4) {
+    return (V)_mm256_min_ps(_mm256_set1_ps(most), _mm256_max_ps(_mm256_set1_ps(least), (__m256)x));
+  }
+#endif
   x = x < least ? broadcast(least) : x;
   return x > most ? broadcast(most) : x;
 }
 
-// x = n ln 2 + r; returns r, and n in the lowest bits of `n`
+// x = n ln 2 + r; returns r, and n + bias in the lowest bits of `n`
 template <class V>
 ELMAN_INLINE V reduce(V x, Bits<Real_t<V>>& n) {
   using E = Exponential<Real_t<V>>;
@@ -111,11 +121,16 @@ ELMAN_INLINE V reduce(V x, Bits<Real_t<V>>& n) {
   return r - whole * E::ln2_low;
 }
 
-// 2^n for an n that stands in the lowest bits, within the range of the exponent
+// 2^n for an n + bias in the lowest bits, within the range of the exponent
 template <class V>
 ELMAN_INLINE V power_of_two(Bits<Real_t<V>> n) {
-  using E = Exponential<Real_t<V>>;
-  return (V)((n + typename E::Int(E::bias)) << E::mantissa);
+  return (V)(n << Exponential<Real_t<V>>::mantissa);
+}
+
+template <class V>
+ELMAN_INLINE Bits<Real_t<V>> sign_bit() {
+  using Int = typename Exponential<Real_t<V>>::Int;
+  return Bits<Real_t<V>>{} + (Int(1) << (8 * sizeof(Int) - 1));
 }
 
 template <class V>
@@ -143,13 +158,11 @@ ELMAN_INLINE V exp(V x) {
   x = within(x, E::least, E::most);
   B n;
   V r = reduce(x, n);
-  // 2^n in two factors, for either alone may leave the exponent's range
-  typename E::Int magic_bits;
-  const Real_t<V> magic = E::magic;
-  std::memcpy(&magic_bits, &magic, sizeof magic);
-  B whole = n - magic_bits;
-  B half = whole >> 1;
-  return (1 + expm1_of_reduced(r)) * power_of_two<V>(half) * power_of_two<V>(whole - half);
+  // 2^n in two factors, for one alone may leave the exponent's range
+  const B biased = (B)broadcast(E::magic);
+  const B half = (n - biased) >> 1;
+  const V first = power_of_two<V>(biased + half), second = power_of_two<V>(n - half);
+  return (1 + expm1_of_reduced(r)) * first * second;
 }
 
 // 1 / (1 + e^-x), over the whole range: 4 ulp where it exceeds 2e-38; below it stays there
@@ -171,9 +184,9 @@ ELMAN_INLINE V tanh(V x) {
   V r = reduce(y + y, n);
   V two_to_n = power_of_two<V>(n);
   V expm1 = two_to_n * expm1_of_reduced(r) + (two_to_n - 1);
-  // near zero tanh x is x; this keeps the sign of zero and the denormals
-  V t = expm1 * reciprocal(expm1 + 2);
-  return (x * x < Real_t<V>(1e-12) * (sizeof(Real_t<V>) == 4 ? 1 : Real_t<V>(1e-6))) ? x : t;
+  // the sign of zero
+  using B = Bits<Real_t<V>>;
+  return (V)((B)(expm1 * reciprocal(expm1 + 2)) | ((B)x & sign_bit<V>()));
 }
 
 template <class V>
@@ -184,10 +197,7 @@ ELMAN_INLINE V relu(V x) {
 
 template <class V>
 ELMAN_INLINE V abs(V x) {
-  using B = Bits<Real_t<V>>;
-  using Int = typename Exponential<Real_t<V>>::Int;
-  const Int all = ~(Int(1) << (8 * sizeof(Int) - 1));
-  return (V)((B)x & all);
+  return (V)((Bits<Real_t<V>>)x & ~sign_bit<V>());
 }
 
 template <class V>

@@ -74,7 +74,7 @@ def gradients_like(call):
     T, B = call.input.shape[:2]
     dtype = call.input.dtype
     return [
-        torch.randn(T, B, call.state[0].shape[-1], dtype=dtype),
+        torch.randn(T, B, call.widths[0], dtype=dtype),
         *(torch.randn(s.shape, dtype=dtype) for s in call.state),
     ]
 

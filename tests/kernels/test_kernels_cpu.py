@@ -149,7 +149,9 @@ def test_any_lengths_resets_and_shapes(data):
 
 def test_strided_inputs_need_no_copy():
     call = make(gru.cell, (5, 3, 4, 6))
-    transposed = replace(call, input=call.input.detach().transpose(0, 1).contiguous().transpose(0, 1))
+    transposed = replace(
+        call, input=call.input.detach().transpose(0, 1).contiguous().transpose(0, 1)
+    )
     grads = gradients_like(call)
     for one, other in zip(by_kernel(call, grads)[0], by_kernel(transposed, grads)[0], strict=True):
         assert torch.equal(one, other)

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from elman.kernels import cpu
-from elman.kernels._machine import machine, variants
+from elman.kernels._machine import machine, native, variants
 
 pytestmark = pytest.mark.skipif(not cpu.is_built(), reason="the native module is not installed")
 
@@ -17,11 +17,9 @@ SAFE = {torch.float32: 87, torch.float64: 708}
 
 
 def _word(variant, name, x):
-    from elman.kernels import _native
-
     y = x.clone()
     size = x.element_size()
-    assert _native.word(machine(variant).kernels, name, y.data_ptr(), y.numel(), size)
+    assert native.word(machine(variant).kernels, name, y.data_ptr(), y.numel(), size)
     return y
 
 

@@ -6,11 +6,11 @@ import time
 import pytest
 import torch
 from kernels.calls import CELLS, KINDS, make
+from tolerances import assert_close
 from torch.export import Dim, export
 from torch.func import functional_call, grad, hessian, jacrev, jvp, vmap
 from torch.library import opcheck
 from torch.utils import _pytree as pytree
-from tolerances import assert_close
 
 import elman
 from elman.kernels import cpu, tensors_of

@@ -36,6 +36,7 @@ class Cell:
             dstate)`.
         output: g of the output layer o = g(V h + c), for a cell whose output is fed back through a
             product of its own (a projection, a Jordan network); the identity otherwise.
+        native: what the native module calls the cell, or None if it is not built in.
 
     Example:
         >>> import torch
@@ -57,6 +58,7 @@ class Cell:
     operand_backward: OperandBackward | None = None
     f: Nonlinearity | None = None
     output: Nonlinearity = NONLINEARITIES["identity"]
+    native: str | None = None
 
     @property
     def two_products(self) -> bool:

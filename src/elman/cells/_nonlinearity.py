@@ -36,6 +36,11 @@ class Nonlinearity:
     f: Callable[[Value], Value]
     derivative: Callable[[Value, Value], Value] | None = None
 
+    @property
+    def is_registered(self) -> bool:
+        """Whether it is one of the registry, not a function of the user's own."""
+        return NONLINEARITIES.get(self.name) is self
+
 
 def _identity(a: Value) -> Value:
     return a

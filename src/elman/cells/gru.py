@@ -35,4 +35,4 @@ def step_backward(
     return (dwx_r, dwx_z, dwx_n), (dwx_r, dwx_z, dwx_n * r), (dh * z,)
 
 
-cell = Cell("GRU", GATES, STATES, SAVED, step, step_backward)
+cell = Cell("GRU", GATES, STATES, SAVED, step, step_backward, native="gru")

@@ -64,4 +64,5 @@ cell = Cell(
     first=FIRST,
     operand=operand,
     operand_backward=operand_backward,
+    native="gru_reset_before",
 )

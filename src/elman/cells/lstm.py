@@ -43,4 +43,4 @@ def step_backward(
     return dwx, dwx, (zeros_like(dh), dc * f)
 
 
-cell = Cell("LSTM", GATES, STATES, SAVED, step, step_backward)
+cell = Cell("LSTM", GATES, STATES, SAVED, step, step_backward, native="lstm")

@@ -62,6 +62,7 @@ def cell(
         partial(step_backward, derivative=chosen.derivative or _no_derivative),
         f=chosen,
         output=nonlinearity(output),
+        native=f"rnn_{chosen.name}" if chosen.is_registered else None,
     )
 
 

@@ -17,7 +17,7 @@ def doctor(
     """Show versions, processor, threads and backends."""
     import torch
 
-    from elman.ops import BACKENDS
+    from elman.ops import BACKENDS, native_kernels
 
     found = {"python": platform.python_version(), "system": platform.platform()}
     found |= {name: version(name) for name in _PACKAGES}
@@ -26,5 +26,6 @@ def doctor(
         "threads": str(torch.get_num_threads()),
         "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else "none",
         "backends": ", ".join(BACKENDS[1:]),
+        "native kernels": native_kernels(),
     }
     show(found, as_json=as_json)

@@ -3,8 +3,20 @@
 Only `elman.ops` imports this package and chooses among the backends.
 """
 
-from . import cpu, reference, torch
+from . import cpu, inside_torch, reference, torch
 from ._call import Call, Weights, tensors_of, with_tensors
+from ._machine import native_kernels
 from ._segments import are_values_known
 
-__all__ = ["Call", "Weights", "are_values_known", "cpu", "reference", "tensors_of", "torch", "with_tensors"]
+__all__ = [
+    "Call",
+    "Weights",
+    "are_values_known",
+    "cpu",
+    "inside_torch",
+    "native_kernels",
+    "reference",
+    "tensors_of",
+    "torch",
+    "with_tensors",
+]

@@ -8,7 +8,7 @@ from torch import Tensor
 from elman.cells import Cell
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class Weights:
     """The parameters of one layer and direction.
 
@@ -29,7 +29,7 @@ class Weights:
     bias_ho: Tensor | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class Call:
     """One scan: a cell, its weights, and the sequences.
 
@@ -37,7 +37,8 @@ class Call:
         cell: the recurrence.
         weights: its parameters.
         input: (T, B, I).
-        state: the state before the first step, one (B, ·) tensor for each of the cell's states.
+        state: the state before the first step, one (B, ·) tensor for each of the cell's states;
+            zeros if None.
         initial: the state after a reset, one (·,) tensor for each of the cell's states; zeros if
             None.
         lengths: (B,) int64 on the CPU, or None where every row has T steps.
@@ -49,19 +50,32 @@ class Call:
     cell: Cell
     weights: Weights
     input: Tensor
-    state: tuple[Tensor, ...]
+    state: tuple[Tensor, ...] | None = None
     initial: tuple[Tensor, ...] | None = None
     lengths: Tensor | None = None
     resets: Tensor | None = None
     traced: bool = False
     reverse: bool = False
 
+    @property
+    def widths(self) -> tuple[int, ...]:
+        """The size of each of the cell's states."""
+        hidden = self.weights.ih.shape[0] // len(self.cell.gates)
+        return (self.weights.hh.shape[1], *(hidden,) * (len(self.cell.states) - 1))
+
+    def first_state(self) -> tuple[Tensor, ...]:
+        """The state before the first step, zeros where none was given."""
+        if self.state is not None:
+            return self.state
+        rows = self.input.shape[1]
+        return tuple(self.input.new_zeros(rows, width) for width in self.widths)
+
 
 def tensors_of(call: Call) -> tuple[Tensor | None, ...]:
     """Everything that a gradient may go to, in the order that the native passes keep."""
     w = call.weights
-    two = len(call.state) > 1
-    initial = call.initial or (None, None)
+    two = len(call.cell.states) > 1
+    state, initial = call.state or (None, None), call.initial or (None, None)
     return (
         call.input,
         w.ih,
@@ -70,8 +84,8 @@ def tensors_of(call: Call) -> tuple[Tensor | None, ...]:
         w.bias_hh,
         w.ho,
         w.bias_ho,
-        call.state[0],
-        call.state[1] if two else None,
+        state[0],
+        state[1] if two else None,
         initial[0],
         initial[1] if two else None,
     )
@@ -88,6 +102,6 @@ def with_tensors(call: Call, tensors: Sequence[Tensor | None]) -> Call:
         call,
         weights=Weights(ih, hh, bias_ih, bias_hh, ho, bias_ho),
         input=input,
-        state=state,
+        state=state or None,
         initial=initial or None,
     )

@@ -15,8 +15,15 @@ WORDS = (
     "abs", "cos", "exp", "log", "log1p", "maximum", "minimum", "relu", "sigmoid", "sin", "sqrt",
     "tanh", "where", "zeros_like",
 )  # fmt: skip
-_OPERATORS = {ast.Add: "+", ast.Sub: "-", ast.Mult: "*", ast.Div: "/"}
-_COMPARISONS = {ast.Gt: ">", ast.GtE: ">=", ast.Lt: "<", ast.LtE: "<=", ast.Eq: "==", ast.NotEq: "!="}  # fmt: skip
+_OPERATORS: dict[type[ast.operator], str] = {
+    ast.Add: "+",
+    ast.Sub: "-",
+    ast.Mult: "*",
+    ast.Div: "/",
+}
+_COMPARISONS: dict[type[ast.cmpop], str] = {
+    ast.Gt: ">", ast.GtE: ">=", ast.Lt: "<", ast.LtE: "<=", ast.Eq: "==", ast.NotEq: "!=",
+}  # fmt: skip
 
 
 class OutsideVocabularyError(ValueError):
@@ -47,8 +54,7 @@ def read(text: str, path: str) -> Source:
         if isinstance(node, ast.FunctionDef):
             functions[node.name] = node
         if isinstance(node, ast.Assign):
-            for name, value in _constants(node):
-                constants[name] = value
+            constants |= dict(_constants(node))
     for node in ast.walk(tree):
         if isinstance(node, ast.Call) and _name(node.func) == "Nonlinearity":
             match node.args:

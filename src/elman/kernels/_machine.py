@@ -1,19 +1,19 @@
-"""Which native kernels this process runs; the one reader of their environment variables.
+"""Which native kernels this process runs; the one reader of their environment variable.
 
-`ELMAN_CPU=avx2` forces an instruction set; it runs or the import of nothing else is tried.
+`ELMAN_CPU=avx2` forces an instruction set: it runs, or the first call is an error.
 """
 
 import os
 from dataclasses import dataclass
 from functools import cache
+from importlib import import_module
+from importlib.util import find_spec
 from typing import Any
 
 import torch
 
-try:
-    from . import _native
-except ImportError:
-    _native: Any = None
+# absent where it was installed without a compiler
+native: Any = import_module("elman.kernels._native") if find_spec("elman.kernels._native") else None
 
 VARIABLE = "ELMAN_CPU"
 
@@ -36,7 +36,7 @@ class Machine:
 
     Args:
         name: the instruction set, as `ELMAN_CPU` names it.
-        kernels: their address, for `_native`.
+        kernels: their address, for `native`.
         vector_bytes: the size of a vector.
         cells: each cell's address, and how many values its step saves.
         activations: each nonlinearity's address, and whether its derivative reads the sum.
@@ -51,12 +51,12 @@ class Machine:
 
 def is_built() -> bool:
     """Whether the native module is installed."""
-    return _native is not None
+    return native is not None
 
 
 def variants() -> list[str]:
     """The instruction sets that are built in and run on this machine, the widest first."""
-    return _native.variants() if is_built() else []
+    return native.variants() if is_built() else []
 
 
 @cache
@@ -74,16 +74,29 @@ def machine(name: str | None = None) -> Machine:
             f"{VARIABLE}={name}: this machine runs the kernels {', '.join(able)}; name one of"
             " them, or unset it."
         )
-    kernels = _native.kernels(name)
+    kernels = native.kernels(name)
     return Machine(
         name,
         kernels,
-        _native.vector_bytes(kernels),
-        _native.cells(kernels),
-        _native.activations(kernels),
+        native.vector_bytes(kernels),
+        native.cells(kernels),
+        native.activations(kernels),
     )
 
 
 def threads() -> int:
     """How many threads a kernel may use: torch's number, and one in a forked child."""
     return 1 if _forked else torch.get_num_threads()
+
+
+def native_kernels() -> str:
+    """Which native kernels run on this machine, in words.
+
+    Example:
+        >>> isinstance(native_kernels(), str)
+        True
+    """
+    able = variants()
+    if not able:
+        return "not installed (built without a compiler, or with ELMAN_NATIVE=0)"
+    return f"{machine().name} (of {', '.join(able)})"

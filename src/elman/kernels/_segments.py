@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from ._call import Call
+from .inside_torch import is_plain
 
 States = tuple[Tensor, ...]
 Run = Callable[[Tensor, States], tuple[list[Tensor], States]]
@@ -25,10 +26,7 @@ def are_values_known(call: Call) -> bool:
     """Whether lengths and resets can be looked at: not while compiling, nor of fake tensors."""
     if torch.compiler.is_compiling():
         return False
-    return all(
-        t is None or (type(t) is Tensor and not torch._C._functorch.is_functorch_wrapped_tensor(t))
-        for t in (call.lengths, call.resets)
-    )
+    return all(t is None or is_plain(t) for t in (call.lengths, call.resets))
 
 
 @dataclass(frozen=True)
@@ -74,11 +72,11 @@ def scan_pieces(call: Call, run: Run) -> tuple[list[Tensor], States]:
     """
     steps, batch = call.input.shape[:2]
     if call.lengths is None and call.resets is None:
-        return run(call.input, call.state)
+        return run(call.input, call.first_state())
     lengths = call.lengths if call.lengths is not None else torch.full((batch,), steps)
     order = torch.argsort(lengths, descending=True, stable=True)
     is_sorted = bool((order == torch.arange(batch)).all())
-    input, state, resets = call.input, call.state, call.resets
+    input, state, resets = call.input, call.first_state(), call.resets
     if not is_sorted:
         on_device = order.to(input.device)
         input = input.index_select(1, on_device)

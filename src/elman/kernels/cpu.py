@@ -9,42 +9,25 @@ from torch import Tensor
 
 from elman import cells
 
+from . import _memory
 from ._call import Call, tensors_of
-from ._machine import Machine, is_built, machine, threads
-
-try:
-    from . import _native
-except ImportError:
-    _native: Any = None
+from ._machine import is_built, machine, native, threads
 
 # native/call.h, struct Call: the same order
 _FIELDS = (
-    "bytes threads T B I H R reverse cell activation"
-    " input weight_ih weight_hh bias_ih bias_hh weight_ho bias_ho input_t input_b"
-    " state_0 state_1 initial_0 initial_1 lengths resets output output_t output_b"
-    " final_0 final_1 saved"
-    " doutput doutput_t doutput_b dfinal_0 dfinal_1 dinput"
-    " dweight_ih dweight_hh dbias_ih dbias_hh dweight_ho dbias_ho"
-    " dstate_0 dstate_1 dinitial_0 dinitial_1"
-).split()
+    "bytes", "threads", "T", "B", "I", "H", "R", "reverse", "cell", "activation",
+    "input", "weight_ih", "weight_hh", "bias_ih", "bias_hh", "weight_ho", "bias_ho",
+    "input_t", "input_b", "state_0", "state_1", "initial_0", "initial_1", "lengths", "resets",
+    "output", "output_t", "output_b", "final_0", "final_1", "saved",
+    "doutput", "doutput_t", "doutput_b", "dfinal_0", "dfinal_1", "dinput",
+    "dweight_ih", "dweight_hh", "dbias_ih", "dbias_hh", "dweight_ho", "dbias_ho",
+    "dstate_0", "dstate_1", "dinitial_0", "dinitial_1",
+)  # fmt: skip
 _PACKED = Struct(f"{len(_FIELDS)}q")
+_PACKED_FORWARD = Struct(f"{_FIELDS.index('doutput')}q")
 _DTYPES = {torch.float32: 4, torch.float64: 8}
 # native/call.h, enum Status
 _BAD_LENGTH = 2
-
-
-def native_name(call: Call) -> str | None:
-    """What the native module calls a cell; None if it has not got it."""
-    cell = call.cell
-    if cell is cells.lstm.cell:
-        return "lstm"
-    if cell is cells.gru.cell:
-        return "gru"
-    if cell is cells.gru_reset_before.cell:
-        return "gru_reset_before"
-    if cell.f is not None and getattr(cell.step, "func", None) is cells.rnn.step:
-        return f"rnn_{cell.f.name}" if _is_known(cell.f) else None
-    return None
 
 
 def cell_named(name: str, output: str) -> cells.Cell:
@@ -54,10 +37,6 @@ def cell_named(name: str, output: str) -> cells.Cell:
     return {"gru": cells.gru, "gru_reset_before": cells.gru_reset_before, "lstm": cells.lstm}[
         name
     ].cell
-
-
-def _is_known(f: cells.Nonlinearity) -> bool:
-    return cells.NONLINEARITIES.get(f.name) is f
 
 
 def unsupported(call: Call) -> str | None:
@@ -70,12 +49,13 @@ def unsupported(call: Call) -> str | None:
         return f"the native kernels run on a CPU, the input is on {call.input.device.type}"
     if call.input.dtype not in _DTYPES:
         return f"the native kernels take float32 and float64, not {_short(call.input.dtype)}"
+    dtype = call.input.dtype
     for tensor in tensors_of(call):
-        if tensor is not None and tensor.dtype != call.input.dtype:
+        if tensor is not None and tensor.dtype is not dtype:
             return "the native kernels take one dtype for input, weights and state"
-    if native_name(call) is None:
+    if call.cell.native is None:
         return f"the cell {call.cell.name} with this nonlinearity is not built in"
-    if call.weights.ho is not None and not _is_known(call.cell.output):
+    if call.weights.ho is not None and not call.cell.output.is_registered:
         return f"the nonlinearity {call.cell.output.name} is not built in"
     return None
 
@@ -87,80 +67,84 @@ def _short(dtype: torch.dtype) -> str:
 def record_size(call: Call) -> int:
     """How many numbers a step of one sequence saves for the gradient."""
     here = machine()
-    hidden = call.weights.ih.shape[0] // len(call.cell.gates)
     lanes = here.vector_bytes // _DTYPES[call.input.dtype]
+    hidden = call.weights.ih.shape[0] // len(call.cell.gates)
     wide = (hidden + lanes - 1) // lanes * lanes
-    _, saved = here.cells[str(native_name(call))]
-    size = (saved + len(call.state) - 1) * wide
+    _, saved = here.cells[str(call.cell.native)]
+    size = (saved + len(call.cell.states) - 1) * wide
     if call.weights.ho is not None:
         size += wide
         if here.activations[call.cell.output.name][1]:
-            size += (call.state[0].shape[-1] + lanes - 1) // lanes * lanes
+            size += (call.widths[0] + lanes - 1) // lanes * lanes
     return size + wide if call.cell.two_products else size
 
 
-class _Frame:
-    """The fields of one call, by name; packed for the kernel."""
+def _address(tensor: Tensor | None, held: list[Tensor]) -> int:
+    """Where a tensor's numbers stand, in a row; `held` keeps a copy alive if one was needed."""
+    if tensor is None:
+        return 0
+    if not tensor.is_contiguous():
+        tensor = tensor.contiguous()
+        held.append(tensor)
+    return tensor.data_ptr()
 
-    def __init__(self, call: Call, tensors: Sequence[Tensor | None], here: Machine) -> None:
-        input, ih = tensors[0], tensors[1]
-        if input is None or ih is None:
-            raise TypeError("a call has an input and weights.")
-        steps, batch, features = input.shape
-        gates = len(call.cell.gates)
-        cell, _ = here.cells[str(native_name(call))]
-        activation, _ = here.activations[call.cell.output.name]
-        self.values = dict.fromkeys(_FIELDS, 0)
-        self.held: list[Tensor] = []
-        self.here = here
-        hidden, size = ih.shape[0] // gates, call.state[0].shape[-1]
-        self.values.update(
-            bytes=_DTYPES[input.dtype],
-            threads=threads(),
-            T=steps,
-            B=batch,
-            I=features,
-            H=hidden,
-            R=size,
-            reverse=int(call.reverse),
-            cell=cell,
-            activation=activation,
-        )
-        self.put("input", input, input.stride())
-        names = ("weight_ih", "weight_hh", "bias_ih", "bias_hh", "weight_ho", "bias_ho")
-        names += ("state_0", "state_1", "initial_0", "initial_1")
-        for name, tensor in zip(names, tensors[1:], strict=True):
-            self.put(name, tensor)
-        if call.lengths is not None:
-            self.put("lengths", call.lengths.detach().to("cpu", torch.int64))
-        if call.resets is not None:
-            self.put("resets", call.resets.detach().to("cpu", torch.bool))
 
-    def put(
-        self, name: str, tensor: Tensor | None, strides: tuple[int, ...] | None = None
-    ) -> None:
-        """A tensor's address, and its strides in time and batch; it lives as long as the frame."""
-        if tensor is None:
-            return
-        if strides is None:
-            tensor = tensor.contiguous()
-        elif strides[2] != 1 and tensor.shape[2] != 1:
-            tensor = tensor.contiguous()
-            strides = tensor.stride()
-        if strides is not None:
-            self.values[f"{name}_t"], self.values[f"{name}_b"] = strides[0], strides[1]
-        self.held.append(tensor)
-        self.values[name] = tensor.data_ptr()
+def _sequence(tensor: Tensor | None, held: list[Tensor]) -> tuple[int, int, int]:
+    """A sequence's address and its strides in time and batch."""
+    if tensor is None:
+        return 0, 0, 0
+    time, batch, inner = tensor.stride()
+    if inner != 1 and tensor.shape[2] != 1:
+        tensor = tensor.contiguous()
+        held.append(tensor)
+        time, batch, _ = tensor.stride()
+    return tensor.data_ptr(), time, batch
 
-    def run(self, which: str) -> None:
-        """Calls the kernel."""
-        packed = _PACKED.pack(*self.values.values())
-        status = getattr(_native, which)(self.here.kernels, packed)
-        if status == _BAD_LENGTH:
-            steps = self.values["T"]
-            raise ValueError(f"lengths: a length is outside 0 … T = {steps}; give each row's own.")
-        if status != 0:
-            raise MemoryError(f"the native {which} pass found no memory for its buffers.")
+
+def _fields(call: Call, tensors: Sequence[Tensor | None], held: list[Tensor]) -> list[int]:
+    """What both passes hand over first, in the order of `_FIELDS`."""
+    here, input, ih = machine(), tensors[0], tensors[1]
+    if input is None or ih is None or tensors[2] is None:
+        raise TypeError("a call has an input and two weights.")
+    steps, batch, features = input.shape
+    address, time, row = _sequence(input, held)
+    cell = call.cell
+    lengths, resets = call.lengths, call.resets
+    if lengths is not None:
+        lengths = lengths.detach().to("cpu", torch.int64)
+        held.append(lengths)
+    if resets is not None:
+        resets = resets.detach().to("cpu", torch.bool).contiguous()
+        held.append(resets)
+    return [
+        _DTYPES[input.dtype],
+        threads(),
+        steps,
+        batch,
+        features,
+        ih.shape[0] // len(cell.gates),
+        tensors[2].shape[1],
+        int(call.reverse),
+        here.cells[str(cell.native)][0],
+        here.activations[cell.output.name][0],
+        address,
+        *[_address(t, held) for t in tensors[1:7]],
+        time,
+        row,
+        *[_address(t, held) for t in tensors[7:]],
+        _address(lengths, held),
+        _address(resets, held),
+    ]
+
+
+def _check(status: int, call: Call) -> None:
+    """Raises what a kernel answered."""
+    if status == 0:
+        return
+    if status == _BAD_LENGTH:
+        steps = call.input.shape[0]
+        raise ValueError(f"lengths: a length is outside 0 … T = {steps}; give each row's own.")
+    raise MemoryError("the native kernels found no memory for their buffers.")
 
 
 def forward(
@@ -169,7 +153,7 @@ def forward(
     """Runs a call forward.
 
     Args:
-        call: what to run; its tensors are taken from `tensors`.
+        call: what to run; its tensors are those of `tensors`.
         tensors: as `tensors_of` gives them.
         save: whether `backward` will be called.
         compact: whether what is saved has room for the steps of the rows alone; else for T * B,
@@ -179,22 +163,30 @@ def forward(
         The output (T, B, R), the final states, and what `backward` needs; None where that is
         nothing.
     """
-    frame = _Frame(call, tensors, machine())
-    input, state = call.input, call.state
+    input, held = call.input, []
+    fields = _fields(call, tensors, held)
     steps, batch = input.shape[:2]
-    output = input.new_empty(steps, batch, state[0].shape[-1])
-    after = [torch.empty_like(s, memory_format=torch.contiguous_format) for s in state]
+    widths = call.widths
+    output = input.new_empty((steps, batch, widths[0]))
+    after = [input.new_empty((batch, width)) for width in widths]
     saved = None
     size = record_size(call) if save else 0
     if size:
-        counted = call.lengths is not None and compact
-        records = int(call.lengths.sum()) if counted else steps * batch
-        saved = input.new_empty(records * size) if compact else input.new_zeros(records * size)
-        frame.put("saved", saved)
-    frame.put("output", output, output.stride())
-    for i, one in enumerate(after):
-        frame.put(f"final_{i}", one)
-    frame.run("forward")
+        records = steps * batch
+        if call.lengths is not None and compact:
+            records = int(call.lengths.sum())
+        saved = _memory.empty(records * size, input)
+        if not compact:
+            saved.zero_()
+    fields += (
+        output.data_ptr(),
+        batch * widths[0],
+        widths[0],
+        after[0].data_ptr(),
+        after[1].data_ptr() if len(after) > 1 else 0,
+        0 if saved is None else saved.data_ptr(),
+    )
+    _check(native.forward(machine().kernels, _PACKED_FORWARD.pack(*fields)), call)
     return output, after, saved
 
 
@@ -216,36 +208,32 @@ def backward(
         output: what `forward` gave.
         saved: what `forward` gave.
     """
-    frame = _Frame(call, tensors, machine())
-    frame.put("output", output, output.stride())
-    size = record_size(call)
-    if size and saved is None:
+    if record_size(call) and saved is None:
         raise ValueError("the native backward pass needs what the forward pass saved.")
-    frame.put("saved", saved)
-    doutput, *dafter = grads
-    if doutput is not None:
-        frame.put("doutput", doutput, doutput.stride())
-    for i, one in enumerate(dafter):
-        frame.put(f"dfinal_{i}", one)
-    names = ("input", "weight_ih", "weight_hh", "bias_ih", "bias_hh", "weight_ho", "bias_ho")
-    names += ("state_0", "state_1", "initial_0", "initial_1")
+    held: list[Tensor] = []
+    fields = _fields(call, tensors, held)
+    fields += [*_sequence(output, held), 0, 0, _address(saved, held)]
+    fields += _sequence(grads[0], held)
+    fields += [_address(grads[1], held), _address(grads[2], held) if len(grads) > 2 else 0]
     results: list[Tensor | None] = []
-    batch = call.input.shape[1]
-    for name, tensor, need in zip(names, tensors, needed, strict=True):
+    for i, (tensor, need) in enumerate(zip(tensors, needed, strict=True)):
         made = None
         if need and tensor is not None:
-            if name == "input" or name.startswith("state"):
-                # written whole
+            if i in _WRITTEN_WHOLE:
                 made = torch.empty_like(tensor, memory_format=torch.contiguous_format)
-            elif name.startswith("initial"):
-                made = tensor.new_zeros(batch, tensor.shape[-1])
+            elif i in _INITIAL:
+                made = tensor.new_zeros(call.input.shape[1], tensor.shape[-1])
             else:
                 made = torch.zeros_like(tensor, memory_format=torch.contiguous_format)
-            frame.put(f"d{name}", made)
+        fields.append(0 if made is None else made.data_ptr())
         results.append(made)
-    frame.run("backward")
+    _check(native.backward(machine().kernels, _PACKED.pack(*fields)), call)
     # a learned initial state is one for all rows
-    for i in (9, 10):
+    for i in _INITIAL:
         made = results[i]
         results[i] = None if made is None else made.sum(0)
     return results
+
+
+# the input and the states; the initial states
+_WRITTEN_WHOLE, _INITIAL = (0, 7, 8), (9, 10)

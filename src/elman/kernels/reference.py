@@ -35,10 +35,9 @@ def _run_masked(call: Call) -> tuple[list[Tensor], States]:
     """All rows through all steps; a finished row keeps its state. For lengths and resets whose
     values are not known yet.
     """
-    steps, batch = call.input.shape[:2]
     rows: list[list[Tensor]] = []
-    state = call.state
-    for t in range(steps):
+    state = call.first_state()
+    for t in range(call.input.shape[0]):
         if call.resets is not None:
             mark = call.resets[t].to(state[0].device)[:, None]
             initial = call.initial or tuple(torch.zeros_like(s) for s in state)

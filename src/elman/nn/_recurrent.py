@@ -51,6 +51,8 @@ class Recurrent(nn.Module):
         self.cell = cell
         self.input_size, self.hidden_size = input_size, hidden_size
         self.num_layers, self.bias, self.batch_first = num_layers, bias, batch_first
+        # D, 1 or 2
+        self.num_directions = 2 if bidirectional is True else 1
         self.dropout, self.bidirectional = float(dropout), bidirectional
         self.init, self.initial_state = init, initial_state
         self.recurrent_dropout, self.backend = float(recurrent_dropout), backend
@@ -63,12 +65,19 @@ class Recurrent(nn.Module):
             self.register_parameter(
                 name, nn.Parameter(torch.empty(shape, device=device, dtype=dtype))
             )
+        self._names = [
+            self._weight_names(layer, direction)
+            for layer in range(num_layers)
+            for direction in range(self.num_directions)
+        ]
         self.reset_parameters()
 
-    @property
-    def num_directions(self) -> int:
-        """D, 1 or 2."""
-        return 2 if self.bidirectional else 1
+    def _weight_names(self, layer: int, direction: int) -> list[str | None]:
+        """The parameters of one layer and direction, in the order of `Weights`."""
+        named = [name for name, _ in self._layer_shapes(layer, direction)]
+        out = self._fed_back[0] if self._fed_back else "none"
+        kinds = ("weight_ih", "weight_hh", "bias_ih", "bias_hh", f"weight_{out}", f"bias_{out}")
+        return [next((n for n in named if n.startswith(f"{kind}_l")), None) for kind in kinds]
 
     @property
     def state_size(self) -> int:
@@ -201,7 +210,7 @@ class Recurrent(nn.Module):
     def _run(
         self,
         sequences: Sequences,
-        state: States,
+        state: States | None,
         traces: list[Trace] | None = None,
         seen: Callable[[Call], None] | None = None,
     ) -> tuple[Tensor, States]:
@@ -215,7 +224,7 @@ class Recurrent(nn.Module):
                     self.cell,
                     self._weights(layer, direction),
                     x,
-                    tuple(s[index] for s in state),
+                    None if state is None else tuple(s[index] for s in state),
                     self._initial(index),
                     sequences.lengths,
                     sequences.resets,
@@ -230,28 +239,29 @@ class Recurrent(nn.Module):
                 outputs.append(found[0])
                 after.append(final)
             x = outputs[0] if len(outputs) == 1 else torch.cat(outputs, -1)
-            if layer + 1 < self.num_layers:
-                x = drop(x, self.dropout, self.training)
+            if self.dropout and self.training and layer + 1 < self.num_layers:
+                x = drop(x, self.dropout)
+        if len(after) == 1:
+            return x, tuple(s.unsqueeze(0) for s in after[0])
         return x, tuple(torch.stack(one) for one in zip(*after, strict=True))
 
     def _weights(self, layer: int, direction: int) -> Weights:
         """The parameters of one layer and direction, W behind its dropout."""
-        named = {
-            letters.split("_l")[0]: getattr(self, letters)
-            for letters, _ in self._layer_shapes(layer, direction)
-        }
+        ih, hh, *rest = (
+            self._parameter(name) for name in self._names[layer * self.num_directions + direction]
+        )
         # DropConnect: the same entries of W are gone at every step (Merity et al. 2018,
         # arXiv:1708.02182)
-        hh = drop(named["weight_hh"], self.recurrent_dropout, self.training)
-        out = self._fed_back[0] if self._fed_back else "none"
-        return Weights(
-            named["weight_ih"],
-            hh,
-            named.get("bias_ih"),
-            named.get("bias_hh"),
-            named.get(f"weight_{out}"),
-            named.get(f"bias_{out}"),
-        )
+        if self.recurrent_dropout and self.training:
+            hh = drop(hh, self.recurrent_dropout)
+        return Weights(ih, hh, *rest)
+
+    def _parameter(self, name: str | None) -> Any:
+        """A parameter by name; one that a parametrisation computes is an attribute."""
+        if name is None:
+            return None
+        found = self._parameters.get(name)
+        return getattr(self, name) if found is None else found
 
     def _initial(self, index: int) -> States | None:
         """The learned initial state of one layer and direction; None stands for zeros."""
@@ -295,15 +305,14 @@ class Recurrent(nn.Module):
                 shapes.append((f"bias_{letters}", (size,)))
         return [(name + suffix, shape) for name, shape in shapes]
 
-    def _read_state(self, where: str, sequences: Sequences, hx: Any) -> States:
-        """The state as one (L * D, B, ·) tensor for each of the cell's states."""
+    def _read_state(self, where: str, sequences: Sequences, hx: Any) -> States | None:
+        """The state as one (L * D, B, ·) tensor for each of the cell's states; None for zeros."""
+        if hx is None and self.initial_state == "zeros":
+            return None
         rows, batch = self.num_layers * self.num_directions, sequences.input.shape[1]
-        if hx is None and self.initial_state == "learned":
+        if hx is None:
             learned = [getattr(self, f"initial_{s}") for s in self.cell.states]
             return tuple(s[:, None].expand(-1, batch, -1) for s in learned)
-        if hx is None:
-            like = sequences.input
-            return tuple(like.new_zeros(rows, batch, width) for width in self._widths())
         shapes = [(rows, batch, width) for width in self._widths()]
         return sequences.read_state(check_state(where, self.cell, hx, shapes, sequences.unbatched))
 

@@ -12,7 +12,7 @@ from torch.nn.utils.rnn import PackedSequence
 States = tuple[Tensor, ...]
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class Sequences:
     """A batch of sequences as the scans want it, and how it came.
 
@@ -93,9 +93,12 @@ def read_sequences(
 
 
 def _check_input(layer: Any, where: str, input: Tensor) -> None:
+    shape = tuple(input.shape)
+    is_readable = 2 <= len(shape) <= 3 and shape[-1] == layer.input_size
+    if is_readable and input.dtype is layer._parameter("weight_ih_l0").dtype:
+        return
     form = "(B, T, {})" if layer.batch_first else "(T, B, {})"
     form = form.format(layer.input_size)
-    shape = tuple(input.shape)
     if input.dim() not in (2, 3):
         raise ValueError(
             f"{where}: input has {input.dim()} dimensions (shape {shape}), expected {form},"

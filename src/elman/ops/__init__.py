@@ -1,6 +1,6 @@
 """One scan, whichever backend runs it: the choice of the backend is made here and nowhere else."""
 
-from elman.kernels import Call, Weights
+from elman.kernels import Call, Weights, native_kernels
 
 from ._choose import BACKENDS, BackendError, Choice, check_backend, choose
 from ._reversed import reverse_rows
@@ -14,6 +14,7 @@ __all__ = [
     "Weights",
     "check_backend",
     "choose",
+    "native_kernels",
     "reverse_rows",
     "scan",
 ]

@@ -1,4 +1,4 @@
-"""Which way into the native kernels a call takes: the private names of torch that tell are here.
+"""Which way into the native kernels a call takes.
 
 A test runs every door against the reference with the installed torch.
 """
@@ -7,9 +7,8 @@ from enum import Enum, auto
 
 import torch
 from torch import Tensor
-from torch.autograd import forward_ad
 
-from elman.kernels import Call
+from elman.kernels import Call, inside_torch
 
 
 class Door(Enum):
@@ -28,25 +27,16 @@ class Door(Enum):
 
 def door(call: Call) -> Door:
     """The door for a call that the native kernels support."""
-    transforming = torch._C._are_functorch_transforms_active()
     if torch.compiler.is_compiling():
-        return Door.REFERENCE if transforming else Door.OPERATOR
-    if forward_ad._current_level >= 0:
+        return Door.REFERENCE if inside_torch.is_transforming() else Door.OPERATOR
+    if inside_torch.is_forward_mode():
         # a tangent must not be dropped
         return Door.REFERENCE
-    if transforming:
+    if inside_torch.is_transforming():
         return Door.TRANSFORM
-    if torch._C._len_torch_dispatch_stack() > 0 or type(call.input) not in _PLAIN:
+    if inside_torch.is_dispatching() or type(call.input) not in _PLAIN:
         return Door.OPERATOR
     return Door.EAGER
-
-
-def wants_gradient() -> bool:
-    """Whether one of the running transforms of `torch.func` takes a gradient."""
-    functorch = torch._C._functorch
-    return any(
-        one.key() == functorch.TransformType.Grad for one in functorch.get_interpreter_stack() or ()
-    )
 
 
 _PLAIN = (Tensor, torch.nn.Parameter)

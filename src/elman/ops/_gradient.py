@@ -1,6 +1,7 @@
 """Gradients of gradients: through the reference, in terms that every transform goes through."""
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -74,7 +75,7 @@ def _pulled(
     """The gradients of the results back to the inputs."""
     if not inputs or not grads:
         return tuple(torch.zeros_like(one) for one in inputs)
-    _, pull = torch.func.vjp(run, *inputs)
+    pull: Any = torch.func.vjp(run, *inputs)[1]
     return pull(tuple(grads))
 
 

@@ -7,9 +7,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from elman.kernels import Call, Weights, cpu, reference, tensors_of, with_tensors
+from elman.kernels import Call, Weights, cpu, inside_torch, reference, tensors_of, with_tensors
 
-from ._doors import Door, door, wants_gradient
+from ._doors import Door, door
 from ._gradient import gradient_of_reference, second_gradient
 from ._operator import COUNT, scan_operator
 from ._reversed import in_time
@@ -31,9 +31,11 @@ def scan(call: Call) -> tuple[list[Tensor], States]:
             output, *after = scan_operator(call)
         case Door.TRANSFORM:
             tensors = tensors_of(call)
-            save = wants_gradient() or any(t is not None and t.requires_grad for t in tensors)
+            save = inside_torch.is_taking_gradient() or any(
+                t is not None and t.requires_grad for t in tensors
+            )
             found = _TransformedScan.apply(_without_tensors(call), save, *tensors)
-            output, *after = found[: 1 + len(call.state)]
+            output, *after = found[: 1 + len(call.cell.states)]
         case Door.REFERENCE:
             return in_time(call, reference.scan)
     return [output], tuple(after)
@@ -48,7 +50,7 @@ def _without_tensors(call: Call) -> Call:
     return replace(
         call,
         input=_NOTHING,
-        state=(_NOTHING,) * len(call.state),
+        state=None,
         weights=_NO_WEIGHTS,
         initial=None,
     )
@@ -93,13 +95,14 @@ class _TransformedScan(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *grads: Any) -> Any:
         needed = tuple(ctx.needs_input_grad[2:])
-        found = iter(
-            _TransformedGradient.apply(ctx.call, needed, *ctx.saved_tensors, *grads[:-1])
-        )
+        found = iter(_TransformedGradient.apply(ctx.call, needed, *ctx.saved_tensors, *grads[:-1]))
         return (None, None, *(next(found) if need else None for need in needed))
 
     @staticmethod
-    def vmap(info: Any, in_dims: Any, call: Call, save: bool, *tensors: Tensor | None) -> Any:
+    # torch's stub leaves the function's own arguments out
+    def vmap(  # pyright: ignore[reportIncompatibleMethodOverride]
+        info: Any, in_dims: Any, call: Call, save: bool, *tensors: Tensor | None
+    ) -> Any:
         dims = in_dims[2:]
         if not save and all(dims[i] is None for i in range(COUNT) if i not in _ROWS):
             return _folded(call, tensors, dims, info.batch_size)
@@ -135,7 +138,9 @@ class _TransformedGradient(torch.autograd.Function):
         return (None, None, *found[:COUNT], None, None, *found[COUNT:])
 
     @staticmethod
-    def vmap(info: Any, in_dims: Any, call: Call, needed: Any, *all: Tensor | None) -> Any:
+    def vmap(  # pyright: ignore[reportIncompatibleMethodOverride]
+        info: Any, in_dims: Any, call: Call, needed: Any, *all: Tensor | None
+    ) -> Any:
         results = [
             _TransformedGradient.apply(call, needed, *_samples(all, in_dims[2:], i))
             for i in range(info.batch_size)
@@ -156,8 +161,11 @@ def _folded(call: Call, tensors: Tensors, dims: Sequence[int | None], size: int)
             # the mapped dimension stands before that of the rows
             at = 1 if i == 0 else 0
             dim = dims[i]
-            whole = t.unsqueeze(at).expand(*t.shape[:at], size, *t.shape[at:]) if dim is None else t.movedim(dim, at)  # fmt: skip
-            rows[i] = whole.flatten(at, at + 1)
+            if dim is None:
+                many = t.unsqueeze(at).expand(*t.shape[:at], size, *t.shape[at:])
+            else:
+                many = t.movedim(dim, at)
+            rows[i] = many.flatten(at, at + 1)
     lengths = None if call.lengths is None else call.lengths.repeat(size)
     resets = None if call.resets is None else call.resets.repeat(1, size)
     call = replace(call, lengths=lengths, resets=resets)

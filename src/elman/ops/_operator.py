@@ -13,7 +13,7 @@ from ._gradient import second_gradient
 
 _TENSORS = (
     "Tensor input, Tensor ih, Tensor hh, Tensor? bias_ih, Tensor? bias_hh, Tensor? ho,"
-    " Tensor? bias_ho, Tensor state_0, Tensor? state_1, Tensor? initial_0, Tensor? initial_1"
+    " Tensor? bias_ho, Tensor? state_0, Tensor? state_1, Tensor? initial_0, Tensor? initial_1"
 )
 _REST = "Tensor? lengths, Tensor? resets, str cell, str output, bool reverse"
 COUNT = 11
@@ -30,10 +30,10 @@ def scan_operator(call: Call) -> list[Tensor]:
     """The output and the final states of a call that `cpu` supports, by way of the operator."""
     tensors = tensors_of(call)
     save = torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in tensors)
-    name = cpu.native_name(call)
+    name = call.cell.native
     rest = (call.lengths, call.resets, name, call.cell.output.name, call.reverse)
     found = torch.ops.elman.scan.default(*tensors, *rest, save)
-    return list(found[: 1 + len(call.state)])
+    return list(found[: 1 + len(call.cell.states)])
 
 
 def _call(tensors: Sequence[Tensor | None], rest: Sequence[Any]) -> Call:
@@ -44,7 +44,7 @@ def _call(tensors: Sequence[Tensor | None], rest: Sequence[Any]) -> Call:
         cpu.cell_named(name, output),
         Weights(nothing, nothing),
         nothing,
-        (),
+        None,
         None,
         lengths,
         resets,
@@ -67,14 +67,14 @@ def _scan(*arguments: Any) -> tuple[Tensor, Tensor, Tensor, Tensor]:
 
 def _scan_fake(*arguments: Any) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     tensors, rest, save = arguments[:COUNT], arguments[COUNT:-1], arguments[-1]
-    input, state_0, state_1 = tensors[0], tensors[7], tensors[8]
+    input = tensors[0]
     call = _call(tensors, rest)
     steps, batch = input.shape[:2]
     size = steps * batch * cpu.record_size(call) if save else 0
     return (
-        input.new_empty(steps, batch, state_0.shape[-1]),
-        state_0.new_empty(state_0.shape),
-        input.new_empty(0) if state_1 is None else state_1.new_empty(state_1.shape),
+        input.new_empty(steps, batch, call.widths[0]),
+        input.new_empty(batch, call.widths[0]),
+        input.new_empty(batch, call.widths[1]) if len(call.widths) > 1 else input.new_empty(0),
         input.new_empty(size),
     )
 
@@ -83,7 +83,7 @@ def _gradient(*arguments: Any) -> list[Tensor]:
     tensors, rest = arguments[:COUNT], arguments[COUNT:-6]
     output, saved, *grads, needed = arguments[-6:]
     call = _call(tensors, rest)
-    grads = grads[: 1 + len(call.state)]
+    grads = grads[: 1 + len(call.cell.states)]
     found = cpu.backward(call, tensors, grads, needed, output, saved)
     return [one for one in found if one is not None]
 
@@ -131,7 +131,7 @@ def _keep_gradient(ctx: Any, inputs: Any, output: Any) -> None:
 def _backward_gradient(ctx: Any, second: Any) -> Any:
     *tensors, dout, dfinal_0, dfinal_1 = ctx.saved_tensors
     call = _call(tensors[:COUNT], (*tensors[COUNT:], *ctx.rest))
-    grads = [dout, dfinal_0, dfinal_1][: 1 + len(call.state)]
+    grads = [dout, dfinal_0, dfinal_1][: 1 + len(call.cell.states)]
     asked = [*ctx.needs_input_grad[:COUNT], *ctx.needs_input_grad[-4:-1][: len(grads)]]
     found = second_gradient(call, tensors[:COUNT], grads, ctx.needed, second, asked)
     last = found[COUNT:] + [None] * (3 - len(grads))

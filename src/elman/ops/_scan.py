@@ -37,14 +37,11 @@ def scan(call: Call, *, backend: str = "auto") -> tuple[list[Tensor], States]:
     device = call.input.device.type
     if device != "meta" and torch.is_autocast_enabled(device):
         with torch.autocast(device, enabled=False):
-            (output, *more), after = _run(
-                _lowered(call, torch.get_autocast_dtype(device)), backend
-            )
+            (output, *more), after = _run(_lowered(call, torch.get_autocast_dtype(device)), backend)
         if call.cell.name == "GRU":
             # torch's GRU mixes its state into every step as it came, so it gives that dtype back
-            output, after = output.to(call.state[0].dtype), tuple(
-                a.to(s.dtype) for a, s in zip(after, call.state, strict=True)
-            )
+            dtype = call.input.dtype if call.state is None else call.state[0].dtype
+            output, after = output.to(dtype), tuple(a.to(dtype) for a in after)
         return [output, *more], after
     return _run(call, backend)
 

@@ -1,0 +1,41 @@
+"""What only torch's private names tell: which transform or mode a call runs under.
+
+They are used here and nowhere else; `tests/ops/test_ops_doors.py` holds them against the installed
+torch.
+"""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd import forward_ad
+
+_c: Any = getattr(torch, "_C")  # noqa: B009
+_forward_ad: Any = forward_ad
+
+
+def is_transforming() -> bool:
+    """Whether a transform of `torch.func` is running."""
+    return _c._are_functorch_transforms_active()
+
+
+def is_taking_gradient() -> bool:
+    """Whether one of the running transforms of `torch.func` takes a gradient."""
+    functorch = _c._functorch
+    stack = functorch.get_interpreter_stack() or ()
+    return any(one.key() == functorch.TransformType.Grad for one in stack)
+
+
+def is_forward_mode() -> bool:
+    """Whether tangents are carried along."""
+    return _forward_ad._current_level >= 0
+
+
+def is_dispatching() -> bool:
+    """Whether a dispatch mode looks at every operator."""
+    return _c._len_torch_dispatch_stack() > 0
+
+
+def is_plain(tensor: Tensor) -> bool:
+    """Whether a tensor's numbers can be looked at: it is no fake, mapped or functional one."""
+    return type(tensor) is Tensor and not _c._functorch.is_functorch_wrapped_tensor(tensor)
