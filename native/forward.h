@@ -31,12 +31,13 @@ struct Stage {
   const Panels<Real> panels;
   Buffer<Real> w_x, w_h, bias_x, bias_h;
 
-  Stage(const Call& call, int64_t first_, int64_t gates, int64_t K_)
+  // `whole`: all weights are packed before the first step, else each panel where it is needed
+  Stage(const Call& call, int64_t first_, int64_t gates, int64_t K_, bool whole)
       : first(first_),
         K(K_),
         panels(call.H, gates),
-        w_x(panels.size(call.I)),
-        w_h(panels.size(K_)),
+        w_x(whole ? panels.size(call.I) : 0),
+        w_h(whole ? panels.size(K_) : 0),
         bias_x(panels.size(1)),
         bias_h(panels.size(1)) {}
 
@@ -49,11 +50,15 @@ struct Stage {
     pack_bias<Real>(panels, ih, hh, ~apart, bias_x);
     pack_bias<Real>(panels, nullptr, hh, apart, bias_h);
   }
+  const Real* weight_ih(const Call& call) const {
+    return static_cast<const Real*>(call.weight_ih) + first * call.H * call.I;
+  }
+  const Real* weight_hh(const Call& call) const {
+    return static_cast<const Real*>(call.weight_hh) + first * call.H * K;
+  }
   void pack_weights(const Call& call, const Team& team) {
-    const int64_t skip = first * call.H;
-    pack_gates<Real>(panels, static_cast<const Real*>(call.weight_ih) + skip * call.I, call.I, w_x,
-                     team);
-    pack_gates<Real>(panels, static_cast<const Real*>(call.weight_hh) + skip * K, K, w_h, team);
+    pack_gates<Real>(panels, weight_ih(call), call.I, w_x, team);
+    pack_gates<Real>(panels, weight_hh(call), K, w_h, team);
   }
   // the vectors of a panel whose two products stay apart, as bits
   unsigned apart(const Cell& cell, int64_t wide) const {
@@ -72,9 +77,10 @@ struct Part {
   int64_t begin, stride, rows;  // rows begin, begin + stride, … of the plan
   Buffer<const Real*> x, h, state[MOST_STATES];
   Buffer<Real*> after[MOST_STATES], saved, output, operand;
-  Buffer<Real> scratch, wx;
+  Buffer<Real> scratch, wx, weights;
 
-  Part(int64_t begin_, int64_t stride_, int64_t B, int64_t steps, int64_t wx_size)
+  Part(int64_t begin_, int64_t stride_, int64_t B, int64_t steps, int64_t wx_size,
+       int64_t weights_size)
       : begin(begin_),
         stride(stride_),
         rows(larger((B - begin_ + stride_ - 1) / stride_, 0)),
@@ -86,10 +92,11 @@ struct Part {
         output(rows),
         operand(rows),
         scratch(2 * MOST_SUMS * V),
-        wx(rows * steps * wx_size) {}
+        wx(rows * steps * wx_size),
+        weights(weights_size) {}
   bool ready() const {
     return x && h && state[0] && state[1] && after[0] && after[1] && saved && output && operand &&
-           scratch && wx;
+           scratch && wx && weights;
   }
   int64_t alive(const Plan<Real>& plan, int64_t s) const {
     return larger((plan.alive(s) - begin + stride - 1) / stride, 0);
@@ -110,24 +117,28 @@ struct Forward {
   const int64_t threads;
   const Cell& cell;
   Plan<Real> plan;
-  bool by_columns, fused;
-  int64_t steps;  // in a chunk
+  const bool by_columns, fused;
+  // a single step reads its weights once: each panel is packed where it is needed, unless a stream
+  // will take many such steps
+  const bool whole;
+  const int64_t steps;  // in a chunk
   Stage<Real> one, two;
   Panels<Real> out;
   Buffer<Real> w_o, bias_o;
   Buffer<Real> states, hidden, operands, totals;
   bool failed = false;
 
-  explicit Forward(const Call& c)
+  explicit Forward(const Call& c, bool is_stream = false)
       : call(c),
         threads(team_of(c)),
         cell(*c.cell),
         plan(c),
         by_columns(threads > 1 && splits_columns(c)),
-        fused(c.B >= FUSE_FROM),
+        fused(c.B >= FUSE_FROM || c.T == 1),
+        whole(is_stream || c.T > 1),
         steps(fused ? 1 : larger(1, CHUNK_ROWS / larger(1, c.B))),
-        one(c, 0, cell.first ? cell.first : cell.gates, c.R),
-        two(c, cell.first, cell.first ? cell.gates - cell.first : 0, c.H),
+        one(c, 0, cell.first ? cell.first : cell.gates, c.R, whole),
+        two(c, cell.first, cell.first ? cell.gates - cell.first : 0, c.H, whole),
         out(c.R, 1),
         w_o(c.weight_ho ? out.size(c.H) : 0),
         bias_o(out.size(1)),
@@ -148,27 +159,45 @@ struct Forward {
     if (call.output_b == call.R && call.output_t == call.B * call.R) {
       in_large_pages(call.output, call.T * call.B * call.R * int64_t(sizeof(Real)));
     }
+    pack_biases();
+    in_team(threads, [this](const Team& team) { work(team); });
+    return failed ? NO_MEMORY : DONE;
+  }
+
+  void pack_biases() {
     one.pack_biases(call);
     if (cell.first) two.pack_biases(call);
     if (call.weight_ho) {
       pack_bias<Real>(out, static_cast<const Real*>(call.bias_ho), nullptr, 0, bias_o);
     }
-    in_team(threads, [this](const Team& team) { work(team); });
-    return failed ? NO_MEMORY : DONE;
   }
 
-  void work(const Team& team) {
-    one.pack_weights(call, team);
-    if (cell.first) two.pack_weights(call, team);
+  void pack_weights(const Team& team) {
+    if (whole) one.pack_weights(call, team);
+    if (whole && cell.first) two.pack_weights(call, team);
     if (call.weight_ho) {
       pack_gates<Real>(out, static_cast<const Real*>(call.weight_ho), call.H, w_o, team);
     }
-    const Team columns = by_columns ? team : Team{0, 1};
-    Part<Real> part(by_columns ? 0 : team.index, by_columns ? 1 : team.size, call.B, steps,
-                    fused ? 0 : cell.gates * plan.Hp);
+  }
+
+  Part<Real> part_of(const Team& team) const {
+    constexpr int64_t MOST_AT_ONCE = 4;
+    const int64_t widest = larger(one.panels.stride(call.I + one.K), two.panels.stride(call.I + two.K));
+    return Part<Real>(by_columns ? 0 : team.index, by_columns ? 1 : team.size, call.B, steps,
+                      fused ? 0 : cell.gates * plan.Hp, whole ? 0 : MOST_AT_ONCE * widest);
+  }
+
+  void work(const Team& team) {
+    pack_weights(team);
+    Part<Real> part = part_of(team);
     if (!part.ready()) failed = true;
     team.wait();
-    if (failed) return;
+    if (!failed) walk(part, team);
+  }
+
+  // all steps of one member's rows or columns
+  void walk(Part<Real>& part, const Team& team) {
+    const Team columns = by_columns ? team : Team{0, 1};
     for (int64_t s = 0; s < plan.longest; s += steps) {
       const int64_t stop = smaller(s + steps, plan.longest);
       if (!fused) inputs(part, s, stop, columns);
@@ -278,16 +307,16 @@ struct Forward {
       GateTile<Real> tile{};
       tile.start = stage.bias_x + panel * panels.stride(1);
       tile.start_panel = panels.stride(1);
-      tile.w_x = stage.w_x + panel * panels.stride(call.I);
       tile.I = fused ? call.I : 0;
-      tile.w_h = stage.w_h + panel * panels.stride(stage.K);
       tile.K = stage.K;
+      point_at_weights(part, stage, tile, panel, N);
       tile.apart = stage.apart(cell, wide);
       tile.bias_h = stage.bias_h + panel * panels.stride(1);
       tile.uh = part.scratch;
       tile.wx = part.scratch + MOST_SUMS * V;
-      tile.ahead = ahead_of<Real>(stage.w_h, tile.w_h + (step & 1 ? -1 : 1) * panels.stride(stage.K),
-                                  panels.size(stage.K), stage.K, P,
+      const int64_t next = panel + (step & 1 ? -1 : 1);
+      tile.ahead = ahead_of<Real>(stage.w_h, stage.w_h + next * panels.stride(stage.K),
+                                  whole ? panels.size(stage.K) : 0, stage.K, P,
                                   (alive + most_rows(static_cast<int>(P)) - 1) /
                                       most_rows(static_cast<int>(P)));
       in_tiles(alive, most_rows(static_cast<int>(P)), [&](int64_t at, int64_t M) {
@@ -306,6 +335,21 @@ struct Forward {
         tile.ahead.at += tile.ahead.step * (tile.I + tile.K);
       });
     }
+  }
+
+  // the weights of N panels: packed before, or now
+  void point_at_weights(Part<Real>& part, const Stage<Real>& stage, GateTile<Real>& tile,
+                        int64_t panel, int64_t N) const {
+    const Panels<Real>& panels = stage.panels;
+    tile.w_x = stage.w_x + panel * panels.stride(call.I);
+    tile.w_h = stage.w_h + panel * panels.stride(stage.K);
+    if (whole) return;
+    Real* const w_x = part.weights;
+    Real* const w_h = w_x + N * panels.stride(call.I);
+    pack_panels<Real>(panels, stage.weight_ih(call), call.I, w_x, panel, panel + N);
+    pack_panels<Real>(panels, stage.weight_hh(call), stage.K, w_h, panel, panel + N);
+    tile.w_x = w_x;
+    tile.w_h = w_h;
   }
 
   // what the next step of these rows will write, and read of the input

@@ -3,6 +3,7 @@
 #include "cells.h"
 #include "forward.h"
 #include "kernels.h"
+#include "stream.h"
 
 namespace elman::ELMAN_ISA {
 namespace {
@@ -76,9 +77,40 @@ bool word(const char* name, void* numbers, int64_t n, int64_t bytes) {
   return bytes == 4 ? word_of<float>(name, numbers, n) : word_of<double>(name, numbers, n);
 }
 
+template <class Real>
+void* opened(const Call* layers, int64_t count) {
+  auto* const stream = new (std::nothrow) Stream<Real>(layers, count);
+  if (stream && !stream->ready()) {
+    delete stream;
+    return nullptr;
+  }
+  return stream;
+}
+
+void* open(const Call* layers, int64_t count) {
+  return layers->bytes == 4 ? opened<float>(layers, count) : opened<double>(layers, count);
+}
+
+void step(void* stream, int64_t bytes, const void* x, void* y) {
+  if (bytes == 4) {
+    static_cast<Stream<float>*>(stream)->step(x, y);
+  } else {
+    static_cast<Stream<double>*>(stream)->step(x, y);
+  }
+}
+
+void close(void* stream, int64_t bytes) {
+  if (bytes == 4) {
+    delete static_cast<Stream<float>*>(stream);
+  } else {
+    delete static_cast<Stream<double>*>(stream);
+  }
+}
+
 }  // namespace
 
 extern const Kernels KERNELS;
-const Kernels KERNELS = {ELMAN_ISA_NAME, VECTOR_BYTES, forward, backward, cell, activation, word};
+const Kernels KERNELS = {ELMAN_ISA_NAME, VECTOR_BYTES, forward, backward, cell, activation, word,
+                         open,            step,         close};
 
 }  // namespace elman::ELMAN_ISA

@@ -15,6 +15,11 @@ struct Kernels {
   const Activation* (*activation)(int64_t index, const char** name);
   // one word of the cells on n numbers of so many bytes, in place; false if there is none
   bool (*word)(const char* name, void* numbers, int64_t n, int64_t bytes);
+  // layers that run a step at a time, each a call of one step whose final states stand where its
+  // first ones do; null where there is no memory
+  void* (*open)(const Call* layers, int64_t count);
+  void (*step)(void* stream, int64_t bytes, const void* x, void* y);
+  void (*close)(void* stream, int64_t bytes);
 };
 
 }  // namespace elman

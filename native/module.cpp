@@ -5,6 +5,7 @@
 
 #include <cstddef>
 #include <cstring>
+#include <mutex>
 
 #include "kernels.h"
 
@@ -54,7 +55,7 @@ const Kernels& named(const std::string& name) {
 
 const Kernels& at(int64_t kernels) { return *reinterpret_cast<const Kernels*>(kernels); }
 
-int run(int (*pass)(const Call&), nb::bytes packed) {
+Call read(nb::bytes packed) {
   // a forward call leaves the fields of the backward pass away
   Call call{};
   const size_t size = packed.size();
@@ -62,9 +63,54 @@ int run(int (*pass)(const Call&), nb::bytes packed) {
     throw nb::value_error("the call has another layout");
   }
   std::memcpy(&call, packed.c_str(), size);
+  return call;
+}
+
+int run(int (*pass)(const Call&), nb::bytes packed) {
+  const Call call = read(packed);
   nb::gil_scoped_release release;
   return pass(call);
 }
+
+// Layers that keep their weights packed.
+class Stream {
+ public:
+  Stream(int64_t kernels, const std::vector<nb::bytes>& layers) : kernels_(at(kernels)) {
+    std::vector<Call> calls;
+    for (const nb::bytes& one : layers) calls.push_back(read(one));
+    bytes_ = calls.at(0).bytes;
+    for (const Call& c : calls) work_ += c.B * c.cell->gates * c.H * (c.I + c.R);
+    stream_ = kernels_.open(calls.data(), static_cast<int64_t>(calls.size()));
+    if (!stream_) throw std::bad_alloc();
+  }
+  Stream(const Stream&) = delete;
+  Stream& operator=(const Stream&) = delete;
+  ~Stream() {
+    if (stream_) kernels_.close(stream_, bytes_);
+  }
+  // a small step keeps the GIL: letting it go costs as much
+  void step(int64_t x, int64_t y) {
+    if (work_ < RELEASE_FROM) {
+      run(x, y);
+      return;
+    }
+    nb::gil_scoped_release release;
+    const std::lock_guard<std::mutex> one_at_a_time(mutex_);
+    run(x, y);
+  }
+
+ private:
+  // multiplications of a step
+  static constexpr int64_t RELEASE_FROM = 1'000'000;
+  void run(int64_t x, int64_t y) {
+    kernels_.step(stream_, bytes_, reinterpret_cast<const void*>(x), reinterpret_cast<void*>(y));
+  }
+  std::mutex mutex_;
+  int64_t work_ = 0;
+  const Kernels& kernels_;
+  int64_t bytes_ = 0;
+  void* stream_ = nullptr;
+};
 
 }  // namespace
 }  // namespace elman
@@ -104,6 +150,9 @@ NB_MODULE(_native, m) {
         "Runs a call forward; 0, or why not.");
   m.def("backward", [](int64_t kernels, nb::bytes call) { return run(at(kernels).backward, call); },
         "Runs a call's gradient; 0, or why not.");
+  nb::class_<Stream>(m, "Stream", "Layers that run one step at a time.")
+      .def(nb::init<int64_t, const std::vector<nb::bytes>&>())
+      .def("step", &Stream::step, "Reads the inputs at one address, writes the outputs at another.");
   m.def("word", [](int64_t kernels, const char* name, int64_t numbers, int64_t n, int64_t bytes) {
     return at(kernels).word(name, reinterpret_cast<void*>(numbers), n, bytes);
   }, "Applies a word of the cells to n numbers in place.");

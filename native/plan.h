@@ -270,16 +270,14 @@ ELMAN_INLINE void transpose(Vec<Real> (&rows)[LANES<Real>]) {
   if constexpr (S > 1) transpose<Real, S / 2>(rows);
 }
 
-// The rows of a matrix (gates * units, K) as panels.
+// Some panels of the rows of a matrix (gates * units, K).
 template <class Real>
-inline void pack_gates(const Panels<Real>& panels, const Real* matrix, int64_t K, Real* to,
-                       const Team& team) {
+inline void pack_panels(const Panels<Real>& panels, const Real* matrix, int64_t K, Real* to,
+                        int64_t from_panel, int64_t to_panel) {
   constexpr int V = LANES<Real>;
-  int64_t from_panel, to_panel;
-  team.share(panels.count, from_panel, to_panel);
   for (int64_t panel = from_panel; panel < to_panel; ++panel) {
     const int64_t wide = panels.wide_of(panel), P = panels.gates * wide;
-    Real* const base = to + panel * panels.stride(K);
+    Real* const base = to + (panel - from_panel) * panels.stride(K);
     for (int64_t gate = 0; gate < panels.gates; ++gate) {
       for (int64_t v = 0; v < wide; ++v) {
         const int64_t unit = (panel * panels.wide + v) * V;
@@ -303,6 +301,15 @@ inline void pack_gates(const Panels<Real>& panels, const Real* matrix, int64_t K
       }
     }
   }
+}
+
+// All of them; each member of the team packs its own.
+template <class Real>
+inline void pack_gates(const Panels<Real>& panels, const Real* matrix, int64_t K, Real* to,
+                       const Team& team) {
+  int64_t from, end;
+  team.share(panels.count, from, end);
+  pack_panels<Real>(panels, matrix, K, to + from * panels.stride(K), from, end);
 }
 
 // A bias, and of another one those gates that `more_gates` names, as a panel with one k.

@@ -7,9 +7,11 @@ from . import cpu, inside_torch, reference, torch
 from ._call import Call, Weights, tensors_of, with_tensors
 from ._machine import native_kernels
 from ._segments import are_values_known
+from .stream import Stream
 
 __all__ = [
     "Call",
+    "Stream",
     "Weights",
     "are_values_known",
     "cpu",

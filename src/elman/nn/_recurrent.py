@@ -311,10 +311,19 @@ class Recurrent(nn.Module):
             return None
         rows, batch = self.num_layers * self.num_directions, sequences.input.shape[1]
         if hx is None:
-            learned = [getattr(self, f"initial_{s}") for s in self.cell.states]
-            return tuple(s[:, None].expand(-1, batch, -1) for s in learned)
+            return self.first_state(batch)
         shapes = [(rows, batch, width) for width in self._widths()]
         return sequences.read_state(check_state(where, self.cell, hx, shapes, sequences.unbatched))
+
+    def first_state(self, batch: int) -> States:
+        """The state before the first step where none is given: zeros, or the learned one; a
+        (L * D, B, ·) tensor for each of the cell's states.
+        """
+        if self.initial_state == "learned":
+            learned = [getattr(self, f"initial_{s}") for s in self.cell.states]
+            return tuple(s[:, None].expand(-1, batch, -1) for s in learned)
+        rows, like = self.num_layers * self.num_directions, self._parameter("weight_ih_l0")
+        return tuple(like.new_zeros(rows, batch, width) for width in self._widths())
 
     def _write_state(self, sequences: Sequences, state: States) -> State:
         state = sequences.put_back_state(state)

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
-from ._check import check_positive
+from elman.ops import open_stream
+
+from ._check import check_positive, check_state
 
 if TYPE_CHECKING:
     from ._recurrent import Recurrent
@@ -18,7 +23,8 @@ class Stepper:
     """Runs a layer one step at a time, in inference, keeping the state between calls.
 
     The weights are those at the time of its making: training the layer afterwards does not change
-    it.
+    it. On the native kernels a step allocates nothing if it is given where to write: `out=`, or
+    `bind`, which also leaves out the checks.
 
     Args:
         layer: a layer that is not bidirectional.
@@ -37,40 +43,136 @@ class Stepper:
         check_positive(f"{type(layer).__name__}.stepper", "batch", batch)
         self.batch = batch
         self._layer = copy.deepcopy(layer).eval().requires_grad_(False)
-        self._state: Any = None
+        like = self._layer.weight_ih_l0
+        self._dtype, self._device = like.dtype, like.device
+        self._reads = torch.Size((batch, layer.input_size))
+        self._writes = torch.Size((batch, layer.state_size))
+        with torch.inference_mode(False), torch.no_grad():
+            self._state = [s.clone() for s in self._layer.first_state(batch)]
+            self._first = [s.clone() for s in self._state]
+            stream = open_stream(self._calls(), layer.backend)
+        self._step = None if stream is None else stream.step
+        self._has_run = False
 
-    def __call__(self, x_t: Tensor) -> Tensor:
+    def _calls(self) -> list[Any]:
+        """One step of each layer, on the state that this handle keeps."""
+        empty = torch.zeros(1, *self._reads, dtype=self._dtype, device=self._device)
+        if self._layer.batch_first:
+            empty = empty.transpose(0, 1)
+        calls = self._layer.calls(empty)
+        return [
+            replace(call, state=tuple(s[layer] for s in self._state))
+            for layer, call in enumerate(calls)
+        ]
+
+    def __call__(self, x_t: Tensor, out: Tensor | None = None) -> Tensor:
         """One step.
 
         Args:
             x_t: (B, I).
+            out: (B, R), contiguous, where to write the output; a new tensor if None.
 
         Returns:
             The output, (B, R).
 
         Raises:
-            ValueError: the shape is another.
+            ValueError: a shape or dtype is another, or `out` is not contiguous.
         """
-        if tuple(x_t.shape) != (self.batch, self._layer.input_size):
-            raise ValueError(
-                f"Stepper: x_t has shape {tuple(x_t.shape)},"
-                f" expected ({self.batch}, {self._layer.input_size}), (B, I)."
-            )
+        if x_t.shape != self._reads or x_t.dtype is not self._dtype:
+            raise self._refused("x_t", x_t, self._reads, "I")
+        if out is None:
+            out = torch.empty(self._writes, dtype=self._dtype, device=self._device)
+        else:
+            self._check("out", out, self._writes, "R")
+        self._has_run = True
+        if self._step is None:
+            return self._slowly(x_t, out)
+        if not x_t.is_contiguous() or x_t.device != self._device:
+            x_t = x_t.to(self._device).contiguous()
+        self._step(x_t.data_ptr(), out.data_ptr())
+        return out
+
+    def _check(self, name: str, tensor: Tensor, shape: torch.Size, letter: str) -> None:
+        is_fit = tensor.shape == shape and tensor.dtype is self._dtype
+        if not is_fit or not tensor.is_contiguous() or tensor.device != self._device:
+            raise self._refused(name, tensor, shape, letter)
+
+    def _slowly(self, x_t: Tensor, out: Tensor) -> Tensor:
+        """The step on the layer's own backend."""
         with torch.inference_mode():
-            output, self._state = self._layer.step(x_t, self._state)
-        return output
+            state = self._state[0] if len(self._state) == 1 else tuple(self._state)
+            output, after = self._layer.step(x_t, state)
+            for mine, new in zip(self._state, _states(after), strict=True):
+                mine.copy_(new)
+        return out.copy_(output)
+
+    def bind(self, x_t: Tensor, out: Tensor) -> Callable[[], Any]:
+        """A function without arguments that steps from and to the same memory each time.
+
+        Args:
+            x_t: (B, I), contiguous; write the next input into it before each call.
+            out: (B, R), contiguous; holds the output after each call.
+
+        Raises:
+            ValueError: a shape or dtype is another, or a tensor is not contiguous.
+
+        Example:
+            >>> import torch, elman
+            >>> x, y = torch.empty(1, 3), torch.empty(1, 4)
+            >>> step = elman.nn.GRU(3, 4).stepper().bind(x, y)
+            >>> for x_t in torch.randn(5, 1, 3):
+            ...     _ = x.copy_(x_t)
+            ...     _ = step()
+        """
+        self._check("x_t", x_t, self._reads, "I")
+        self._check("out", out, self._writes, "R")
+        self._has_run = True
+        if self._step is None:
+            return partial(self._slowly, x_t, out)
+        bound = partial(self._step, x_t.data_ptr(), out.data_ptr())
+        # the memory lives as long as the function does
+        bound.tensors = x_t, out, self  # type: ignore[attr-defined]
+        return bound
+
+    def _refused(self, name: str, tensor: Tensor, shape: torch.Size, letter: str) -> ValueError:
+        if tensor.shape != shape:
+            return ValueError(
+                f"Stepper: {name} has shape {tuple(tensor.shape)},"
+                f" expected {tuple(shape)}, (B, {letter})."
+            )
+        given = f"{tensor.dtype} on {tensor.device}"
+        given += "" if tensor.is_contiguous() else ", not contiguous"
+        return ValueError(
+            f"Stepper: {name} is {given}; give {self._dtype} on {self._device}, contiguous."
+        )
 
     @property
     def state(self) -> Any:
         """The state after the last step, in the form that the layer returns; None before the first
         step.
         """
-        return self._state
+        if not self._has_run:
+            return None
+        found = tuple(s.clone() for s in self._state)
+        return found[0] if len(found) == 1 else found
 
     @state.setter
     def state(self, state: Any) -> None:
-        self._state = state
+        if state is None:
+            self.reset()
+            return
+        shapes = [tuple(s.shape) for s in self._state]
+        read = check_state("Stepper.state", self._layer.cell, state, shapes, False)
+        for mine, new in zip(self._state, read, strict=True):
+            mine.copy_(new)
+        self._has_run = True
 
     def reset(self) -> None:
         """Forgets the state: the next step starts a sequence."""
-        self._state = None
+        for mine, first in zip(self._state, self._first, strict=True):
+            mine.copy_(first)
+        self._has_run = False
+
+
+def _states(state: Any) -> tuple[Tensor, ...]:
+    return (state,) if isinstance(state, Tensor) else state

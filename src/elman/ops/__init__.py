@@ -5,6 +5,7 @@ from elman.kernels import Call, Weights, native_kernels
 from ._choose import BACKENDS, BackendError, Choice, check_backend, choose
 from ._reversed import reverse_rows
 from ._scan import scan
+from ._stream import open_stream
 
 __all__ = [
     "BACKENDS",
@@ -15,6 +16,7 @@ __all__ = [
     "check_backend",
     "choose",
     "native_kernels",
+    "open_stream",
     "reverse_rows",
     "scan",
 ]

@@ -1,0 +1,107 @@
+"""A row of the speed benchmark: a cell, a size, and the same layer and data for every contender."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import elman
+import torch
+from torch import Tensor
+
+GATES = {"RNN": 1, "GRU": 3, "LSTM": 4}
+
+
+@dataclass(frozen=True)
+class Size:
+    """T steps, B sequences, I inputs, H hidden units, L layers; how the lengths lie in [1, T]."""
+
+    T: int
+    B: int
+    I: int  # noqa: E741 - the field's letter
+    H: int
+    layers: int = 1
+    lengths: str = "whole"
+    dtype: str = "float32"
+    note: str = ""
+
+    def __str__(self) -> str:
+        more = [f"{self.layers} layers"] if self.layers > 1 else []
+        more += [self.lengths] if self.lengths != "whole" else []
+        more += [self.dtype] if self.dtype != "float32" else []
+        return f"({self.T}, {self.B}, {self.I}, {self.H})" + "".join(f" {one}" for one in more)
+
+
+@dataclass
+class Problem:
+    """One cell at one size: torch's layer, ours with the same weights, and the data.
+
+    Args:
+        cell: RNN, GRU or LSTM.
+        size: how large.
+        threads: how many threads every contender may use.
+    """
+
+    cell: str
+    size: Size
+    threads: int
+    theirs: Any = field(init=False)
+    ours: Any = field(init=False)
+    input: Tensor = field(init=False)
+    grad: Tensor = field(init=False)
+    lengths: Tensor | None = field(init=False)
+
+    def __post_init__(self) -> None:
+        s = self.size
+        torch.manual_seed(0)
+        self.theirs = getattr(torch.nn, self.cell)(s.I, s.H, num_layers=s.layers)
+        self.ours = getattr(elman.nn, self.cell)(s.I, s.H, num_layers=s.layers)
+        self.ours.load_state_dict(self.theirs.state_dict())
+        self.input, self.grad = torch.randn(s.T, s.B, s.I), torch.randn(s.T, s.B, s.H)
+        self.lengths = None
+        if s.lengths == "ragged":
+            self.lengths = torch.randint(max(1, s.T // 8), s.T + 1, (s.B,))
+            self.lengths[0] = s.T
+        if s.lengths == "one shorter":
+            self.lengths = torch.full((s.B,), s.T)
+            self.lengths[-1] -= 1
+        dtype = getattr(torch, s.dtype)
+        self.theirs, self.ours = self.theirs.to(dtype), self.ours.to(dtype)
+        self.input, self.grad = self.input.to(dtype), self.grad.to(dtype)
+
+    @property
+    def steps(self) -> int:
+        """The steps of all sequences together."""
+        return int(self.lengths.sum()) if self.lengths is not None else self.size.T * self.size.B
+
+    def products(self, train: bool) -> float:
+        """The operations of the matrix products; training has three of each."""
+        s = self.size
+        inputs = s.I + (s.layers - 1) * s.H + s.layers * s.H
+        return (3 if train else 1) * 2.0 * GATES[self.cell] * s.H * inputs * self.steps
+
+    def limit(self, train: bool, peak: float) -> tuple[float, str]:
+        """The least seconds that the machine allows, and what holds them.
+
+        All products at the peak that a large matrix product reaches in the same round, but no
+        faster than the recurrent weights can be read in every step, and the activations: 0.25 ns
+        for each on one core.
+
+        Args:
+            train: forward and backward, or forward alone.
+            peak: operations a second.
+        """
+        s, gates = self.size, GATES[self.cell]
+        weights = 4.0 * gates * s.H * s.H / self.threads
+        # bytes a second that one core reads from its first, second and shared cache
+        speed = 277e9 if weights < 40e3 else 163e9 if weights < 1.4e6 else 30e9
+        passes = 3 if train else 1
+        recurrent = passes * 2.0 * gates * s.H * s.H * s.layers * self.steps / peak
+        reading = (2 if train else 1) * s.layers * s.T * weights / speed
+        rest = self.products(train) / peak - recurrent
+        each = {"RNN": 1, "GRU": 3, "LSTM": 5}[self.cell] * 0.25e-9 / self.threads
+        activations = (2.5 if train else 1) * s.layers * self.steps * s.H * each
+        parts = {
+            "products": rest + recurrent if recurrent >= reading else rest,
+            "reading weights": reading if reading > recurrent else 0.0,
+            "activations": activations,
+        }
+        return sum(parts.values()), max(parts, key=lambda name: parts[name])

@@ -1,0 +1,164 @@
+"""A measured row of the speed benchmark, on the screen and in files."""
+
+import json
+import math
+import platform
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+SUITES = {
+    "dense": "whole batches",
+    "ragged": "ragged batches",
+    "step": "a single step",
+    "memory": "peak memory",
+}
+
+
+@dataclass
+class Row:
+    """One cell, size and pass: Elman's time, and how many times faster it is than each peer.
+
+    Args:
+        suite: dense, ragged, step or memory.
+        cell: RNN, GRU or LSTM.
+        size: (T, B, I, H) and what differs from one whole float32 layer.
+        note: what the size stands for.
+        threads: of every contender.
+        train: forward and backward, or forward alone.
+        ms: Elman's milliseconds; for memory its megabytes.
+        faster_than: for each peer its time by Elman's, or its memory by Elman's.
+        of_limit: the physical limit's time by Elman's.
+        held_by: what holds the physical limit.
+        of_peak: the products' operations a second by those of a large matrix product.
+        peak_gflops: the latter.
+    """
+
+    suite: str
+    cell: str
+    size: str
+    note: str
+    threads: int
+    train: bool
+    ms: float
+    faster_than: dict[str, float] = field(default_factory=dict)
+    of_limit: float = 0.0
+    held_by: str = ""
+    of_peak: float = 0.0
+    peak_gflops: float = 0.0
+
+    @property
+    def kind(self) -> str:
+        """What is measured."""
+        return "step" if self.suite == "step" else "train" if self.train else "infer"
+
+    @property
+    def amount(self) -> str:
+        """Elman's time or memory with its unit."""
+        if self.suite == "memory":
+            return f"{self.ms:.0f} MB"
+        return f"{self.ms * 1e3:.2f} us" if self.suite == "step" else f"{self.ms:.3g} ms"
+
+
+def print_row(row: Row) -> None:
+    """One line on the screen."""
+    peers = "  ".join(f"{name} {ratio:.2f}x" for name, ratio in row.faster_than.items())
+    limit = f"{row.of_limit:4.0%} of the limit ({row.held_by}), {row.of_peak:4.0%} of the peak"
+    more = "" if row.suite in ("memory", "step") else limit
+    print(  # noqa: T201 - the benchmark's table
+        f"{row.threads} thread{'s' * (row.threads > 1)} {row.cell:4} {row.size:32}"
+        f" {row.kind} {row.amount:>9}  {peers}  {more}",
+        flush=True,
+    )
+
+
+def geometric_mean(values: list[float]) -> float:
+    """The mean of ratios; not a number where there are none."""
+    return math.exp(sum(map(math.log, values)) / len(values)) if values else math.nan
+
+
+def write_report(rows: list[Row], folder: Path) -> None:
+    """Writes `speed.json`, `speed.md` and `speed.png`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    found = {"machine": machine(), "rows": [vars(row) for row in rows]}
+    (folder / "speed.json").write_text(json.dumps(found, indent=1) + "\n")
+    (folder / "speed.md").write_text("\n\n".join(tables(rows)) + "\n")
+    _picture(rows, folder / "speed.png")
+
+
+def machine() -> dict[str, str]:
+    """What the figures depend on."""
+    import elman
+    import torch
+
+    names = [
+        line.split(":")[1].strip()
+        for line in Path("/proc/cpuinfo").read_text().splitlines()
+        if line.startswith("model name")
+    ]
+    return {
+        "processor": names[0] if names else platform.processor(),
+        "instructions": torch.backends.cpu.get_cpu_capability(),
+        "torch": torch.__version__,
+        "elman": elman.__version__,
+    }
+
+
+def tables(rows: list[Row]) -> list[str]:
+    """A table in Markdown for each suite and number of threads."""
+    made: list[str] = []
+    for suite, title in SUITES.items():
+        for threads in sorted({row.threads for row in rows}):
+            some = [row for row in rows if row.suite == suite and row.threads == threads]
+            if some:
+                made.append(_table(some, f"### {title}, {threads} thread{'s' * (threads > 1)}"))
+    return made
+
+
+def _table(rows: list[Row], title: str) -> str:
+    peers = list(dict.fromkeys(name for row in rows for name in row.faster_than))
+    is_timed = rows[0].suite in ("dense", "ragged")
+    head = ["cell", "(T, B, I, H)", "pass", "Elman", *(f"{one} / Elman" for one in peers)]
+    head += ["of the limit", "held by", "of the peak"] if is_timed else []
+    lines = [title, "", "| " + " | ".join(head) + " |", "| --- " * len(head) + "|"]
+    for row in rows:
+        cells = [row.cell, row.size + (f" {row.note}" if row.note else ""), row.kind, row.amount]
+        cells += [f"{row.faster_than[p]:.2f}" if p in row.faster_than else "" for p in peers]
+        if is_timed:
+            cells += [f"{row.of_limit:.0%}", row.held_by, f"{row.of_peak:.0%}"]
+        lines.append("| " + " | ".join(cells) + " |")
+    for kind in ("infer", "train"):
+        some = [row.faster_than["torch.nn"] for row in rows if row.kind == kind and is_timed]
+        if some:
+            lines += ["", f"Geometric mean against torch.nn, {kind}: {geometric_mean(some):.2f}."]
+    return "\n".join(lines)
+
+
+def _picture(rows: list[Row], path: Path) -> None:
+    """Bars of the ratio to torch.nn at one thread, a panel for each cell."""
+    from matplotlib.figure import Figure
+
+    some = [r for r in rows if r.suite in ("dense", "ragged") and r.threads == 1]
+    cells = list(dict.fromkeys(row.cell for row in some))
+    if not cells:
+        return
+    figure = Figure(figsize=(4.2 * len(cells), 5.2), layout="constrained")
+    panels: Any = figure.subplots(1, len(cells), sharey=True, squeeze=False)[0]
+    for panel, cell in zip(panels, cells, strict=True):
+        labels = list(dict.fromkeys(row.size for row in some))[::-1]
+        for shift, kind, colour in ((0.2, "infer", "#9ecae1"), (-0.2, "train", "#08519c")):
+            here = {r.size: r.faster_than["torch.nn"] for r in some
+                    if r.cell == cell and r.kind == kind}  # fmt: skip
+            at = [i + shift for i, size in enumerate(labels) if size in here]
+            values = [here[size] for size in labels if size in here]
+            panel.barh(at, values, 0.38, label=kind, color=colour, edgecolor="black", linewidth=0.4)
+            for y, value in zip(at, values, strict=True):
+                panel.text(value * 1.05, y, f"{value:.2g}", va="center", fontsize=7)
+        panel.set_xscale("log")
+        panel.set_xlim(0.7, 2 * max(r.faster_than["torch.nn"] for r in some))
+        panel.axvline(1, color="black", linewidth=1)
+        panel.set_title(f"{cell}: times faster than torch.nn")
+        panel.set_yticks(range(len(labels)), labels, fontsize=7)
+    panels[0].legend(loc="lower right", fontsize=8)
+    panels[0].set_ylabel("(T, B, I, H)")
+    figure.savefig(path, dpi=150)

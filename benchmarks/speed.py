@@ -1,0 +1,198 @@
+"""Speed against torch.nn, torch.compile, ONNX Runtime and JAX, side by side.
+
+    make bench            # the whole grid, one and two threads (about half an hour)
+    make bench-quick      # a subset in under three minutes
+
+Every row runs all contenders in turn, round after round, in one process that may use as many
+processors as it has threads; a ratio is the median over the rounds of the peer's time by Elman's.
+The same rounds measure what a large matrix product reaches, from which the row's physical limit
+follows. What is not numerically equal is not timed. Writes `results/speed.json`, `speed.md` and
+`speed.png` beside this file, unless `--quick`. ONNX Runtime and JAX come with `pip install
+elman[bench]`.
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from _report import Row, print_row, write_report
+
+RESULTS = Path(__file__).parent / "results"
+# one contender's part of a round, seconds
+PART = 0.03
+STREAM = (24, 64, 128, 256)
+
+
+def sizes(suite: str, quick: bool) -> list[Any]:
+    """The grid of a suite."""
+    from _problem import Size
+
+    dense = [
+        Size(128, 1, 64, 64),
+        Size(128, 1, 256, 256),
+        Size(256, 16, 32, 32),
+        Size(200, 64, 40, 40),
+        Size(200, 64, 40, 40, layers=2, note="DeepAR"),
+        Size(128, 32, 128, 128),
+        Size(128, 32, 256, 256),
+        Size(64, 64, 512, 512),
+        Size(365, 256, 32, 256, note="hydrology"),
+        Size(35, 20, 650, 650),
+        Size(50, 50, 65, 256, note="characters"),
+        Size(784, 100, 1, 128, note="sequential MNIST"),
+    ]
+    ragged = [
+        Size(128, 32, 256, 256, lengths="ragged"),
+        Size(200, 64, 40, 40, lengths="ragged"),
+        Size(365, 256, 32, 256, lengths="ragged", note="hydrology"),
+        Size(128, 32, 256, 256, lengths="one shorter"),
+        Size(200, 64, 40, 40, lengths="one shorter"),
+    ]
+    stream = [Size(1, 1, H, H) for H in STREAM]
+    if quick:
+        dense, ragged, stream = dense[:1] + dense[3:4] + dense[5:6], ragged[1:2], stream[1:3]
+    return {"dense": dense, "ragged": ragged, "step": stream}[suite]
+
+
+def timed(run: Callable[[], Any], times: int) -> float:
+    """Seconds of one call."""
+    start = time.perf_counter()
+    for _ in range(times):
+        run()
+    return (time.perf_counter() - start) / times
+
+
+def measure(runs: dict[str, Callable[[], Any]], rounds: int) -> list[dict[str, float]]:
+    """The seconds of one call of each contender in each round, and the peak of the machine."""
+    import torch
+
+    a, b = torch.randn(1024, 1024), torch.randn(1024, 1024)
+    times = {}
+    for name, run in runs.items():
+        run()
+        times[name] = max(1, int(PART / timed(run, 1)))
+    found: list[dict[str, float]] = []
+    for _ in range(rounds):
+        one = {"peak": 2 * 1024**3 / timed(lambda: torch.mm(a, b), 2)}
+        one |= {name: timed(run, times[name]) for name, run in runs.items()}
+        found.append(one)
+    return found
+
+
+def rows_of(suite: str, cell: str, size: Any, threads: int, options: Any) -> list[Row]:
+    """Measures one size: forward alone, and with its gradients."""
+    from _contenders import check_equal, contenders
+    from _problem import Problem
+    from _stream import steppers
+
+    rows: list[Row] = []
+    problem = Problem(cell, size, threads)
+    for train in (False,) if suite == "step" else (False, True):
+        if suite == "step":
+            runs = steppers(problem, options.peers)
+        else:
+            runs = contenders(problem, train, options.peers)
+        check_equal(problem, runs, train)
+        rounds = measure(runs, options.rounds)
+        peak = median(one["peak"] for one in rounds)
+        ours = median(one["elman"] for one in rounds)
+        limit, holds = problem.limit(train, peak)
+        row = Row(
+            suite=suite,
+            cell=cell,
+            size=str(size),
+            note=size.note,
+            threads=threads,
+            train=train,
+            ms=ours * 1e3,
+            faster_than={
+                name: median(one[name] / one["elman"] for one in rounds)
+                for name in runs
+                if name != "elman"
+            },
+            of_limit=limit / ours,
+            held_by=holds,
+            of_peak=problem.products(train) / ours / peak,
+            peak_gflops=peak / 1e9,
+        )
+        print_row(row)
+        rows.append(row)
+    return rows
+
+
+def work(options: argparse.Namespace) -> list[Row]:
+    """Everything at one number of threads."""
+    import torch
+
+    threads = options.threads[0]
+    torch.set_num_threads(threads)
+    found: list[Row] = []
+    for suite in options.suites:
+        if suite == "memory":
+            from _memory import memory_rows
+
+            found += memory_rows(options.cells, sizes("dense", options.quick)) if threads == 1 else []
+            continue
+        for cell in options.cells:
+            for size in sizes(suite, options.quick):
+                if options.only and options.only not in str(size):
+                    continue
+                found += rows_of(suite, cell, size, threads, options)
+    return found
+
+
+def main() -> None:
+    """Runs one process for each number of threads, and writes what they found."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    add = parser.add_argument
+    add("--quick", action="store_true", help="three sizes, torch.nn alone, one thread")
+    add("--cells", nargs="+", default=["RNN", "GRU", "LSTM"], choices=["RNN", "GRU", "LSTM"])
+    add("--suites", nargs="+", default=["dense", "ragged", "step", "memory"])
+    add("--threads", nargs="+", type=int, default=[1, 2])
+    add("--peers", nargs="+", default=None, help="torch.nn, torch.compile, onnxruntime, jax")
+    add("--rounds", type=int, default=None)
+    add("--only", default="", help="sizes whose text holds this")
+    add("--out", type=Path, default=None, help="where to write; results/ by default")
+    add("--rows", type=Path, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    options.rounds = options.rounds or (3 if options.quick else 9)
+    if options.quick:
+        options.threads, options.suites = [1], ["dense", "ragged", "step"]
+    if options.peers is None:
+        every = ["torch.nn", "torch.compile", "onnxruntime", "jax", "elman, padded"]
+        options.peers = ["torch.nn", "elman, padded"] if options.quick else every
+    if options.rows:
+        options.rows.write_text(json.dumps([vars(row) for row in work(options)]))
+        return
+    rows: list[Row] = []
+    for threads in options.threads:
+        rows += _in_process(threads)
+    if options.out or not (options.quick or options.only):
+        write_report(rows, options.out or RESULTS)
+
+
+def _in_process(threads: int) -> list[Row]:
+    """Calls this program for one number of threads, on as many processors."""
+    path = Path(os.environ.get("TMPDIR", "/tmp")) / f"elman-speed-{os.getpid()}.json"
+    environment = os.environ | {"OMP_NUM_THREADS": str(threads)}
+    allowed = sorted(os.sched_getaffinity(0))[:threads] if hasattr(os, "sched_getaffinity") else []
+    subprocess.run(
+        [sys.executable, *sys.argv, "--threads", str(threads), "--rows", str(path)],
+        check=True,
+        env=environment,
+        preexec_fn=(lambda: os.sched_setaffinity(0, allowed)) if allowed else None,
+    )
+    rows = [Row(**one) for one in json.loads(path.read_text())]
+    path.unlink()
+    return rows
+
+
+if __name__ == "__main__":
+    main()
