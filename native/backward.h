@@ -77,7 +77,8 @@ struct PartBack {
            dafter[1] && dstate[0] && dstate[1] && dgates && dsum && dhidden && doperand && offsets;
   }
   int64_t alive(const Plan<Real>& plan, int64_t s) const {
-    return larger((plan.alive(s) - begin + stride - 1) / stride, 0);
+    const int64_t alive = plan.alive(s) - begin;
+    return stride == 1 ? alive : larger((alive + stride - 1) / stride, 0);
   }
   ELMAN_INLINE int64_t row(int64_t i) const { return begin + i * stride; }
 };
@@ -347,9 +348,8 @@ struct Backward {
       tile.gates = weights.groups;
       tile.w = weights.w + panel * weights.stride();
       tile.w_panel = weights.stride();
-      const int64_t tiles = (rows + most_rows(static_cast<int>(P)) - 1) / most_rows(static_cast<int>(P));
       tile.ahead = ahead_of<Real>(weights.w, tile.w + weights.stride(), weights.w_size(),
-                                  weights.groups * weights.units, P, tiles);
+                                  weights.groups * weights.units, P, rows);
       in_tiles(rows, most_rows(static_cast<int>(P)), [&](int64_t at, int64_t M) {
         tile.to = to + at;
         tile.offsets = offsets + at;

@@ -31,13 +31,13 @@ struct Stage {
   const Panels<Real> panels;
   Buffer<Real> w_x, w_h, bias_x, bias_h;
 
-  // `whole`: all weights are packed before the first step, else each panel where it is needed
-  Stage(const Call& call, int64_t first_, int64_t gates, int64_t K_, bool whole)
+  // `packed`: all weights are packed before the first step, else they are read as they are
+  Stage(const Call& call, int64_t first_, int64_t gates, int64_t K_, bool packed)
       : first(first_),
         K(K_),
         panels(call.H, gates),
-        w_x(whole ? panels.size(call.I) : 0),
-        w_h(whole ? panels.size(K_) : 0),
+        w_x(packed ? panels.size(call.I) : 0),
+        w_h(packed ? panels.size(K_) : 0),
         bias_x(panels.size(1)),
         bias_h(panels.size(1)) {}
 
@@ -77,10 +77,9 @@ struct Part {
   int64_t begin, stride, rows;  // rows begin, begin + stride, … of the plan
   Buffer<const Real*> x, h, state[MOST_STATES];
   Buffer<Real*> after[MOST_STATES], saved, output, operand;
-  Buffer<Real> scratch, wx, weights;
+  Buffer<Real> scratch, wx;
 
-  Part(int64_t begin_, int64_t stride_, int64_t B, int64_t steps, int64_t wx_size,
-       int64_t weights_size)
+  Part(int64_t begin_, int64_t stride_, int64_t B, int64_t steps, int64_t wx_size)
       : begin(begin_),
         stride(stride_),
         rows(larger((B - begin_ + stride_ - 1) / stride_, 0)),
@@ -92,14 +91,14 @@ struct Part {
         output(rows),
         operand(rows),
         scratch(2 * MOST_SUMS * V),
-        wx(rows * steps * wx_size),
-        weights(weights_size) {}
+        wx(rows * steps * wx_size) {}
   bool ready() const {
     return x && h && state[0] && state[1] && after[0] && after[1] && saved && output && operand &&
-           scratch && wx && weights;
+           scratch && wx;
   }
   int64_t alive(const Plan<Real>& plan, int64_t s) const {
-    return larger((plan.alive(s) - begin + stride - 1) / stride, 0);
+    const int64_t alive = plan.alive(s) - begin;
+    return stride == 1 ? alive : larger((alive + stride - 1) / stride, 0);
   }
   ELMAN_INLINE int64_t row(int64_t i) const { return begin + i * stride; }
 };
@@ -112,15 +111,16 @@ struct Forward {
   static constexpr int64_t FUSE_FROM = 8;
   // rows of such a product
   static constexpr int64_t CHUNK_ROWS = 48;
+  // sequences of a single step that do not pay for packing
+  static constexpr int UNPACKED_ROWS = 4;
 
   const Call& call;
   const int64_t threads;
   const Cell& cell;
   Plan<Real> plan;
   const bool by_columns, fused;
-  // a single step reads its weights once: each panel is packed where it is needed, unless a stream
-  // will take many such steps
-  const bool whole;
+  // a single step of few sequences reads its weights as they are, unless a stream takes many such
+  const bool packed;
   const int64_t steps;  // in a chunk
   Stage<Real> one, two;
   Panels<Real> out;
@@ -135,10 +135,10 @@ struct Forward {
         plan(c),
         by_columns(threads > 1 && splits_columns(c)),
         fused(c.B >= FUSE_FROM || c.T == 1),
-        whole(is_stream || c.T > 1),
+        packed(is_stream || c.T > 1 || c.B > UNPACKED_ROWS),
         steps(fused ? 1 : larger(1, CHUNK_ROWS / larger(1, c.B))),
-        one(c, 0, cell.first ? cell.first : cell.gates, c.R, whole),
-        two(c, cell.first, cell.first ? cell.gates - cell.first : 0, c.H, whole),
+        one(c, 0, cell.first ? cell.first : cell.gates, c.R, packed),
+        two(c, cell.first, cell.first ? cell.gates - cell.first : 0, c.H, packed),
         out(c.R, 1),
         w_o(c.weight_ho ? out.size(c.H) : 0),
         bias_o(out.size(1)),
@@ -173,18 +173,16 @@ struct Forward {
   }
 
   void pack_weights(const Team& team) {
-    if (whole) one.pack_weights(call, team);
-    if (whole && cell.first) two.pack_weights(call, team);
+    if (packed) one.pack_weights(call, team);
+    if (packed && cell.first) two.pack_weights(call, team);
     if (call.weight_ho) {
       pack_gates<Real>(out, static_cast<const Real*>(call.weight_ho), call.H, w_o, team);
     }
   }
 
   Part<Real> part_of(const Team& team) const {
-    constexpr int64_t MOST_AT_ONCE = 4;
-    const int64_t widest = larger(one.panels.stride(call.I + one.K), two.panels.stride(call.I + two.K));
     return Part<Real>(by_columns ? 0 : team.index, by_columns ? 1 : team.size, call.B, steps,
-                      fused ? 0 : cell.gates * plan.Hp, whole ? 0 : MOST_AT_ONCE * widest);
+                      fused ? 0 : cell.gates * plan.Hp);
   }
 
   void work(const Team& team) {
@@ -295,7 +293,7 @@ struct Forward {
     columns.share(panels.count, from, to);
     if (alive == 0 || from == to) return;
     // few rows take many panels at once, as long as these are whole
-    const int64_t many = panels_at_once(alive, panels.gates * panels.wide_of(from));
+    const int64_t many = packed ? panels_at_once(alive, panels.gates * panels.wide_of(from)) : 1;
     const int64_t whole = larger(smaller(to, panels.vectors / panels.wide) - from, 0);
     const int64_t groups = whole / many, items = groups + (to - from) - groups * many;
     for (int64_t i = 0; i < items; ++i) {
@@ -307,19 +305,19 @@ struct Forward {
       GateTile<Real> tile{};
       tile.start = stage.bias_x + panel * panels.stride(1);
       tile.start_panel = panels.stride(1);
+      tile.w_x = stage.w_x + panel * panels.stride(call.I);
       tile.I = fused ? call.I : 0;
+      tile.w_h = stage.w_h + panel * panels.stride(stage.K);
       tile.K = stage.K;
-      point_at_weights(part, stage, tile, panel, N);
       tile.apart = stage.apart(cell, wide);
       tile.bias_h = stage.bias_h + panel * panels.stride(1);
       tile.uh = part.scratch;
       tile.wx = part.scratch + MOST_SUMS * V;
       const int64_t next = panel + (step & 1 ? -1 : 1);
       tile.ahead = ahead_of<Real>(stage.w_h, stage.w_h + next * panels.stride(stage.K),
-                                  whole ? panels.size(stage.K) : 0, stage.K, P,
-                                  (alive + most_rows(static_cast<int>(P)) - 1) /
-                                      most_rows(static_cast<int>(P)));
-      in_tiles(alive, most_rows(static_cast<int>(P)), [&](int64_t at, int64_t M) {
+                                  packed ? panels.size(stage.K) : 0, stage.K, P, alive);
+      const int64_t most = packed ? most_rows(static_cast<int>(P)) : UNPACKED_ROWS;
+      in_tiles(alive, most, [&](int64_t at, int64_t M) {
         if (i == 0) bring_next(part, step, at, M);
         tile.x = part.x + at;
         tile.h = multiplied + at;
@@ -328,7 +326,14 @@ struct Forward {
           tile.start_panel = panels.stride(1) * part.rows * steps;
           tile.start_row = P * V;
         }
-        TILES<Real>.gate[P][M][N > 1](tile);
+        if (packed) {
+          TILES<Real>.gate[P][M][N > 1](tile);
+        } else {
+          if (M == 1) unpacked_tile<1>(stage, tile, panel);
+          if (M == 2) unpacked_tile<2>(stage, tile, panel);
+          if (M == 3) unpacked_tile<3>(stage, tile, panel);
+          if (M == 4) unpacked_tile<UNPACKED_ROWS>(stage, tile, panel);
+        }
         for (int64_t n = 0; n < N; ++n) {
           formula(part, stage, tile, panel + n, n * M * P * V, at, M);
         }
@@ -337,19 +342,45 @@ struct Forward {
     }
   }
 
-  // the weights of N panels: packed before, or now
-  void point_at_weights(Part<Real>& part, const Stage<Real>& stage, GateTile<Real>& tile,
-                        int64_t panel, int64_t N) const {
-    const Panels<Real>& panels = stage.panels;
-    tile.w_x = stage.w_x + panel * panels.stride(call.I);
-    tile.w_h = stage.w_h + panel * panels.stride(stage.K);
-    if (whole) return;
-    Real* const w_x = part.weights;
-    Real* const w_h = w_x + N * panels.stride(call.I);
-    pack_panels<Real>(panels, stage.weight_ih(call), call.I, w_x, panel, panel + N);
-    pack_panels<Real>(panels, stage.weight_hh(call), stage.K, w_h, panel, panel + N);
-    tile.w_x = w_x;
-    tile.w_h = w_h;
+  // the products of one panel with weights as they stand in memory, summed in the same order
+  template <int M>
+  void unpacked_tile(const Stage<Real>& stage, const GateTile<Real>& t, int64_t panel) const {
+    const int64_t wide = stage.panels.wide_of(panel), P = stage.panels.gates * wide;
+    for (int64_t p = 0; p < P; ++p) {
+      const int64_t unit = (panel * stage.panels.wide + p % wide) * V;
+      const int64_t row = p / wide * call.H + unit, here = smaller(V, call.H - unit);
+      Vec<Real> acc[M];
+#pragma GCC unroll 8
+      for (int m = 0; m < M; ++m) acc[m] = load(t.start + p * V);
+      unpacked_product<M>(acc, t.x, stage.weight_ih(call) + row * t.I, here, t.I);
+      if (t.apart >> p & 1) {
+#pragma GCC unroll 8
+        for (int m = 0; m < M; ++m) {
+          store(t.wx + (m * P + p) * V, acc[m]);
+          acc[m] = load(t.bias_h + p * V);
+        }
+      }
+      unpacked_product<M>(acc, t.h, stage.weight_hh(call) + row * t.K, here, t.K);
+#pragma GCC unroll 8
+      for (int m = 0; m < M; ++m) store(t.uh + (m * P + p) * V, acc[m]);
+    }
+  }
+
+  template <int M>
+  static ELMAN_INLINE void unpacked_product(Vec<Real> (&acc)[M], const Real* const* rows,
+                                            const Real* w, int64_t here, int64_t K) {
+    for (int64_t k = 0; k < K; k += V) {
+      const int64_t n = smaller(V, K - k);
+      Vec<Real> block[V];
+      turned<Real>(block, w + k, here, K, n);
+#pragma GCC unroll 16
+      for (int64_t j = 0; j < V; ++j) {
+        if (j < n) {
+#pragma GCC unroll 8
+          for (int m = 0; m < M; ++m) acc[m] += rows[m][k + j] * block[j];
+        }
+      }
+    }
   }
 
   // what the next step of these rows will write, and read of the input

@@ -64,8 +64,8 @@ struct Team {
   }
   // this member's part of n things: from `first` on, up to `last`
   ELMAN_INLINE void share(int64_t n, int64_t& first, int64_t& last) const {
-    first = n * index / size;
-    last = n * (index + 1) / size;
+    first = size == 1 ? 0 : n * index / size;
+    last = size == 1 ? n : n * (index + 1) / size;
   }
 };
 
@@ -270,14 +270,28 @@ ELMAN_INLINE void transpose(Vec<Real> (&rows)[LANES<Real>]) {
   if constexpr (S > 1) transpose<Real, S / 2>(rows);
 }
 
-// Some panels of the rows of a matrix (gates * units, K).
+// A block of LANES numbers of each of LANES rows of a matrix, turned: vector j holds column j.
 template <class Real>
-inline void pack_panels(const Panels<Real>& panels, const Real* matrix, int64_t K, Real* to,
-                        int64_t from_panel, int64_t to_panel) {
+ELMAN_INLINE void turned(Vec<Real> (&block)[LANES<Real>], const Real* rows, int64_t rows_here,
+                         int64_t stride, int64_t columns_here) {
   constexpr int V = LANES<Real>;
+#pragma GCC unroll 16
+  for (int64_t lane = 0; lane < V; ++lane) {
+    block[lane] = lane < rows_here ? load(rows + lane * stride, columns_here) : Vec<Real>{};
+  }
+  transpose<Real>(block);
+}
+
+// The rows of a matrix (gates * units, K) as panels; each member of the team packs its own.
+template <class Real>
+inline void pack_gates(const Panels<Real>& panels, const Real* matrix, int64_t K, Real* to,
+                       const Team& team) {
+  constexpr int V = LANES<Real>;
+  int64_t from_panel, to_panel;
+  team.share(panels.count, from_panel, to_panel);
   for (int64_t panel = from_panel; panel < to_panel; ++panel) {
     const int64_t wide = panels.wide_of(panel), P = panels.gates * wide;
-    Real* const base = to + (panel - from_panel) * panels.stride(K);
+    Real* const base = to + panel * panels.stride(K);
     for (int64_t gate = 0; gate < panels.gates; ++gate) {
       for (int64_t v = 0; v < wide; ++v) {
         const int64_t unit = (panel * panels.wide + v) * V;
@@ -287,11 +301,7 @@ inline void pack_panels(const Panels<Real>& panels, const Real* matrix, int64_t 
         for (int64_t k = 0; k < K; k += V) {
           const int64_t n = smaller(V, K - k);
           Vec<Real> block[V];
-#pragma GCC unroll 16
-          for (int64_t lane = 0; lane < V; ++lane) {
-            block[lane] = lane < here ? load(rows + lane * K + k, n) : Vec<Real>{};
-          }
-          transpose<Real>(block);
+          turned<Real>(block, rows + k, here, K, n);
 #pragma GCC unroll 16
           for (int64_t j = 0; j < V; ++j) {
             if (j < n) store(column, block[j]);
@@ -301,15 +311,6 @@ inline void pack_panels(const Panels<Real>& panels, const Real* matrix, int64_t 
       }
     }
   }
-}
-
-// All of them; each member of the team packs its own.
-template <class Real>
-inline void pack_gates(const Panels<Real>& panels, const Real* matrix, int64_t K, Real* to,
-                       const Team& team) {
-  int64_t from, end;
-  team.share(panels.count, from, end);
-  pack_panels<Real>(panels, matrix, K, to + from * panels.stride(K), from, end);
 }
 
 // A bias, and of another one those gates that `more_gates` names, as a panel with one k.

@@ -267,6 +267,10 @@ inline constexpr Tiles<Real> TILES{};
 // Runs f(first row, rows) over `rows` rows in tiles as even as can be.
 template <class F>
 ELMAN_INLINE void in_tiles(int64_t rows, int64_t most, F f) {
+  if (rows <= most) {
+    if (rows > 0) f(int64_t(0), rows);
+    return;
+  }
   const int64_t tiles = (rows + most - 1) / most;
   int64_t first = 0;
   for (int64_t tile = 0; tile < tiles; ++tile) {
@@ -276,17 +280,16 @@ ELMAN_INLINE void in_tiles(int64_t rows, int64_t most, F f) {
   }
 }
 
-// What to fetch while a panel of K rows of P vectors is multiplied by `tiles` tiles: the panel at
+// What to fetch while a panel of K rows of P vectors is multiplied by `rows` rows: the panel at
 // `next`, or the first one behind the last. Nothing where all `size` weights stay in the second cache.
 template <class Real>
 ELMAN_INLINE Ahead ahead_of(const Real* weights, const Real* next, int64_t size, int64_t K,
-                            int64_t P, int64_t tiles) {
-  constexpr int64_t KEPT = 1 << 20;
-  if (size * int64_t(sizeof(Real)) < KEPT || tiles == 0 || K == 0) {
-    return {reinterpret_cast<const char*>(weights), 0};
-  }
+                            int64_t P, int64_t rows) {
+  constexpr int64_t KEPT = (1 << 20) / sizeof(Real);
+  if (size < KEPT || rows == 0 || K == 0) return {reinterpret_cast<const char*>(weights), 0};
+  const int64_t most = most_rows(static_cast<int>(P)), tiles = (rows + most - 1) / most;
   const int64_t bytes = K * P * LANES<Real> * int64_t(sizeof(Real));
-  if (next >= weights + size) next = weights;
+  if (next >= weights + size || next < weights) next = weights;
   return {reinterpret_cast<const char*>(next), bytes / (tiles * K)};
 }
 

@@ -28,6 +28,7 @@ _PACKED_FORWARD = Struct(f"{_FIELDS.index('doutput')}q")
 _DTYPES = {torch.float32: 4, torch.float64: 8}
 # native/call.h, enum Status
 _BAD_LENGTH = 2
+_NO_MEMORY = "the native kernels found no memory for their buffers."
 
 
 def cell_named(name: str, output: str) -> cells.Cell:
@@ -144,7 +145,7 @@ def _check(status: int, call: Call) -> None:
     if status == _BAD_LENGTH:
         steps = call.input.shape[0]
         raise ValueError(f"lengths: a length is outside 0 … T = {steps}; give each row's own.")
-    raise MemoryError("the native kernels found no memory for their buffers.")
+    raise MemoryError(_NO_MEMORY)
 
 
 def forward(
@@ -167,8 +168,8 @@ def forward(
     fields = _fields(call, tensors, held)
     steps, batch = input.shape[:2]
     widths = call.widths
-    output = input.new_empty((steps, batch, widths[0]))
-    after = [input.new_empty((batch, width)) for width in widths]
+    output = input.new_empty(steps, batch, widths[0])
+    after = [input.new_empty(batch, width) for width in widths]
     saved = None
     size = record_size(call) if save else 0
     if size:
@@ -188,6 +189,61 @@ def forward(
     )
     _check(native.forward(machine().kernels, _PACKED_FORWARD.pack(*fields)), call)
     return output, after, saved
+
+
+def infer(
+    cell: cells.Cell,
+    weights: Sequence[Tensor | None],
+    input: Tensor,
+    state: Sequence[Tensor] | None,
+    output_shape: tuple[int, ...],
+    is_batch_first: bool,
+) -> tuple[Tensor, tuple[Tensor, ...]] | None:
+    """Runs whole sequences forward; every tensor is contiguous, of one dtype and on the CPU.
+
+    Args:
+        cell: one that is built in.
+        weights: in the order of `Weights`.
+        input: (T, B, I), (B, T, I), or (B, I).
+        state: (1, B, ·) for each of the cell's states; zeros if None.
+        output_shape: of the output, the input's with R in place of I.
+        is_batch_first: whether the batch is the first of three dimensions.
+
+    Returns:
+        The output and the new states, (1, B, ·); None for a dtype or nonlinearity that is not
+        native.
+    """
+    here, ih, hh = machine(), weights[0], weights[1]
+    output_layer = here.activations.get(cell.output.name)
+    number = _DTYPES.get(input.dtype)
+    if output_layer is None or number is None or ih is None or hh is None:
+        return None
+    width = hh.shape[1]
+    if input.dim() == 2:
+        steps, batch, time, row = 1, output_shape[0], 0, 1
+    elif is_batch_first:
+        batch, steps, time, row = *output_shape[:2], 1, output_shape[1]
+    else:
+        steps, batch, time, row = *output_shape[:2], output_shape[1], 1
+    features, hidden = ih.shape[1], ih.shape[0] // len(cell.gates)
+    # sizes one by one: torch reads a tuple in twice the time
+    output = input.new_empty(*output_shape)
+    after = (input.new_empty(1, batch, width),)
+    two = len(cell.states) > 1
+    if two:
+        after = (*after, input.new_empty(1, batch, hidden))
+    first = (0, 0) if state is None else [s.data_ptr() for s in state]
+    packed = _PACKED_FORWARD.pack(
+        number, threads(), steps, batch, features, hidden, width, 0,
+        here.cells[str(cell.native)][0], output_layer[0], input.data_ptr(),
+        *[0 if w is None else w.data_ptr() for w in weights],
+        time * features, row * features, first[0], first[1] if two else 0, 0, 0, 0, 0,
+        output.data_ptr(), time * width, row * width, after[0].data_ptr(),
+        after[1].data_ptr() if two else 0, 0,
+    )  # fmt: skip
+    if native.forward(here.kernels, packed):
+        raise MemoryError(_NO_MEMORY)
+    return output, after
 
 
 def packed_step(call: Call, tensors: Sequence[Tensor | None], held: list[Tensor]) -> bytes:

@@ -36,6 +36,16 @@ def is_dispatching() -> bool:
     return _c._len_torch_dispatch_stack() > 0
 
 
+def is_watched() -> bool:
+    """Whether a transform, tangents, a dispatch mode or autocast changes what a call means."""
+    return (
+        _c._are_functorch_transforms_active()
+        or _forward_ad._current_level >= 0
+        or _c._len_torch_dispatch_stack() > 0
+        or _c._is_any_autocast_enabled()
+    )
+
+
 def is_plain(tensor: Tensor) -> bool:
     """Whether a tensor's numbers can be looked at: it is no fake, mapped or functional one."""
     return type(tensor) is Tensor and not _c._functorch.is_functorch_wrapped_tensor(tensor)

@@ -11,7 +11,7 @@ from torch.nn.functional import dropout as drop
 from torch.nn.utils.rnn import PackedSequence
 
 from elman.cells import Cell
-from elman.ops import Call, Weights, check_backend, scan
+from elman.ops import Call, Weights, check_backend, infer_quickly, scan
 
 from ._check import check_options, check_state
 from ._init import initialise, initialise_like_torch
@@ -114,6 +114,10 @@ class Recurrent(nn.Module):
         resets: Tensor | None = None,
     ) -> Any:
         """Runs the sequences through the stack; see the class for shapes."""
+        if lengths is None and resets is None and isinstance(input, Tensor) and input.dim() == 3:
+            found = self._infer_quickly(input, hx)
+            if found is not None:
+                return found
         where = f"{type(self).__name__}.forward"
         sequences = read_sequences(self, where, input, lengths, resets)
         state = self._read_state(where, sequences, hx)
@@ -148,6 +152,10 @@ class Recurrent(nn.Module):
                 f"{where}: x_t has shape {tuple(x_t.shape)};"
                 f" give (B, I) or (I,) with I = {self.input_size}."
             )
+        if x_t.dim() == 2:
+            found = self._infer_quickly(x_t, hx)
+            if found is not None:
+                return found
         time = 1 if self.batch_first and x_t.dim() == 2 else 0
         output, hx = self(x_t.unsqueeze(time), hx)
         return output.squeeze(time), hx
@@ -244,6 +252,37 @@ class Recurrent(nn.Module):
         if len(after) == 1:
             return x, tuple(s.unsqueeze(0) for s in after[0])
         return x, tuple(torch.stack(one) for one in zip(*after, strict=True))
+
+    def _infer_quickly(self, input: Tensor, hx: Any) -> Any:
+        """A single plain layer without a gradient; None where the long way must be gone."""
+        if (
+            len(self._names) > 1
+            or self.backend not in ("auto", "cpu")
+            or (self.recurrent_dropout and self.training)
+            or input.shape[-1] != self.input_size
+        ):
+            return None
+        *rows, _ = input.shape
+        if hx is not None:
+            hx = hx if isinstance(hx, tuple) else (hx,)
+            batch = rows[0] if len(rows) == 1 or self.batch_first else rows[1]
+            if [getattr(s, "shape", None) for s in hx] != [(1, batch, w) for w in self._widths()]:
+                return None
+        elif self.initial_state != "zeros":
+            return None
+        found, weights = self._parameters, []
+        for name in self._names[0]:
+            weight = None if name is None else found.get(name)
+            if weight is None and name is not None:
+                # a parametrisation computes it
+                return None
+            weights.append(weight)
+        shape = (*rows, self.state_size)
+        made = infer_quickly(self.cell, weights, input, hx, shape, self.batch_first)
+        if made is None:
+            return None
+        output, after = made
+        return output, after[0] if len(after) == 1 else after
 
     def _weights(self, layer: int, direction: int) -> Weights:
         """The parameters of one layer and direction, W behind its dropout."""

@@ -3,6 +3,7 @@
 from elman.kernels import Call, Weights, native_kernels
 
 from ._choose import BACKENDS, BackendError, Choice, check_backend, choose
+from ._quick import infer_quickly
 from ._reversed import reverse_rows
 from ._scan import scan
 from ._stream import open_stream
@@ -15,6 +16,7 @@ __all__ = [
     "Weights",
     "check_backend",
     "choose",
+    "infer_quickly",
     "native_kernels",
     "open_stream",
     "reverse_rows",
