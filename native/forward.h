@@ -122,6 +122,7 @@ struct Forward {
   // a single step of few sequences reads its weights as they are, unless a stream takes many such
   const bool packed;
   const int64_t steps;  // in a chunk
+  int64_t turn = 0;     // steps that a stream has taken before
   Stage<Real> one, two;
   Panels<Real> out;
   Buffer<Real> w_o, bias_o;
@@ -298,7 +299,8 @@ struct Forward {
     const int64_t groups = whole / many, items = groups + (to - from) - groups * many;
     for (int64_t i = 0; i < items; ++i) {
       // every other step goes the other way round, and finds the last weights still in the cache
-      const int64_t item = step & 1 ? items - 1 - i : i;
+      const bool back = (step + turn) & 1;
+      const int64_t item = back ? items - 1 - i : i;
       const int64_t N = item < groups ? many : 1;
       const int64_t panel = from + (item < groups ? item * many : groups * many + item - groups);
       const int64_t wide = panels.wide_of(panel), P = panels.gates * wide;
@@ -313,7 +315,7 @@ struct Forward {
       tile.bias_h = stage.bias_h + panel * panels.stride(1);
       tile.uh = part.scratch;
       tile.wx = part.scratch + MOST_SUMS * V;
-      const int64_t next = panel + (step & 1 ? -1 : 1);
+      const int64_t next = panel + (back ? -1 : 1);
       tile.ahead = ahead_of<Real>(stage.w_h, stage.w_h + next * panels.stride(stage.K),
                                   packed ? panels.size(stage.K) : 0, stage.K, P, alive);
       const int64_t most = packed ? most_rows(static_cast<int>(P)) : UNPACKED_ROWS;

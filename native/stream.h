@@ -42,6 +42,7 @@ struct StreamLayer {
     call.input = x;
     call.output = y;
     in_team(members(), [this](const Team& team) { forward.walk(*parts[team.index], team); });
+    ++forward.turn;
   }
 };
 
