@@ -2,6 +2,7 @@
 
 import importlib
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
@@ -13,22 +14,16 @@ def steppers(problem: Problem, peers: list[str]) -> dict[str, Callable[[], Any]]
     """One step of each contender, from a state of zeros on."""
     layer, x = problem.ours.eval(), problem.input[0]
     stepper, y = layer.stepper(), torch.empty(1, problem.size.H)
-
-    def ours() -> list[Any]:
-        stepper(x, out=y)
-        return [y]
-
-    def step() -> list[Any]:
-        with torch.no_grad():
-            return [layer.step(x)[0]]
-
-    def theirs() -> list[Any]:
-        with torch.no_grad():
-            return [problem.theirs(problem.input)[0][0]]
-
-    runs: dict[str, Callable[[], Any]] = {"elman": ours, "layer.step": step}
+    if not _equal(problem, stepper(x, out=y)):
+        raise ValueError(f"{problem.cell} {problem.size}: the stepper gives something else.")
+    stepper.reset()
+    runs: dict[str, Callable[[], Any]] = {
+        "elman": stepper.bind(x, y),
+        "stepper(x, out=y)": partial(stepper, x, out=y),
+        "layer.step(x)": partial(layer.step, x),
+    }
     if "torch.nn" in peers:
-        runs["torch.nn"] = theirs
+        runs["torch.nn"] = partial(problem.theirs, problem.input)
     if "onnxruntime" in peers:
         runs |= _bound(problem)
     return runs
@@ -58,10 +53,10 @@ def _bound(problem: Problem) -> dict[str, Callable[[], Any]]:
         session.run_with_iobinding(binding)
 
     run()
-    return {"onnxruntime": run} if _equal(problem, y) else {}
+    return {"onnxruntime": run} if _equal(problem, torch.from_numpy(y.numpy())[0]) else {}
 
 
-def _equal(problem: Problem, y: Any) -> bool:
+def _equal(problem: Problem, y: torch.Tensor) -> bool:
     with torch.no_grad():
-        expected = problem.theirs(problem.input)[0]
-    return torch.allclose(torch.from_numpy(y.numpy()), expected, atol=1e-4)
+        expected = problem.theirs(problem.input)[0][0]
+    return torch.allclose(y, expected, atol=1e-4)

@@ -88,6 +88,7 @@ def measure(runs: dict[str, Callable[[], Any]], rounds: int) -> list[dict[str, f
 
 def rows_of(suite: str, cell: str, size: Any, threads: int, options: Any) -> list[Row]:
     """Measures one size: forward alone, and with its gradients."""
+    import torch
     from _contenders import check_equal, contenders
     from _problem import Problem
     from _stream import steppers
@@ -99,8 +100,10 @@ def rows_of(suite: str, cell: str, size: Any, threads: int, options: Any) -> lis
             runs = steppers(problem, options.peers)
         else:
             runs = contenders(problem, train, options.peers)
-        check_equal(problem, runs, train)
-        rounds = measure(runs, options.rounds)
+            with torch.set_grad_enabled(train):
+                check_equal(problem, runs, train)
+        with torch.set_grad_enabled(train):
+            rounds = measure(runs, options.rounds)
         peak = median(one["peak"] for one in rounds)
         ours = median(one["elman"] for one in rounds)
         limit, holds = problem.limit(train, peak)
