@@ -97,6 +97,7 @@ struct Backward {
   const int64_t first;  // gates of the first product
   const int64_t rest;   // of the second
   bool by_columns;
+  const bool advances;  // whether row pointers follow from those of the step behind
   int64_t most;  // records in the largest chunk
   ColumnWeights<Real> back, back_rest, out, in;
   Buffer<Real> carry0, carry1, dgates, dsums, dhidden, doperand;
@@ -112,6 +113,7 @@ struct Backward {
         first(cell.first ? cell.first : cell.gates),
         rest(cell.gates - first),
         by_columns(threads > 1 && splits_columns(c)),
+        advances(!c.resets && !c.weight_ho && !rest),
         most(largest_chunk()),
         back(first, c.H, c.R),
         back_rest(rest, c.H, rest ? c.H : 0),
@@ -222,41 +224,83 @@ struct Backward {
     }
   }
 
-  void point(PartBack<Real>& part, int64_t step, int64_t base, int64_t alive) {
+  void point(PartBack<Real>& part, int64_t step, int64_t base, int64_t i) {
+    const int64_t r = part.row(i);
+    part.doutput[i] = call.doutput ? plan.doutput(r, step) : nullptr;
+    part.output[i] = plan.output(r, step);
+    part.after[0][i] = part.output[i];
+    part.state[0][i] = plan.state_before(0, r, step);
+    part.saved[i] = plan.record ? plan.saved(r, step) : nullptr;
+    part.dafter[0][i] = part.dstate[0][i] = carry0 + r * plan.Rp;
+    part.offsets[i] = (base + r) * V;
+    part.dgates[i] = dgates + (base + r) * V;
+    if (call.weight_ho) {
+      part.dsum[i] = dsums + (base + r) * V;
+      part.dhidden[i] = dhidden + r * plan.Hp;
+      part.dafter[0][i] = part.dhidden[i];
+      part.after[0][i] = part.saved[i] + plan.hidden_at();
+    }
+    if (rest) part.doperand[i] = doperand + r * plan.Hp;
+    if (cell.states > 1) {
+      part.state[1][i] = plan.state_before(1, r, step);
+      part.after[1][i] = part.saved[i] + plan.extra_state_at(1);
+      part.dafter[1][i] = part.dstate[1][i] = carry1 + r * plan.Hp;
+    }
+  }
+
+  // the same from those of the step behind, where nothing but time changes
+  void advance(PartBack<Real>& part, int64_t step, int64_t base, int64_t rows) {
+    if (rows == 0) return;
+    const int64_t way = call.reverse ? -1 : 1;
+    const int64_t output_t = way * call.output_t, doutput_t = way * call.doutput_t;
+    const int64_t more = plan.alive(step) * plan.record;
+    for (int64_t i = 0; i < rows; ++i) {
+      const int64_t at = (base + part.row(i)) * V;
+      part.offsets[i] = at;
+      part.dgates[i] = dgates + at;
+      part.output[i] = part.after[0][i] = part.state[0][i];
+      part.state[0][i] -= output_t;
+    }
+    if (call.doutput) {
+      for (int64_t i = 0; i < rows; ++i) part.doutput[i] -= doutput_t;
+    }
+    if (plan.record) {
+      for (int64_t i = 0; i < rows; ++i) part.saved[i] -= more;
+    }
+    if (cell.states > 1) {
+      // where the state before lies in memory depends on how many rows its step has
+      const int64_t less = step > 0 ? plan.alive(step - 1) * plan.record : 0;
+      for (int64_t i = 0; i < rows; ++i) {
+        part.after[1][i] = part.state[1][i];
+        part.state[1][i] -= less;
+      }
+    }
+    if (step > 0) return;
+    for (int64_t i = 0; i < rows; ++i) {
+      for (int64_t k = 0; k < cell.states; ++k) {
+        part.state[k][i] = plan.state_before(k, part.row(i), 0);
+      }
+    }
+  }
+
+  // what the step before of these rows will read
+  void bring_next(const PartBack<Real>& part, int64_t step, int64_t alive) const {
+    const int64_t way = call.reverse ? -1 : 1;
+    const int64_t more = plan.alive(step - 1) * plan.record;
     for (int64_t i = 0; i < alive; ++i) {
-      const int64_t r = part.row(i);
-      part.doutput[i] = call.doutput ? plan.doutput(r, step) : nullptr;
-      part.output[i] = plan.output(r, step);
-      part.after[0][i] = part.output[i];
-      part.state[0][i] = plan.state_before(0, r, step);
-      part.saved[i] = plan.record ? plan.saved(r, step) : nullptr;
-      part.dafter[0][i] = part.dstate[0][i] = carry0 + r * plan.Rp;
-      part.offsets[i] = (base + r) * V;
-      part.dgates[i] = dgates + (base + r) * V;
-      if (call.weight_ho) {
-        part.dsum[i] = dsums + (base + r) * V;
-        part.dhidden[i] = dhidden + r * plan.Hp;
-        part.dafter[0][i] = part.dhidden[i];
-        part.after[0][i] = part.saved[i] + plan.hidden_at();
-      }
-      if (rest) part.doperand[i] = doperand + r * plan.Hp;
-      if (step > 0 && call.B > 1) {
-        if (call.doutput) bring<false>(plan.doutput(r, step - 1), call.R);
-        if (plan.record) bring<false>(plan.saved(r, step - 1), plan.record);
-        if (step > 1) bring<false>(plan.output(r, step - 2), call.R);
-      }
-      if (cell.states > 1) {
-        part.state[1][i] = plan.state_before(1, r, step);
-        part.after[1][i] = part.saved[i] + plan.extra_state_at(1);
-        part.dafter[1][i] = part.dstate[1][i] = carry1 + r * plan.Hp;
-      }
+      if (call.doutput) bring<false>(part.doutput[i] - way * call.doutput_t, call.R);
+      if (plan.record) bring<false>(part.saved[i] - more, plan.record);
+      if (step > 1) bring<false>(part.output[i] - 2 * way * call.output_t, call.R);
     }
   }
 
   // one step: the cell's gradient, and through the products to the state before
   void back_through(PartBack<Real>& part, int64_t step, int64_t base, const Team& columns) {
     const int64_t alive = part.alive(plan, step);
-    point(part, step, base, alive);
+    const int64_t known = advances && step + 1 < plan.longest ? part.alive(plan, step + 1) : 0;
+    advance(part, step, base, known);
+    for (int64_t i = known; i < alive; ++i) point(part, step, base, i);
+    if (step > 0 && call.B > 1) bring_next(part, step, alive);
     if (call.weight_ho) {
       if (columns.index == 0) back_out(part, alive);
       columns.wait();
@@ -385,14 +429,21 @@ struct Backward {
     Real* const right_x = right;
     Real* const right_h = right_x + most * round_up(call.I, V);
     Real* const right_o = right_h + most * round_up(call.R, V);
-    if (call.dweight_ih) {
+    Rows x{right_x, 0}, h{right_h, 0};
+    const bool as_they_are = !call.lengths && !call.reverse && !call.resets;
+    if (as_they_are && call.input_t == call.B * call.input_b && (stop < call.T || call.I % V == 0)) {
+      x = {plan.input(0, s), call.input_b};
+    } else if (call.dweight_ih) {
       pack_right(right_x, call.I, s, stop, team,
                  [&](int64_t r, int64_t step) { return plan.input(r, step); });
     }
-    if (call.dweight_hh) {
+    if (as_they_are && call.output_t == call.B * call.output_b && s > 0) {
+      h = {plan.output(0, s - 1), call.output_b};
+    } else if (call.dweight_hh) {
       pack_right(right_h, call.R, s, stop, team,
                  [&](int64_t r, int64_t step) { return plan.state_before(0, r, step); });
     }
+    const Rows o{right_o, 0};
     if (rest && call.dweight_hh) {
       pack_right(right_o, call.H, s, stop, team, [&](int64_t r, int64_t step) -> const Real* {
         return plan.saved(r, step) + plan.operand_at();
@@ -406,11 +457,11 @@ struct Backward {
     team.wait();
     Real* const dhh = static_cast<Real*>(call.dweight_hh);
     if (call.dweight_ih) {
-      weights(static_cast<Real*>(call.dweight_ih), cell.dwx, cell.gates, right_x, call.I, N, team);
+      weights(static_cast<Real*>(call.dweight_ih), cell.dwx, cell.gates, x, call.I, N, team);
     }
-    if (dhh) weights(dhh, cell.duh, first, right_h, call.R, N, team);
+    if (dhh) weights(dhh, cell.duh, first, h, call.R, N, team);
     if (dhh && rest) {
-      weights(dhh + first * call.H * call.H, cell.duh + first, rest, right_o, call.H, N, team);
+      weights(dhh + first * call.H * call.H, cell.duh + first, rest, o, call.H, N, team);
     }
     if (call.dbias_ih) {
       biases(static_cast<Real*>(call.dbias_ih), dgates, cell.dwx, cell.gates, call.H, N, team);
@@ -421,7 +472,7 @@ struct Backward {
     if (call.weight_ho) {
       const int64_t slot = 0;
       if (call.dweight_ho) {
-        weights_of(static_cast<Real*>(call.dweight_ho), dsums, &slot, 1, call.R, right_o, call.H, N,
+        weights_of(static_cast<Real*>(call.dweight_ho), dsums, &slot, 1, call.R, o, call.H, N,
                    team);
       }
       if (call.dbias_ho) {
@@ -431,6 +482,13 @@ struct Backward {
     if (call.dinput) inputs(s, stop, team);
     team.wait();
   }
+
+  // The rows of a chunk: as they stand in memory, so many numbers apart, or packed if that is 0. What
+  // stands behind the columns of a row is read and comes to nothing.
+  struct Rows {
+    const Real* at;
+    int64_t row;
+  };
 
   // rows of the chunk in panels of columns: [panel][n][vector]
   template <class Row>
@@ -450,14 +508,14 @@ struct Backward {
     }
   }
 
-  void weights(Real* to, const int64_t* slots, int64_t gates, const Real* from_right,
+  void weights(Real* to, const int64_t* slots, int64_t gates, const Rows& on_right,
                int64_t columns, int64_t N, const Team& team) const {
-    weights_of(to, dgates, slots, gates, call.H, from_right, columns, N, team);
+    weights_of(to, dgates, slots, gates, call.H, on_right, columns, N, team);
   }
 
   // dW (gates * units, columns) += gates' gradients times the rows on the right
   void weights_of(Real* to, const Real* from, const int64_t* slots, int64_t gates, int64_t units,
-                  const Real* from_right, int64_t columns, int64_t N, const Team& team) const {
+                  const Rows& on_right, int64_t columns, int64_t N, const Team& team) const {
     constexpr int M = WEIGHT_ROWS<Real>;
     const int64_t vectors = (columns + V - 1) / V;
     const int64_t pieces = (units + M - 1) / M;
@@ -466,7 +524,8 @@ struct Backward {
     for (int64_t v = 0; v < vectors; v += WEIGHT_PANEL) {
       const int64_t P = smaller(WEIGHT_PANEL, vectors - v);
       WeightTile<Real> tile{};
-      tile.right = from_right + v * V * N;
+      tile.right = on_right.at + v * V * (on_right.row ? 1 : N);
+      tile.right_row = on_right.row ? on_right.row : P * V;
       tile.N = N;
       tile.to_row = columns;
       tile.columns = columns - v * V;

@@ -122,6 +122,7 @@ struct Forward {
   // a single step of few sequences reads its weights as they are, unless a stream takes many such
   const bool packed;
   const int64_t steps;  // in a chunk
+  const bool advances;  // whether row pointers follow from those of the step before
   int64_t turn = 0;     // steps that a stream has taken before
   Stage<Real> one, two;
   Panels<Real> out;
@@ -138,6 +139,7 @@ struct Forward {
         fused(c.B >= FUSE_FROM || c.T == 1),
         packed(is_stream || c.T > 1 || c.B > UNPACKED_ROWS),
         steps(fused ? 1 : larger(1, CHUNK_ROWS / larger(1, c.B))),
+        advances(!c.resets && !c.weight_ho && !cell.first),
         one(c, 0, cell.first ? cell.first : cell.gates, c.R, packed),
         two(c, cell.first, cell.first ? cell.gates - cell.first : 0, c.H, packed),
         out(c.R, 1),
@@ -203,7 +205,11 @@ struct Forward {
       int64_t before = 0;
       for (int64_t step = s; step < stop; ++step) {
         const int64_t alive = part.alive(plan, step);
-        point(part, step, alive);
+        if (step == 0 || !advances) {
+          point(part, step, alive);
+        } else {
+          advance(part, step, alive);
+        }
         take(part, one, part.h, step, before, alive, columns);
         if (cell.first) {
           columns.wait();
@@ -247,6 +253,30 @@ struct Forward {
                            : s == 0 ? plan.row(plan.first_state(1), r, plan.width(1))
                            : record ? plan.saved(r, s - 1) + plan.extra_state_at(1)
                                     : own;
+      }
+    }
+  }
+
+  // the same from those of the step before, where nothing but time changes
+  void advance(Part<Real>& part, int64_t step, int64_t alive) {
+    const int64_t way = call.reverse ? -1 : 1;
+    const int64_t output_t = way * call.output_t;
+    const int64_t more = call.saved ? plan.alive(step - 1) * plan.record : 0;
+    if (fused) {
+      for (int64_t i = 0; i < alive; ++i) part.x[i] += way * call.input_t;
+    }
+    for (int64_t i = 0; i < alive; ++i) {
+      Real* const before = part.output[i];
+      part.h[i] = part.state[0][i] = before;
+      part.output[i] = part.after[0][i] = before + output_t;
+    }
+    if (call.saved) {
+      for (int64_t i = 0; i < alive; ++i) part.saved[i] += more;
+    }
+    if (cell.states > 1) {
+      for (int64_t i = 0; i < alive; ++i) {
+        part.state[1][i] = part.after[1][i];
+        part.after[1][i] += more;
       }
     }
   }

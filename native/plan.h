@@ -27,28 +27,74 @@ inline void in_large_pages([[maybe_unused]] void* memory, [[maybe_unused]] int64
 #endif
 }
 
+// Blocks that a thread keeps from one call to the next: fresh memory costs more to touch than a
+// small call takes.
+struct Kept {
+  static constexpr int MOST = 32;
+  static constexpr int64_t MOST_BYTES = 32 << 20;
+  void* at[MOST];
+  int64_t bytes[MOST];
+  int count = 0;
+  int64_t total = 0;
+
+  // a block of at least so many bytes, which are made those that it has
+  void* take(int64_t& wanted) {
+    int best = -1;
+    for (int i = 0; i < count; ++i) {
+      if (bytes[i] >= wanted && bytes[i] <= 2 * wanted && (best < 0 || bytes[i] < bytes[best])) {
+        best = i;
+      }
+    }
+    if (best < 0) {
+      void* const fresh = std::aligned_alloc(64, static_cast<size_t>(wanted));
+      in_large_pages(fresh, wanted);
+      return fresh;
+    }
+    void* const found = at[best];
+    wanted = bytes[best];
+    total -= wanted;
+    --count;
+    at[best] = at[count];
+    bytes[best] = bytes[count];
+    return found;
+  }
+  void give(void* block, int64_t size) {
+    if (count == MOST || total + size > MOST_BYTES) {
+      std::free(block);
+      return;
+    }
+    at[count] = block;
+    bytes[count++] = size;
+    total += size;
+  }
+  ~Kept() {
+    for (int i = 0; i < count; ++i) std::free(at[i]);
+    count = MOST;  // what is given back later is freed
+  }
+};
+inline thread_local Kept kept;
+
 // Memory for one call, aligned to a cache line; not initialised. A little of it needs no allocation.
 template <class T>
 struct Buffer {
   static constexpr int64_t NEAR = 256 / sizeof(T);
   T* at = nullptr;
+  int64_t bytes = NEAR * sizeof(T);
   alignas(64) T near_by[NEAR];
 
   explicit Buffer(int64_t count, bool zero = false) {
     if (count <= NEAR) {
       at = near_by;
-      count = NEAR;
     } else {
-      count = round_up(count, NEAR);
-      at = static_cast<T*>(std::aligned_alloc(64, static_cast<size_t>(count) * sizeof(T)));
-      in_large_pages(at, count * int64_t(sizeof(T)));
+      bytes = round_up(count * int64_t(sizeof(T)), 256);
+      at = static_cast<T*>(kept.take(bytes));
     }
-    if (at && zero) std::memset(at, 0, static_cast<size_t>(count) * sizeof(T));
+    if (at && zero) std::memset(at, 0, static_cast<size_t>(bytes));
   }
   Buffer(const Buffer&) = delete;
   Buffer& operator=(const Buffer&) = delete;
   ~Buffer() {
-    if (at != near_by) std::free(at);
+    if (at && at != near_by) kept.give(at, bytes);
   }
   operator T*() const { return at; }
 };

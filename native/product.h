@@ -183,8 +183,8 @@ __attribute__((noinline)) void gradient_tile(const GradientTile<Real>& t) {
 template <class Real>
 struct WeightTile {
   const Real* gates;  // [n][LANES], from the first of the M gates on
-  const Real* right;  // [n][P][LANES]
-  int64_t N;
+  const Real* right;  // P vectors of row n at n right_row
+  int64_t N, right_row;
   Real* to;
   int64_t to_row, rows, columns;
 };
@@ -211,7 +211,7 @@ __attribute__((noinline)) void weight_tile(const WeightTile<Real>& t) {
       for (int p = 0; p < P; ++p) acc[m][p] += gate * right[p];
     }
     a += V;
-    b += P * V;
+    b += t.right_row;
   }
 #pragma GCC unroll 12
   for (int m = 0; m < M; ++m)

@@ -1,10 +1,11 @@
-"""Large buffers that come back: what one training step saves is the memory of the next one's.
+"""Large tensors that come back: the memory of one training step is that of the next one.
 
-Fresh pages of the operating system cost as much to touch as what is computed into them; buffers
-under a few megabytes are the allocator's affair.
+Fresh pages of the operating system cost as much to touch as what is computed into them; what is
+under a megabyte is the allocator's affair.
 """
 
 import ctypes
+import math
 import mmap
 import threading
 
@@ -12,7 +13,7 @@ import torch
 from torch import Tensor
 
 # buffers of so many bytes and more are kept, and at most so many bytes that nobody uses
-LARGE, KEPT = 4 << 20, 1 << 30
+LARGE, KEPT = 1 << 20, 1 << 30
 
 _lock = threading.Lock()
 _free: list[mmap.mmap] = []
@@ -31,21 +32,22 @@ class _Lease:
                 _free.pop(0)
 
 
-def empty(numbers: int, like: Tensor) -> Tensor:
-    """A vector of numbers of `like`'s dtype, not initialised.
+def empty(like: Tensor, *shape: int) -> Tensor:
+    """A contiguous tensor of `like`'s dtype, not initialised.
 
     Args:
-        numbers: how many.
         like: a tensor on the CPU.
+        shape: its sizes.
     """
+    numbers = math.prod(shape)
     size = numbers * like.element_size()
     if size < LARGE or torch.are_deterministic_algorithms_enabled():
         # the allocator fills memory with NaN where that is asked for
-        return like.new_empty(numbers)
+        return like.new_empty(*shape)
     slab = _take(size)
     memory = (ctypes.c_char * size).from_buffer(slab)
     memory.lease = _Lease(slab)  # type: ignore[attr-defined]
-    return torch.frombuffer(memory, dtype=like.dtype, count=numbers)
+    return torch.frombuffer(memory, dtype=like.dtype, count=numbers).view(shape)
 
 
 def _take(size: int) -> mmap.mmap:

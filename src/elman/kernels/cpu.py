@@ -168,7 +168,7 @@ def forward(
     fields = _fields(call, tensors, held)
     steps, batch = input.shape[:2]
     widths = call.widths
-    output = input.new_empty(steps, batch, widths[0])
+    output = _memory.empty(input, steps, batch, widths[0])
     after = [input.new_empty(batch, width) for width in widths]
     saved = None
     size = record_size(call) if save else 0
@@ -176,7 +176,7 @@ def forward(
         records = steps * batch
         if call.lengths is not None and compact:
             records = int(call.lengths.sum())
-        saved = _memory.empty(records * size, input)
+        saved = _memory.empty(input, records * size)
         if not compact:
             saved.zero_()
     fields += (
@@ -227,7 +227,7 @@ def infer(
         steps, batch, time, row = *output_shape[:2], output_shape[1], 1
     features, hidden = ih.shape[1], ih.shape[0] // len(cell.gates)
     # sizes one by one: torch reads a tuple in twice the time
-    output = input.new_empty(*output_shape)
+    output = _memory.empty(input, *output_shape)
     after = (input.new_empty(1, batch, width),)
     two = len(cell.states) > 1
     if two:
@@ -285,7 +285,7 @@ def backward(
         made = None
         if need and tensor is not None:
             if i in _WRITTEN_WHOLE:
-                made = torch.empty_like(tensor, memory_format=torch.contiguous_format)
+                made = _memory.empty(tensor, *tensor.shape)
             elif i in _INITIAL:
                 made = tensor.new_zeros(call.input.shape[1], tensor.shape[-1])
             else:
