@@ -7,7 +7,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check -q
 .PHONY: demo test lint format coverage quality clean
 
 # what the native module is built from
-NATIVE := CMakeLists.txt $(wildcard native/*) $(wildcard src/elman/cells/*.py) src/elman/kernels/_generate.py
+NATIVE := CMakeLists.txt $(wildcard native/*) $(wildcard src/elman/cells/*.py) $(wildcard src/elman/kernels/generator/*.py)
 
 $(VENV)/.installed: pyproject.toml constraints.txt $(NATIVE)
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "elman needs Python 3.11 or newer, this is " + sys.version.split()[0] + "; call make PYTHON=python3.11")'

@@ -3,9 +3,10 @@
 from dataclasses import dataclass, field
 from typing import Any
 
-import elman
 import torch
 from torch import Tensor
+
+import elman
 
 GATES = {"RNN": 1, "GRU": 3, "LSTM": 4}
 

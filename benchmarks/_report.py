@@ -65,7 +65,7 @@ def print_row(row: Row) -> None:
     peers = "  ".join(f"{name} {ratio:.2f}x" for name, ratio in row.faster_than.items())
     limit = f"{row.of_limit:4.0%} of the limit ({row.held_by}), {row.of_peak:4.0%} of the peak"
     more = "" if row.suite in ("memory", "step") else limit
-    print(  # noqa: T201 - the benchmark's table
+    print(
         f"{row.threads} thread{'s' * (row.threads > 1)} {row.cell:4} {row.size:32}"
         f" {row.kind} {row.amount:>9}  {peers}  {more}",
         flush=True,
@@ -88,8 +88,9 @@ def write_report(rows: list[Row], folder: Path) -> None:
 
 def machine() -> dict[str, str]:
     """What the figures depend on."""
-    import elman
     import torch
+
+    import elman
 
     names = [
         line.split(":")[1].strip()

@@ -141,7 +141,9 @@ def work(options: argparse.Namespace) -> list[Row]:
         if suite == "memory":
             from _memory import memory_rows
 
-            found += memory_rows(options.cells, sizes("dense", options.quick)) if threads == 1 else []
+            found += (
+                memory_rows(options.cells, sizes("dense", options.quick)) if threads == 1 else []
+            )
             continue
         for cell in options.cells:
             for size in sizes(suite, options.quick):

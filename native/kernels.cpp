@@ -110,7 +110,8 @@ void close(void* stream, int64_t bytes) {
 }  // namespace
 
 extern const Kernels KERNELS;
-const Kernels KERNELS = {ELMAN_ISA_NAME, VECTOR_BYTES, forward, backward, cell, activation, word,
-                         open,            step,         close};
+const Kernels KERNELS = {ELMAN_ISA_NAME, ELMAN_FLAGS, VECTOR_BYTES, forward, backward,
+                         cell,           activation,  word,         open,    step,
+                         close};
 
 }  // namespace elman::ELMAN_ISA

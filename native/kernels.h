@@ -7,6 +7,7 @@ namespace elman {
 
 struct Kernels {
   const char* name;
+  const char* flags;  // that they were compiled with
   int64_t vector_bytes;
   int (*forward)(const Call&);
   int (*backward)(const Call&);

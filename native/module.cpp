@@ -128,6 +128,8 @@ NB_MODULE(_native, m) {
     return reinterpret_cast<int64_t>(&named(name));
   }, "The kernels of an instruction set.");
   m.def("name", [](int64_t kernels) { return at(kernels).name; }, "Which instruction set it is.");
+  m.def("flags", [](int64_t kernels) { return at(kernels).flags; },
+        "What they were compiled with.");
   m.def("vector_bytes", [](int64_t kernels) { return at(kernels).vector_bytes; },
         "The size of a vector.");
   m.def("cells", [](int64_t kernels) {

@@ -126,8 +126,8 @@ def test_steps_and_the_stepper_equal_the_sequence(case, first):
     stepper.reset()
     assert_close(stepper(x[0]), expected[0].detach())
     stepper.state = kept
-    for mine, given in zip(states(stepper.state), states(kept), strict=True):
-        assert torch.equal(mine, given)
+    for mine, other in zip(states(stepper.state), states(kept), strict=True):
+        assert torch.equal(mine, other)
 
 
 @pytest.mark.parametrize("case", **named(CASES))

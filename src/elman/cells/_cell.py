@@ -60,6 +60,10 @@ class Cell:
     output: Nonlinearity = NONLINEARITIES["identity"]
     native: str | None = None
 
+    def __deepcopy__(self, memo: object) -> "Cell":
+        """Itself: nothing of it can change, and copies of a layer share it."""
+        return self
+
     @property
     def two_products(self) -> bool:
         """Whether some gates multiply an operand that depends on other gates."""

@@ -1,7 +1,7 @@
 """What a backend is asked to do: run one cell over one layer and direction."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from torch import Tensor
 
@@ -98,10 +98,15 @@ def with_tensors(call: Call, tensors: Sequence[Tensor | None]) -> Call:
     initial = tuple(i for i in (i0, i1) if i is not None)
     if input is None or ih is None or hh is None:
         raise TypeError("a call has an input and two weights.")
-    return replace(
-        call,
-        weights=Weights(ih, hh, bias_ih, bias_hh, ho, bias_ho),
-        input=input,
-        state=state or None,
-        initial=initial or None,
+    # faster than dataclasses.replace
+    return Call(
+        call.cell,
+        Weights(ih, hh, bias_ih, bias_hh, ho, bias_ho),
+        input,
+        state or None,
+        initial or None,
+        call.lengths,
+        call.resets,
+        call.traced,
+        call.reverse,
     )

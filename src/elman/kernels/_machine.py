@@ -37,6 +37,7 @@ class Machine:
     Args:
         name: the instruction set, as `ELMAN_CPU` names it.
         kernels: their address, for `native`.
+        flags: what they were compiled with.
         vector_bytes: the size of a vector.
         cells: each cell's address, and how many values its step saves.
         activations: each nonlinearity's address, and whether its derivative reads the sum.
@@ -44,6 +45,7 @@ class Machine:
 
     name: str
     kernels: int
+    flags: str
     vector_bytes: int
     cells: dict[str, tuple[int, int]]
     activations: dict[str, tuple[int, int]]
@@ -78,6 +80,7 @@ def machine(name: str | None = None) -> Machine:
     return Machine(
         name,
         kernels,
+        native.flags(kernels),
         native.vector_bytes(kernels),
         native.cells(kernels),
         native.activations(kernels),

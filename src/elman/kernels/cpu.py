@@ -9,7 +9,7 @@ from torch import Tensor
 
 from elman import cells
 
-from . import _memory
+from . import _memory, _user_cells
 from ._call import Call, tensors_of
 from ._machine import is_built, machine, native, threads
 
@@ -35,6 +35,8 @@ def cell_named(name: str, output: str) -> cells.Cell:
     """The cell of a native name, with an output layer's nonlinearity."""
     if name.startswith("rnn_"):
         return cells.rnn.cell(name.removeprefix("rnn_"), output)
+    if name.startswith("user_"):
+        return _user_cells.cell_of(name)
     return {"gru": cells.gru, "gru_reset_before": cells.gru_reset_before, "lstm": cells.lstm}[
         name
     ].cell
@@ -55,9 +57,27 @@ def unsupported(call: Call) -> str | None:
         if tensor is not None and tensor.dtype is not dtype:
             return "the native kernels take one dtype for input, weights and state"
     if call.cell.native is None:
-        return f"the cell {call.cell.name} with this nonlinearity is not built in"
+        why = _not_compiled(call.cell)
+        if why is not None:
+            return why
     if call.weights.ho is not None and not call.cell.output.is_registered:
         return f"the nonlinearity {call.cell.output.name} is not built in"
+    return None
+
+
+def name_of(cell: cells.Cell) -> str:
+    """What the native kernels call a cell."""
+    return cell.native or _user_cells.native_name(cell)
+
+
+def _not_compiled(cell: cells.Cell) -> str | None:
+    """Why a cell of the user's own does not run natively; None if it does."""
+    if torch.compiler.is_compiling():
+        return f"the cell {cell.name} is the user's own, which torch.compile does not see through"
+    try:
+        _user_cells.native_name(cell)
+    except _user_cells.NotCompiledError as error:
+        return f"the cell {cell.name} is not built in, and was not compiled: {error}"
     return None
 
 
@@ -71,7 +91,7 @@ def record_size(call: Call) -> int:
     lanes = here.vector_bytes // _DTYPES[call.input.dtype]
     hidden = call.weights.ih.shape[0] // len(call.cell.gates)
     wide = (hidden + lanes - 1) // lanes * lanes
-    _, saved = here.cells[str(call.cell.native)]
+    _, saved = here.cells[name_of(call.cell)]
     size = (saved + len(call.cell.states) - 1) * wide
     if call.weights.ho is not None:
         size += wide
@@ -126,7 +146,7 @@ def _fields(call: Call, tensors: Sequence[Tensor | None], held: list[Tensor]) ->
         ih.shape[0] // len(cell.gates),
         tensors[2].shape[1],
         int(call.reverse),
-        here.cells[str(cell.native)][0],
+        here.cells[name_of(cell)][0],
         here.activations[cell.output.name][0],
         address,
         *[_address(t, held) for t in tensors[1:7]],
@@ -228,14 +248,14 @@ def infer(
     features, hidden = ih.shape[1], ih.shape[0] // len(cell.gates)
     # sizes one by one: torch reads a tuple in twice the time
     output = _memory.empty(input, *output_shape)
-    after = (input.new_empty(1, batch, width),)
     two = len(cell.states) > 1
+    after = [input.new_empty(1, batch, width)]
     if two:
-        after = (*after, input.new_empty(1, batch, hidden))
+        after.append(input.new_empty(1, batch, hidden))
     first = (0, 0) if state is None else [s.data_ptr() for s in state]
     packed = _PACKED_FORWARD.pack(
         number, threads(), steps, batch, features, hidden, width, 0,
-        here.cells[str(cell.native)][0], output_layer[0], input.data_ptr(),
+        here.cells[name_of(cell)][0], output_layer[0], input.data_ptr(),
         *[0 if w is None else w.data_ptr() for w in weights],
         time * features, row * features, first[0], first[1] if two else 0, 0, 0, 0, 0,
         output.data_ptr(), time * width, row * width, after[0].data_ptr(),
@@ -243,7 +263,7 @@ def infer(
     )  # fmt: skip
     if native.forward(here.kernels, packed):
         raise MemoryError(_NO_MEMORY)
-    return output, after
+    return output, tuple(after)
 
 
 def packed_step(call: Call, tensors: Sequence[Tensor | None], held: list[Tensor]) -> bytes:

@@ -2,6 +2,7 @@
 
 from ._cells import GRUCell, LSTMCell, RNNCell
 from ._convert import convert
+from ._custom import CustomRNN
 from ._explain import Explanation, explain
 from ._gru import GRU
 from ._lstm import LSTM
@@ -14,6 +15,7 @@ __all__ = [
     "GRU",
     "LSTM",
     "RNN",
+    "CustomRNN",
     "Explanation",
     "GRUCell",
     "LSTMCell",

@@ -257,6 +257,7 @@ class Recurrent(nn.Module):
         """A single plain layer without a gradient; None where the long way must be gone."""
         if (
             len(self._names) > 1
+            or (torch.is_grad_enabled() and self._parameter("weight_hh_l0").requires_grad)
             or self.backend not in ("auto", "cpu")
             or (self.recurrent_dropout and self.training)
             or input.shape[-1] != self.input_size

@@ -43,8 +43,8 @@ class Stepper:
         check_positive(f"{type(layer).__name__}.stepper", "batch", batch)
         self.batch = batch
         self._layer = copy.deepcopy(layer).eval().requires_grad_(False)
-        like = self._layer.weight_ih_l0
-        self._dtype, self._device = like.dtype, like.device
+        self._dtype: torch.dtype = self._layer.weight_ih_l0.dtype  # pyright: ignore
+        self._device: torch.device = self._layer.weight_ih_l0.device  # pyright: ignore
         self._reads = torch.Size((batch, layer.input_size))
         self._writes = torch.Size((batch, layer.state_size))
         with torch.inference_mode(False), torch.no_grad():

@@ -47,12 +47,16 @@ _NO_WEIGHTS = Weights(_NOTHING, _NOTHING)
 
 def _without_tensors(call: Call) -> Call:
     """What an autograd function may keep: tensors are saved by autograd alone."""
-    return replace(
-        call,
-        input=_NOTHING,
-        state=None,
-        weights=_NO_WEIGHTS,
-        initial=None,
+    return Call(
+        call.cell,
+        _NO_WEIGHTS,
+        _NOTHING,
+        None,
+        None,
+        call.lengths,
+        call.resets,
+        call.traced,
+        call.reverse,
     )
 
 

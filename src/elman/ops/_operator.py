@@ -30,7 +30,7 @@ def scan_operator(call: Call) -> list[Tensor]:
     """The output and the final states of a call that `cpu` supports, by way of the operator."""
     tensors = tensors_of(call)
     save = torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in tensors)
-    name = call.cell.native
+    name = cpu.name_of(call.cell)
     rest = (call.lengths, call.resets, name, call.cell.output.name, call.reverse)
     found = torch.ops.elman.scan.default(*tensors, *rest, save)
     return list(found[: 1 + len(call.cell.states)])

@@ -1,0 +1,146 @@
+"""One step at a time: the handle, the layer's own step, and the short way of plain inference."""
+
+import pytest
+import torch
+from cases import CASES, named
+from tolerances import assert_close
+
+import elman
+
+
+def _layer(case, I=5, H=19, **options):
+    return case.layer(I, H, **case.arguments, **options)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
+@pytest.mark.parametrize("options", [{}, {"num_layers": 3, "initial_state": "learned"}], ids=str)
+@pytest.mark.parametrize("case", **named(CASES))
+def test_a_bound_step_reads_and_writes_the_same_memory(case, options, dtype):
+    layer = _layer(case, dtype=dtype, **options)
+    with torch.no_grad():
+        for name, p in layer.named_parameters():
+            if name.startswith("initial"):
+                p.normal_()
+    x, x_t, y = torch.randn(6, 2, 5, dtype=dtype), torch.empty(2, 5, dtype=dtype), None
+    expected, final = layer(x)
+    stepper = layer.stepper(batch=2)
+    y = torch.full(expected.shape[1:], torch.nan, dtype=dtype)
+    step = stepper.bind(x_t, y)
+    for t in range(6):
+        x_t.copy_(x[t])
+        step()
+        assert_close(y, expected[t].detach())
+    states = final if isinstance(final, tuple) else (final,)
+    found = stepper.state if isinstance(stepper.state, tuple) else (stepper.state,)
+    for one, other in zip(found, states, strict=True):
+        assert_close(one, other.detach())
+
+
+def test_the_weights_are_those_of_its_making():
+    layer = elman.nn.GRU(3, 4)
+    stepper, x = layer.stepper(), torch.randn(1, 3)
+    before = stepper(x)
+    with torch.no_grad():
+        layer.weight_ih_l0.mul_(2)
+    stepper.reset()
+    assert torch.equal(stepper(x), before)
+
+
+def test_setting_the_state_copies_it():
+    stepper, x = elman.nn.LSTM(3, 4).stepper(), torch.randn(1, 3)
+    state = torch.randn(1, 1, 4), torch.randn(1, 1, 4)
+    stepper.state = state
+    first = stepper(x)
+    assert not torch.equal(stepper.state[0], state[0])
+    stepper.state = state
+    assert torch.equal(stepper(x), first)
+    stepper.state = None
+    assert stepper.state is None
+
+
+@pytest.mark.parametrize("backend", ["torch", "reference"])
+def test_another_backend_steps_too(backend):
+    layer = elman.nn.LSTM(3, 4, backend=backend)
+    x, y = torch.randn(5, 1, 3), torch.empty(1, 4)
+    stepper = layer.stepper()
+    for t in range(5):
+        stepper(x[t], out=y)
+    assert_close(y, layer(x)[0][-1].detach())
+    step = stepper.bind(x[0], y)
+    step()
+    assert stepper.state is not None
+
+
+@pytest.mark.parametrize(
+    ("call", "text"),
+    [
+        (lambda s: s(torch.randn(2, 3)), "Stepper: x_t has shape (2, 3), expected (1, 3), (B, I)."),
+        (lambda s: s(torch.randn(1, 3).double()),
+         "Stepper: x_t is torch.float64 on cpu; give torch.float32 on cpu, contiguous."),
+        (lambda s: s(torch.randn(1, 3), out=torch.empty(1, 3)),
+         "Stepper: out has shape (1, 3), expected (1, 4), (B, R)."),
+        (lambda s: s.bind(torch.randn(3, 2).t()[:1], torch.empty(1, 4)),
+         "Stepper: x_t is torch.float32 on cpu, not contiguous; give torch.float32 on cpu,"
+         " contiguous."),
+        (lambda s: setattr(s, "state", torch.zeros(1, 2, 4)),
+         "Stepper.state: hx: h has shape (1, 2, 4), expected (1, 1, 4), (L * D, B, size)."),
+    ],
+)  # fmt: skip
+def test_mistakes_are_answered_in_one_line(call, text):
+    with pytest.raises(ValueError) as caught:  # noqa: PT011 - the text is compared
+        call(elman.nn.GRU(3, 4).stepper())
+    assert str(caught.value) == text
+
+
+@pytest.mark.parametrize("first", [False, True])
+@pytest.mark.parametrize("case", **named(CASES))
+def test_the_short_way_gives_the_same_bits_as_the_long_one(case, first, monkeypatch):
+    layer = _layer(case, batch_first=first)
+    x = torch.randn(3, 4, 5)
+    batch = 3 if first else 4
+    states = tuple(torch.randn(1, batch, width) for width in layer._widths())
+    for hx in (None, states[0] if len(states) == 1 else states):
+        with torch.no_grad():
+            short = layer(x, hx)
+            step = layer.step(x[0] if first else x[:, 0], None)
+            with monkeypatch.context() as patch:
+                patch.setattr(type(layer), "_infer_quickly", lambda *_: None)
+                long = layer(x, hx)
+                long_step = layer.step(x[0] if first else x[:, 0], None)
+        for one, other in zip(_flat(short), _flat(long), strict=True):
+            assert torch.equal(one, other)
+        for one, other in zip(_flat(step), _flat(long_step), strict=True):
+            assert torch.equal(one, other)
+
+
+def _flat(result):
+    output, state = result
+    return [output, *(state if isinstance(state, tuple) else [state])]
+
+
+@pytest.mark.parametrize("rows", [1, 2, 3, 4, 5, 9])
+@pytest.mark.parametrize("case", **named(CASES))
+def test_a_single_step_has_the_bits_of_a_longer_call(case, rows):
+    layer = _layer(case, I=21, H=37)
+    x = torch.randn(4, rows, 21)
+    with torch.no_grad():
+        output = layer(x)[0]
+        assert torch.equal(layer(x[:1])[0], output[:1])
+        assert torch.equal(layer.step(x[0])[0], output[0])
+        one = layer.stepper(batch=rows)
+        if not case.name.startswith("rnn-jordan"):
+            assert torch.equal(torch.stack([one(x_t) for x_t in x]), output)
+
+
+def test_the_short_way_is_left_where_something_watches():
+    layer, x = elman.nn.GRU(3, 4), torch.randn(5, 2, 3)
+    with torch.no_grad():
+        expected = layer(x)[0]
+        with torch.autocast("cpu", torch.bfloat16):
+            assert layer(x)[0].dtype == torch.float32, "torch's GRU gives its state's dtype back"
+            assert not torch.equal(layer(x)[0], expected)
+        assert torch.equal(torch.func.vmap(lambda one: layer(one)[0])(x[None])[0], expected)
+        torch.nn.utils.parametrizations.orthogonal(layer, "weight_hh_l0")
+        twice = layer(x)[0]
+        assert not torch.equal(twice, expected)
+        assert_close(twice, elman.nn.GRU.forward(layer, x)[0])
