@@ -430,7 +430,8 @@ struct Backward {
     Real* const right_h = right_x + most * round_up(call.I, V);
     Real* const right_o = right_h + most * round_up(call.R, V);
     Rows x{right_x, 0}, h{right_h, 0};
-    const bool as_they_are = !call.lengths && !call.reverse && !call.resets;
+    const bool as_they_are =
+        plan.is_in_order && plan.alive(stop - 1) == call.B && !call.reverse && !call.resets;
     if (as_they_are && call.input_t == call.B * call.input_b && (stop < call.T || call.I % V == 0)) {
       x = {plan.input(0, s), call.input_b};
     } else if (call.dweight_ih) {

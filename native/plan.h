@@ -157,6 +157,7 @@ struct Plan {
   Buffer<Real> zeros;
   int64_t longest = 0;
   bool bad_length = false;
+  bool is_in_order = true;  // whether the rows stand as they came
 
   explicit Plan(const Call& c)
       : call(c),
@@ -215,6 +216,7 @@ struct Plan {
       const int64_t steps = call.lengths ? call.lengths[b] : T;
       const int64_t r = offset[steps]++;
       order[r] = b;
+      is_in_order = is_in_order && r == b;
       length[r] = steps;
     }
     // offset[t] is now the number of rows with at least t steps: t = 1 … T become a running sum

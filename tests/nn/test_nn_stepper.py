@@ -99,13 +99,14 @@ def test_the_short_way_gives_the_same_bits_as_the_long_one(case, first, monkeypa
     x = torch.randn(3, 4, 5)
     batch = 3 if first else 4
     states = tuple(torch.randn(1, batch, width) for width in layer._widths())
-    for hx in (None, states[0] if len(states) == 1 else states):
+    lengths = torch.tensor([2, 0, 4] if first else [3, 1, 0, 2])
+    for hx, ends in ((None, None), (states[0] if len(states) == 1 else states, lengths)):
         with torch.no_grad():
-            short = layer(x, hx)
+            short = layer(x, hx, lengths=ends)
             step = layer.step(x[0] if first else x[:, 0], None)
             with monkeypatch.context() as patch:
                 patch.setattr(type(layer), "_infer_quickly", lambda *_: None)
-                long = layer(x, hx)
+                long = layer(x, hx, lengths=ends)
                 long_step = layer.step(x[0] if first else x[:, 0], None)
         for one, other in zip(_flat(short), _flat(long), strict=True):
             assert torch.equal(one, other)

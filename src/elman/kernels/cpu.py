@@ -218,6 +218,7 @@ def infer(
     state: Sequence[Tensor] | None,
     output_shape: tuple[int, ...],
     is_batch_first: bool,
+    lengths: Tensor | None,
 ) -> tuple[Tensor, tuple[Tensor, ...]] | None:
     """Runs whole sequences forward; every tensor is contiguous, of one dtype and on the CPU.
 
@@ -228,10 +229,11 @@ def infer(
         state: (1, B, ·) for each of the cell's states; zeros if None.
         output_shape: of the output, the input's with R in place of I.
         is_batch_first: whether the batch is the first of three dimensions.
+        lengths: (B,) int64 or None.
 
     Returns:
         The output and the new states, (1, B, ·); None for a dtype or nonlinearity that is not
-        native.
+        native, or a length that does not fit.
     """
     here, ih, hh = machine(), weights[0], weights[1]
     output_layer = here.activations.get(cell.output.name)
@@ -257,11 +259,15 @@ def infer(
         number, threads(), steps, batch, features, hidden, width, 0,
         here.cells[name_of(cell)][0], output_layer[0], input.data_ptr(),
         *[0 if w is None else w.data_ptr() for w in weights],
-        time * features, row * features, first[0], first[1] if two else 0, 0, 0, 0, 0,
+        time * features, row * features, first[0], first[1] if two else 0, 0, 0,
+        0 if lengths is None else lengths.data_ptr(), 0,
         output.data_ptr(), time * width, row * width, after[0].data_ptr(),
         after[1].data_ptr() if two else 0, 0,
     )  # fmt: skip
-    if native.forward(here.kernels, packed):
+    status = native.forward(here.kernels, packed)
+    if status == _BAD_LENGTH:
+        return None
+    if status:
         raise MemoryError(_NO_MEMORY)
     return output, tuple(after)
 

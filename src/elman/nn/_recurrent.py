@@ -114,8 +114,8 @@ class Recurrent(nn.Module):
         resets: Tensor | None = None,
     ) -> Any:
         """Runs the sequences through the stack; see the class for shapes."""
-        if lengths is None and resets is None and isinstance(input, Tensor) and input.dim() == 3:
-            found = self._infer_quickly(input, hx)
+        if resets is None and isinstance(input, Tensor) and input.dim() == 3:
+            found = self._infer_quickly(input, hx, lengths)
             if found is not None:
                 return found
         where = f"{type(self).__name__}.forward"
@@ -253,7 +253,7 @@ class Recurrent(nn.Module):
             return x, tuple(s.unsqueeze(0) for s in after[0])
         return x, tuple(torch.stack(one) for one in zip(*after, strict=True))
 
-    def _infer_quickly(self, input: Tensor, hx: Any) -> Any:
+    def _infer_quickly(self, input: Tensor, hx: Any, lengths: Any = None) -> Any:
         """A single plain layer without a gradient; None where the long way must be gone."""
         if (
             len(self._names) > 1
@@ -279,7 +279,7 @@ class Recurrent(nn.Module):
                 return None
             weights.append(weight)
         shape = (*rows, self.state_size)
-        made = infer_quickly(self.cell, weights, input, hx, shape, self.batch_first)
+        made = infer_quickly(self.cell, weights, input, hx, shape, self.batch_first, lengths)
         if made is None:
             return None
         output, after = made

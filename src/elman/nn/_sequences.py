@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn.utils.rnn import PackedSequence
+from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
 States = tuple[Tensor, ...]
 
@@ -35,9 +35,10 @@ class Sequences:
     def put_back(self, output: Tensor) -> Tensor | PackedSequence:
         """The output (T, B, ·) in the form in which the input came."""
         if self.packed is not None:
-            rows = [output[t, :count] for t, count in enumerate(self.packed.batch_sizes.tolist())]
+            # the rows stand longest first
+            rows = pack_padded_sequence(output, self.lengths)  # pyright: ignore[reportArgumentType]
             return PackedSequence(
-                torch.cat(rows),
+                rows.data,
                 self.packed.batch_sizes,
                 self.packed.sorted_indices,
                 self.packed.unsorted_indices,
@@ -133,14 +134,16 @@ def _check_lengths(where: str, lengths: Tensor, x: Tensor, unbatched: bool) -> T
     if torch.compiler.is_compiling():
         # their values are not known while compiling; the kernels refuse what does not fit
         return lengths.long()
-    outside = ((lengths < 0) | (lengths > steps)).nonzero().flatten()
-    if len(outside):
-        row = int(outside[0])
-        raise ValueError(
-            f"{where}: lengths[{row}] is {int(lengths[row])}, expected 0 to {steps},"
-            " the steps of the input."
-        )
-    return lengths.long()
+    if not len(lengths):
+        return lengths.long()
+    least, most = lengths.aminmax()
+    if least >= 0 and most <= steps:
+        return lengths.long()
+    row = int(((lengths < 0) | (lengths > steps)).nonzero()[0])
+    raise ValueError(
+        f"{where}: lengths[{row}] is {int(lengths[row])}, expected 0 to {steps},"
+        " the steps of the input."
+    )
 
 
 def _check_resets(
@@ -174,15 +177,7 @@ def _read_packed(
             f"{where}: {given} was given with a PackedSequence, which has its own rows;"
             " give a padded tensor."
         )
-    data, sizes = packed.data, packed.batch_sizes
-    _check_input(layer, where, data)
-    steps, batch = len(sizes), int(sizes[0])
-    rows = torch.arange(batch)
-    x = torch.stack(
-        [
-            torch.nn.functional.pad(piece, (0, 0, 0, batch - len(piece)))
-            for piece in data.split(sizes.tolist())
-        ]
-    )
-    counts = (rows[None, :] < sizes[:steps, None]).sum(0)
-    return Sequences(x, counts, None, False, False, packed)
+    _check_input(layer, where, packed.data)
+    # without its indices, the rows come longest first
+    x, lengths = pad_packed_sequence(PackedSequence(packed.data, packed.batch_sizes))
+    return Sequences(x, lengths, None, False, False, packed)

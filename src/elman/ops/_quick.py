@@ -20,6 +20,7 @@ def infer_quickly(
     state: Sequence[Tensor] | None,
     output_shape: tuple[int, ...],
     is_batch_first: bool = False,
+    lengths: Tensor | None = None,
 ) -> tuple[Tensor, States] | None:
     """Runs one layer over whole sequences on the native kernels, without a gradient.
 
@@ -30,6 +31,7 @@ def infer_quickly(
         state: (1, B, ·) for each of the cell's states; zeros if None.
         output_shape: the input's with R in place of I.
         is_batch_first: whether the batch is the first of three dimensions.
+        lengths: (B,) or None.
 
     Returns:
         The output and the new states, or None where something about the call is not plain: a
@@ -53,4 +55,12 @@ def infer_quickly(
             or not tensor.is_contiguous()
         ):
             return None
-    return cpu.infer(cell, weights, input, state, output_shape, is_batch_first)
+    if lengths is not None and not (
+        type(lengths) is Tensor
+        and lengths.dtype is torch.int64
+        and lengths.is_cpu
+        and lengths.is_contiguous()
+        and lengths.shape == (input.shape[0 if is_batch_first else 1],)
+    ):
+        return None
+    return cpu.infer(cell, weights, input, state, output_shape, is_batch_first, lengths)

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from ._source import Function, Source, name_of, parse
 from ._write import Writer, derivative_reads, in_cpp
 
-
 # native/call.h
 MOST_GATES, MOST_STATES = 6, 2
 

@@ -5,7 +5,6 @@ from collections.abc import Callable
 
 from ._source import Function, Source, name_of, parse
 from ._write import OPERATORS
-from ._write import OPERATORS
 
 # f(u) differentiated by u; u is what stands in its place
 _SLOPES: dict[str, str] = {
