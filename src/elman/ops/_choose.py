@@ -3,10 +3,12 @@
 from dataclasses import dataclass
 from typing import Protocol
 
-from torch import Tensor
+from torch import Tensor, float32
+from torch.compiler import is_compiling
 
 from elman import kernels
-from elman.kernels import Call
+from elman.cells import Cell
+from elman.kernels import Call, inside_torch
 
 States = tuple[Tensor, ...]
 
@@ -32,6 +34,10 @@ _FASTEST_FIRST: dict[str, Backend] = {
     "torch": kernels.torch,
     "reference": kernels.reference,
 }
+
+# Where torch's kernel was faster than ours, one and two threads (`make bench`): a whole float32 batch
+# through a wide LSTM, whose weights do not stay in the second cache. (H, B) from which on.
+_TORCHS_LSTM = (400, 8)
 
 BACKENDS = ("auto", *_FASTEST_FIRST)
 """What a layer's `backend` may be."""
@@ -76,7 +82,7 @@ def choose(call: Call, backend: str = "auto") -> Choice:
             f'{call.cell.name}: backend="{backend}" cannot run this call: {reasons[backend]}. '
             f'Use backend="{able[0]}", or "auto".'
         )
-    chosen = able[0] if backend == "auto" else backend
+    chosen = pick(call, backend)
     slower = f"slower than {chosen}" if backend == "auto" else f"{chosen} is forced"
     others = {name: reason or slower for name, reason in reasons.items() if name != chosen}
     return Choice(chosen, others)
@@ -85,10 +91,36 @@ def choose(call: Call, backend: str = "auto") -> Choice:
 def pick(call: Call, backend: str = "auto") -> str:
     """The name of the backend that `choose` chooses, without the reasons."""
     if backend == "auto":
+        if _is_faster_on_torch(call):
+            return "torch"
         for name, one in _FASTEST_FIRST.items():
             if one.unsupported(call) is None:
                 return name
-    return choose(call, backend).backend
+    if _FASTEST_FIRST[backend].unsupported(call) is not None:
+        # raises with the reason
+        return choose(call, backend).backend
+    return backend
+
+
+def _is_faster_on_torch(call: Call) -> bool:
+    """Whether torch's kernel wins, in plain eager calls."""
+    return (
+        is_wide_lstm(call.cell, call.weights.hh.shape[1], call.input.shape[1])
+        and call.weights.ho is None
+        and call.lengths is None
+        and call.resets is None
+        and call.input.dtype is float32
+        and call.input.is_cpu
+        and not is_compiling()
+        and not inside_torch.is_watched()
+        and kernels.torch.unsupported(call) is None
+    )
+
+
+def is_wide_lstm(cell: Cell, hidden: int, rows: int) -> bool:
+    """Whether a whole float32 batch through the cell is the faster on torch's kernel."""
+    least_hidden, least_rows = _TORCHS_LSTM
+    return cell.native == "lstm" and hidden >= least_hidden and rows >= least_rows
 
 
 def backend_of(name: str) -> Runs:

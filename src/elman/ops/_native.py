@@ -34,7 +34,7 @@ def scan(call: Call) -> tuple[list[Tensor], States]:
             save = inside_torch.is_taking_gradient() or any(
                 t is not None and t.requires_grad for t in tensors
             )
-            found = _TransformedScan.apply(_without_tensors(call), save, *tensors)
+            found = _TransformedScan.apply(without_tensors(call), save, *tensors)
             output, *after = found[: 1 + len(call.cell.states)]
         case Door.REFERENCE:
             return in_time(call, reference.scan)
@@ -45,7 +45,7 @@ _NOTHING = torch.empty(0)
 _NO_WEIGHTS = Weights(_NOTHING, _NOTHING)
 
 
-def _without_tensors(call: Call) -> Call:
+def without_tensors(call: Call) -> Call:
     """What an autograd function may keep: tensors are saved by autograd alone."""
     return Call(
         call.cell,
@@ -66,7 +66,7 @@ class _Scan(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, call: Call, *tensors: Tensor | None) -> Any:
         output, after, saved = cpu.forward(call, tensors, save=True)
-        ctx.call = _without_tensors(call)
+        ctx.call = without_tensors(call)
         ctx.set_materialize_grads(False)
         ctx.save_for_backward(*tensors, output, saved)
         return (output, *after)

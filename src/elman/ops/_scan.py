@@ -8,6 +8,7 @@ from elman.kernels import Call, tensors_of, with_tensors
 from ._choose import States, backend_of, pick
 from ._native import scan as scan_natively
 from ._reversed import in_time
+from ._torchs import scan as scan_by_torch
 
 
 def scan(call: Call, *, backend: str = "auto") -> tuple[list[Tensor], States]:
@@ -50,6 +51,8 @@ def _run(call: Call, backend: str) -> tuple[list[Tensor], States]:
     chosen = pick(call, backend)
     if chosen == "cpu":
         return scan_natively(call)
+    if chosen == "torch" and backend == "auto" and call.input.is_cpu:
+        return scan_by_torch(call)
     return in_time(call, backend_of(chosen).scan)
 
 
