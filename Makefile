@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check -q
 
-.PHONY: demo test lint format coverage quality clean
+.PHONY: demo test lint format quality bench bench-quick sanitize clean
 
 # what the native module is built from
 NATIVE := CMakeLists.txt $(wildcard native/*) $(wildcard src/elman/cells/*.py) $(wildcard src/elman/kernels/generator/*.py)
@@ -40,6 +40,29 @@ format: $(VENV)/.installed-dev
 # the figures of the README on real data (minutes); ELMAN_DATA names the folder of data sets
 quality: $(VENV)/.installed
 	$(BIN)/python benchmarks/quality.py
+
+# speed against torch.nn, torch.compile, ONNX Runtime and JAX (about half an hour), and a part of it
+bench: $(VENV)/.installed-bench
+	$(BIN)/python benchmarks/speed.py
+	$(BIN)/python benchmarks/end_to_end.py
+
+bench-quick: $(VENV)/.installed
+	$(BIN)/python benchmarks/speed.py --quick
+
+$(VENV)/.installed-bench: $(VENV)/.installed
+	$(PIP) install -c constraints.txt -C cmake.define.ELMAN_WERROR=ON -e '.[bench]'
+	touch $@
+
+# the tests of the kernels under AddressSanitizer and UndefinedBehaviorSanitizer
+sanitize: $(VENV)/.installed-dev
+	$(BIN)/cmake -S . -B build/sanitize -DELMAN_SANITIZE=ON -DELMAN_WERROR=ON \
+		-DPython_EXECUTABLE=$(CURDIR)/$(BIN)/python \
+		-Dnanobind_DIR=$$($(BIN)/python -m nanobind --cmake_dir)
+	$(BIN)/cmake --build build/sanitize --parallel
+	ELMAN_TEST_NATIVE=$$(ls build/sanitize/_native*.so) \
+	ASAN_OPTIONS=detect_leaks=0:verify_asan_link_order=0 \
+	LD_PRELOAD="$$(c++ -print-file-name=libasan.so) $$(c++ -print-file-name=libubsan.so)" \
+		$(BIN)/python -m pytest tests/kernels tests/nn/test_nn_stepper.py $(ARGS)
 
 clean:
 	rm -rf $(VENV) .pytest_cache .ruff_cache .coverage .coverage.* dist build

@@ -28,7 +28,7 @@ RESULTS = Path(__file__).parent / "results"
 # one contender's part of a round, seconds
 PART = 0.03
 # seconds for the rounds of one row, as long as there are three
-MOST = 20.0
+MOST = 8.0
 STREAM = (24, 64, 128, 256)
 
 
@@ -168,7 +168,7 @@ def main() -> None:
     add("--out", type=Path, default=None, help="where to write; results/ by default")
     add("--rows", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
-    options.rounds = options.rounds or (3 if options.quick else 9)
+    options.rounds = options.rounds or (3 if options.quick else 5)
     if options.quick:
         options.threads, options.suites = [1], ["dense", "ragged", "step"]
     if options.peers is None:

@@ -432,13 +432,14 @@ struct Backward {
     Rows x{right_x, 0}, h{right_h, 0};
     const bool as_they_are =
         plan.is_in_order && plan.alive(stop - 1) == call.B && !call.reverse && !call.resets;
-    if (as_they_are && call.input_t == call.B * call.input_b && (stop < call.T || call.I % V == 0)) {
+    if (as_they_are && call.input_t == call.B * call.input_b && has_room(stop, call.input_b, call.I)) {
       x = {plan.input(0, s), call.input_b};
     } else if (call.dweight_ih) {
       pack_right(right_x, call.I, s, stop, team,
                  [&](int64_t r, int64_t step) { return plan.input(r, step); });
     }
-    if (as_they_are && call.output_t == call.B * call.output_b && s > 0) {
+    if (as_they_are && call.output_t == call.B * call.output_b && s > 0 &&
+        has_room(stop - 1, call.output_b, call.R)) {
       h = {plan.output(0, s - 1), call.output_b};
     } else if (call.dweight_hh) {
       pack_right(right_h, call.R, s, stop, team,
@@ -490,6 +491,11 @@ struct Backward {
     const Real* at;
     int64_t row;
   };
+
+  // whether whole vectors of the rows before step `stop` end before the tensor does
+  bool has_room(int64_t stop, int64_t row, int64_t columns) const {
+    return (stop * call.B - 1) * row + round_up(columns, V) <= (call.T * call.B - 1) * row + columns;
+  }
 
   // rows of the chunk in panels of columns: [panel][n][vector]
   template <class Row>

@@ -27,6 +27,13 @@ inline void in_large_pages([[maybe_unused]] void* memory, [[maybe_unused]] int64
 #endif
 }
 
+// Under AddressSanitizer every block is its own, of exactly its size.
+#if defined(__SANITIZE_ADDRESS__)
+constexpr bool EXACT = true;
+#else
+constexpr bool EXACT = false;
+#endif
+
 // Blocks that a thread keeps from one call to the next: fresh memory costs more to touch than a
 // small call takes.
 struct Kept {
@@ -46,7 +53,8 @@ struct Kept {
       }
     }
     if (best < 0) {
-      void* const fresh = std::aligned_alloc(64, static_cast<size_t>(wanted));
+      void* fresh = nullptr;
+      if (posix_memalign(&fresh, 64, static_cast<size_t>(larger(wanted, 1)))) return nullptr;
       in_large_pages(fresh, wanted);
       return fresh;
     }
@@ -59,7 +67,7 @@ struct Kept {
     return found;
   }
   void give(void* block, int64_t size) {
-    if (count == MOST || total + size > MOST_BYTES) {
+    if (EXACT || count == MOST || total + size > MOST_BYTES) {
       std::free(block);
       return;
     }
@@ -83,10 +91,10 @@ struct Buffer {
   alignas(64) T near_by[NEAR];
 
   explicit Buffer(int64_t count, bool zero = false) {
-    if (count <= NEAR) {
+    if (count <= NEAR && !EXACT) {
       at = near_by;
     } else {
-      bytes = round_up(count * int64_t(sizeof(T)), 256);
+      bytes = EXACT ? count * int64_t(sizeof(T)) : round_up(count * int64_t(sizeof(T)), 256);
       at = static_cast<T*>(kept.take(bytes));
     }
     if (at && zero) std::memset(at, 0, static_cast<size_t>(bytes));

@@ -138,7 +138,8 @@ def test_memory_that_comes_full_of_nan_is_written_whole(cell, variant):
         assert torch.isfinite(one).all()
 
 
-@settings(max_examples=60, deadline=None)
+# under a sanitizer they are looked for in earnest
+@settings(max_examples=3000 if "ELMAN_TEST_NATIVE" in os.environ else 60, deadline=None)
 @given(st.data())
 def test_any_lengths_resets_and_shapes(data):
     shape = tuple(data.draw(st.integers(1, most)) for most in (9, 20, 20, 70))

@@ -35,7 +35,7 @@ _FASTEST_FIRST: dict[str, Backend] = {
     "reference": kernels.reference,
 }
 
-# Where torch's kernel was faster than ours, one and two threads (`make bench`): a whole float32 batch
+# Where torch's kernel was the faster, on one and two threads (`make bench`): a whole float32 batch
 # through a wide LSTM, whose weights do not stay in the second cache. (H, B) from which on.
 _TORCHS_LSTM = (400, 8)
 
