@@ -10,6 +10,19 @@ from ._output import say, show
 
 _PROMPTS = ("The", "Return a", "If the")
 
+# what trains in about a minute on two cores
+OPTIONS: dict[str, Any] = {
+    "level": "words",
+    "vocabulary_size": 5_000,
+    "cell": "lstm",
+    "hidden_size": 160,
+    "dropout": 0.2,
+    "bptt": 24,
+    "batch_size": 16,
+    "epochs": 6,
+    "lr": 6e-3,
+}
+
 
 def demo(
     out: Annotated[Path, typer.Option(help="The folder to keep the run in.")] = Path("elman-demo"),
@@ -26,18 +39,7 @@ def demo(
         say("Training a next-word LSTM on them; the last tenth is held out …")
     from elman.tasks import LanguageModel
 
-    model = LanguageModel(
-        level="words",
-        vocabulary_size=5_000,
-        cell="lstm",
-        hidden_size=160,
-        dropout=0.2,
-        bptt=24,
-        batch_size=16,
-        epochs=6,
-        lr=6e-3,
-        max_steps=steps,
-    )
+    model = LanguageModel(**OPTIONS, max_steps=steps)
     model.fit(texts, run=out, progress=True)
     figures = {**_baselines(model, texts), "LSTM perplexity": model.results_["perplexity"]}
     if not as_json:

@@ -11,7 +11,7 @@ from torch.nn.functional import dropout as drop
 from torch.nn.utils.rnn import PackedSequence
 
 from elman.cells import Cell
-from elman.ops import Call, Weights, check_backend, infer_quickly, scan
+from elman.ops import Call, Weights, check_backend, infer_quickly, scan, wanted
 
 from ._check import check_options, check_state
 from ._init import initialise, initialise_like_torch
@@ -258,7 +258,7 @@ class Recurrent(nn.Module):
         if (
             len(self._names) > 1
             or (torch.is_grad_enabled() and self._parameter("weight_hh_l0").requires_grad)
-            or self.backend not in ("auto", "cpu")
+            or wanted(self.backend) not in ("auto", "cpu")
             or (self.recurrent_dropout and self.training)
             or input.shape[-1] != self.input_size
         ):

@@ -2,7 +2,7 @@
 
 from elman.kernels import Call, Weights, native_kernels
 
-from ._choose import BACKENDS, BackendError, Choice, check_backend, choose
+from ._choose import BACKENDS, BackendError, Choice, check_backend, choose, only, wanted
 from ._quick import infer_quickly
 from ._reversed import reverse_rows
 from ._scan import scan
@@ -18,7 +18,9 @@ __all__ = [
     "choose",
     "infer_quickly",
     "native_kernels",
+    "only",
     "open_stream",
     "reverse_rows",
     "scan",
+    "wanted",
 ]

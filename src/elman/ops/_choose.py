@@ -1,5 +1,7 @@
 """The one place that chooses a backend."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -68,12 +70,45 @@ def check_backend(backend: str, where: str) -> None:
         )
 
 
+_forced: list[str] = []
+
+
+@contextmanager
+def only(backend: str) -> Iterator[None]:
+    """Within it, layers that leave the choice open (`backend="auto"`) take this backend, or raise.
+
+    Args:
+        backend: one of `BACKENDS`.
+
+    Raises:
+        ValueError: there is no backend of that name.
+
+    Example:
+        >>> import torch, elman
+        >>> with elman.ops.only("reference"):
+        ...     elman.explain(elman.nn.GRU(3, 4), torch.randn(5, 2, 3)).choices[0].backend
+        'reference'
+    """
+    check_backend(backend, "only")
+    _forced.append(backend)
+    try:
+        yield
+    finally:
+        _forced.pop()
+
+
+def wanted(backend: str) -> str:
+    """A layer's backend, or the one that `only` puts in place of an open choice."""
+    return _forced[-1] if _forced and backend == "auto" else backend
+
+
 def choose(call: Call, backend: str = "auto") -> Choice:
     """Chooses the fastest backend that supports the call, or the forced one.
 
     Raises:
         BackendError: the forced backend does not support the call; it never falls back in silence.
     """
+    backend = wanted(backend)
     check_backend(backend, call.cell.name)
     reasons = {name: one.unsupported(call) for name, one in _FASTEST_FIRST.items()}
     able = [name for name, reason in reasons.items() if reason is None]
@@ -90,6 +125,7 @@ def choose(call: Call, backend: str = "auto") -> Choice:
 
 def pick(call: Call, backend: str = "auto") -> str:
     """The name of the backend that `choose` chooses, without the reasons."""
+    backend = wanted(backend)
     if backend == "auto":
         if _is_faster_on_torch(call):
             return "torch"

@@ -2,7 +2,7 @@
 
 from elman.kernels import Call, Stream, cpu
 
-from ._choose import choose
+from ._choose import choose, wanted
 
 
 def open_stream(calls: list[Call], backend: str = "auto") -> Stream | None:
@@ -29,6 +29,7 @@ def open_stream(calls: list[Call], backend: str = "auto") -> Stream | None:
         ...     x, y = torch.randn(1, 3), torch.empty(1, 2)
         ...     stream.step(x.data_ptr(), y.data_ptr())
     """
+    backend = wanted(backend)
     if backend == "cpu":
         for call in calls:
             choose(call, backend)

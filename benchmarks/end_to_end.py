@@ -1,0 +1,87 @@
+"""Whole trainings on the native kernels, torch's and the reference, the same data and seed.
+
+    make bench ELMAN_DATA=folder
+
+Trains the language model of `elman demo` and, where its data is there, the one of the README's
+tiny-shakespeare figure for 200 steps on each backend, compares the losses, and writes
+`results/end_to_end.json` and `end_to_end.md`.
+"""
+
+import argparse
+import json
+import os
+import time
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import torch
+
+import elman
+
+RESULTS = Path(__file__).parent / "results"
+BACKENDS = ("auto", "torch", "reference")
+STEPS = 200
+
+
+def models() -> dict[str, tuple[dict[str, Any], list[str]]]:
+    """The options and texts of each language model."""
+    from elman.cli._corpus import standard_library_texts
+    from elman.cli._demo import OPTIONS
+
+    texts = standard_library_texts()
+    found: dict[str, tuple[dict[str, Any], list[str]]] = {
+        "make demo": (dict(OPTIONS), texts[: len(texts) // 3])
+    }
+    shakespeare = Path(os.environ.get("ELMAN_DATA", "")) / "tiny-shakespeare" / "input.txt"
+    if shakespeare.exists():
+        options = {
+            "level": "characters", "hidden_size": 256, "num_layers": 2, "dropout": 0.3,
+            "batch_size": 50, "bptt": 64, "epochs": 10,
+        }  # fmt: skip
+        text = shakespeare.read_text("utf-8")
+        found["tiny-shakespeare"] = options, [text[: len(text) * 9 // 10]]
+    return found
+
+
+def losses(options: dict[str, Any], texts: list[str], backend: str) -> tuple[list[float], float]:
+    """The training losses of the first steps, and the seconds of a step without the first ones."""
+    with TemporaryDirectory() as folder, elman.ops.only(backend):
+        run = Path(folder) / "run"
+        model = elman.LanguageModel(**{**options, "max_steps": STEPS, "random_state": 0})
+        start = time.perf_counter()
+        model.fit(texts, run=run)
+        seconds = time.perf_counter() - start
+        lines = (run / "metrics.jsonl").read_text("utf-8").splitlines()
+    records = [json.loads(line) for line in lines]
+    return [one["loss"] for one in records if "loss" in one and "lr" in one], seconds
+
+
+def main() -> None:
+    """Trains, compares and writes."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--out", type=Path, default=RESULTS)
+    options = parser.parse_args()
+    rows: list[dict[str, Any]] = []
+    for name, (settings, texts) in models().items():
+        found = {backend: losses(settings, texts, backend) for backend in BACKENDS}
+        reference, _ = found["reference"]
+        ours, seconds = found["auto"]
+        worst = max(abs(a - b) / abs(b) for a, b in zip(ours, reference, strict=True))
+        row = {
+            "model": name,
+            "steps": len(reference),
+            "threads": torch.get_num_threads(),
+            "seconds": {backend: one[1] for backend, one in found.items()},
+            "faster_than": {b: found[b][1] / seconds for b in BACKENDS[1:]},
+            "last_loss": {backend: one[0][-1] for backend, one in found.items()},
+            "worst_difference": worst,
+        }
+        print(json.dumps(row), flush=True)
+        rows.append(row)
+    options.out.mkdir(parents=True, exist_ok=True)
+    (options.out / "end_to_end.json").write_text(json.dumps(rows, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
