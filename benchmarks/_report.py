@@ -83,6 +83,7 @@ def write_report(rows: list[Row], folder: Path) -> None:
     found = {"machine": machine(), "rows": [vars(row) for row in rows]}
     (folder / "speed.json").write_text(json.dumps(found, indent=1) + "\n")
     (folder / "speed.md").write_text("\n\n".join(tables(rows)) + "\n")
+    (folder / "summary.md").write_text(summary(rows))
     _picture(rows, folder / "speed.png")
 
 
@@ -103,6 +104,31 @@ def machine() -> dict[str, str]:
         "torch": torch.__version__,
         "elman": elman.__version__,
     }
+
+
+def summary(rows: list[Row]) -> str:
+    """The README's table: times faster than torch.nn on one thread, infer / train."""
+    some = [r for r in rows if r.threads == 1 and r.suite in ("dense", "ragged", "step")]
+    cells = list(dict.fromkeys(row.cell for row in some))
+    ratios: dict[tuple[str, str], dict[str, dict[str, float]]] = {}
+    for row in some:
+        note = f" {row.note}" if row.note else ""
+        of_cell = ratios.setdefault((row.suite, row.size + note), {}).setdefault(row.cell, {})
+        of_cell[row.kind] = row.faster_than["torch.nn"]
+    lines = [f"| (T, B, I, H) | {' | '.join(cells)} |", "| --- " * (len(cells) + 1) + "|"]
+    for (suite, size), of_size in ratios.items():
+        shown = [" / ".join(f"{v:.3g}" for v in of_size.get(c, {}).values()) for c in cells]
+        what = f"{size}, one step of a stream" if suite == "step" else size
+        lines.append(f"| {what} | {' | '.join(shown)} |")
+    for kind in ("infer", "train"):
+        of_kind = [r.faster_than["torch.nn"] for r in some if r.kind == kind and r.suite == "dense"]
+        if of_kind:
+            mean = geometric_mean(of_kind)
+            lines.append(
+                f"| geometric mean of whole batches, {kind} | {mean:.2f} |"
+                + " |" * (len(cells) - 1)
+            )
+    return "\n".join(lines) + "\n"
 
 
 def tables(rows: list[Row]) -> list[str]:

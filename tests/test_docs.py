@@ -71,8 +71,11 @@ def test_links_lead_somewhere():
             assert target.startswith("http") or (page.parent / target).exists(), (page, target)
 
 
-def test_the_quality_table_is_the_measured_one():
+@pytest.mark.parametrize(
+    ("name", "file"), [("quality", "quality.md"), ("speed", "results/summary.md")]
+)
+def test_a_table_of_figures_is_the_measured_one(name, file):
     text = (ROOT / "README.md").read_text("utf-8")
-    shown = re.search(r"<!-- quality -->\n(.*?)<!-- /quality -->", text, re.S)
+    shown = re.search(rf"<!-- {name} -->\n(.*?)<!-- /{name} -->", text, re.S)
     assert shown is not None
-    assert shown.group(1).strip() == (ROOT / "benchmarks" / "quality.md").read_text().strip()
+    assert shown.group(1).strip() == (ROOT / "benchmarks" / file).read_text().strip()
