@@ -8,7 +8,7 @@ from elman.ops import _choose
 
 
 def _pair(monkeypatch, **options):
-    monkeypatch.setattr(_choose, "_TORCHS_LSTM", (8, 2))
+    monkeypatch.setattr(_choose, "_TORCHS", {("lstm", torch.float32): (8, 2)})
     auto = elman.nn.LSTM(3, 8, **options)
     forced = elman.nn.LSTM(3, 8, backend="reference", **options)
     forced.load_state_dict(auto.state_dict())

@@ -26,6 +26,8 @@ _FIELDS = (
 _PACKED = Struct(f"{len(_FIELDS)}q")
 _PACKED_FORWARD = Struct(f"{_FIELDS.index('doutput')}q")
 _DTYPES = {torch.float32: 4, torch.float64: 8}
+# bfloat16 runs as float32
+_TAKEN = (*_DTYPES, torch.bfloat16)
 # native/call.h, enum Status
 _BAD_LENGTH = 2
 _NO_MEMORY = "the native kernels found no memory for their buffers."
@@ -50,8 +52,10 @@ def unsupported(call: Call) -> str | None:
         return "the native kernels keep only what the gradient needs"
     if call.input.device.type != "cpu":
         return f"the native kernels run on a CPU, the input is on {call.input.device.type}"
-    if call.input.dtype not in _DTYPES:
-        return f"the native kernels take float32 and float64, not {_short(call.input.dtype)}"
+    if call.input.dtype not in _TAKEN:
+        return (
+            f"the native kernels take float32, float64 and bfloat16, not {_short(call.input.dtype)}"
+        )
     dtype = call.input.dtype
     for tensor in tensors_of(call):
         if tensor is not None and tensor.dtype is not dtype:

@@ -4,6 +4,7 @@ They are used here and nowhere else; `tests/ops/test_ops_doors.py` holds them ag
 torch.
 """
 
+from functools import cache
 from typing import Any
 
 import torch
@@ -44,6 +45,13 @@ def is_watched() -> bool:
         or _c._len_torch_dispatch_stack() > 0
         or _c._is_any_autocast_enabled()
     )
+
+
+@cache
+def has_bfloat16_tiles() -> bool:
+    """Whether the processor multiplies bfloat16 in tiles of its own, which torch's kernels use."""
+    supported: Any = getattr(torch.cpu, "_is_amx_tile_supported", None)
+    return bool(supported and supported())
 
 
 def is_plain(tensor: Tensor) -> bool:

@@ -1,11 +1,11 @@
 """The one place that chooses a backend."""
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Protocol
 
-from torch import Tensor, float32
+from torch import Tensor, bfloat16, dtype, float32
 from torch.compiler import is_compiling
 
 from elman import kernels
@@ -37,9 +37,16 @@ _FASTEST_FIRST: dict[str, Backend] = {
     "reference": kernels.reference,
 }
 
-# Where torch's kernel was the faster, on one and two threads (`make bench`): a whole float32 batch
-# through a wide LSTM, whose weights do not stay in the second cache. (H, B) from which on.
-_TORCHS_LSTM = (400, 8)
+# Where torch's kernel was the faster for a whole batch, on one and two threads (`make bench`): from
+# which H and B on. float32: a wide LSTM, whose weights do not stay in the second cache. bfloat16:
+# torch multiplies on a processor's own tiles of it, ours takes float32's units.
+_TORCHS = {
+    ("lstm", float32): (400, 8),
+    ("lstm", bfloat16): (1, 1),
+    ("gru", bfloat16): (256, 8),
+    ("rnn_tanh", bfloat16): (400, 8),
+    ("rnn_relu", bfloat16): (400, 8),
+}
 
 BACKENDS = ("auto", *_FASTEST_FIRST)
 """What a layer's `backend` may be."""
@@ -74,7 +81,7 @@ _forced: list[str] = []
 
 
 @contextmanager
-def only(backend: str) -> Iterator[None]:
+def only(backend: str) -> Generator[None]:
     """Within it, layers that leave the choice open (`backend="auto"`) take this backend, or raise.
 
     Args:
@@ -141,11 +148,12 @@ def pick(call: Call, backend: str = "auto") -> str:
 def _is_faster_on_torch(call: Call) -> bool:
     """Whether torch's kernel wins, in plain eager calls."""
     return (
-        is_wide_lstm(call.cell, call.weights.hh.shape[1], call.input.shape[1])
+        is_faster_on_torch(
+            call.cell, call.input.dtype, call.weights.hh.shape[1], call.input.shape[1]
+        )
         and call.weights.ho is None
         and call.lengths is None
         and call.resets is None
-        and call.input.dtype is float32
         and call.input.is_cpu
         and not is_compiling()
         and not inside_torch.is_watched()
@@ -153,10 +161,14 @@ def _is_faster_on_torch(call: Call) -> bool:
     )
 
 
-def is_wide_lstm(cell: Cell, hidden: int, rows: int) -> bool:
-    """Whether a whole float32 batch through the cell is the faster on torch's kernel."""
-    least_hidden, least_rows = _TORCHS_LSTM
-    return cell.native == "lstm" and hidden >= least_hidden and rows >= least_rows
+def is_faster_on_torch(cell: Cell, dtype: dtype, hidden: int, rows: int) -> bool:
+    """Whether a whole batch through the cell is the faster on torch's kernel."""
+    if (str(cell.native), dtype) not in _TORCHS:
+        return False
+    least_hidden, least_rows = _TORCHS[str(cell.native), dtype]
+    if dtype is bfloat16 and not inside_torch.has_bfloat16_tiles():
+        return False
+    return hidden >= least_hidden and rows >= least_rows
 
 
 def backend_of(name: str) -> Runs:

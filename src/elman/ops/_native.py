@@ -20,6 +20,8 @@ Tensors = Sequence[Tensor | None]
 
 def scan(call: Call) -> tuple[list[Tensor], States]:
     """Runs a call that `cpu` supports; the sequences are the output alone."""
+    if call.input.dtype is torch.bfloat16:
+        return _in_float32(call)
     match door(call):
         case Door.EAGER:
             tensors = tensors_of(call)
@@ -39,6 +41,15 @@ def scan(call: Call) -> tuple[list[Tensor], States]:
         case Door.REFERENCE:
             return in_time(call, reference.scan)
     return [output], tuple(after)
+
+
+def _in_float32(call: Call) -> tuple[list[Tensor], States]:
+    """A call in bfloat16: its numbers are read and written so, sums and states in between are
+    float32.
+    """
+    wide = with_tensors(call, [t if t is None else t.float() for t in tensors_of(call)])
+    (output,), after = scan(wide)
+    return [output.bfloat16()], tuple(s.bfloat16() for s in after)
 
 
 _NOTHING = torch.empty(0)

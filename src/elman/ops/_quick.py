@@ -8,7 +8,7 @@ from torch import Tensor
 from elman.cells import Cell
 from elman.kernels import cpu, inside_torch
 
-from ._choose import States, is_wide_lstm
+from ._choose import States, is_faster_on_torch
 
 _PLAIN = (Tensor, torch.nn.Parameter)
 
@@ -55,9 +55,8 @@ def infer_quickly(
             or not tensor.is_contiguous()
         ):
             return None
-    if lengths is None and is_wide_lstm(
-        cell, output_shape[-1], output_shape[0 if is_batch_first or len(output_shape) == 2 else 1]
-    ):
+    rows = output_shape[0 if is_batch_first or len(output_shape) == 2 else 1]
+    if lengths is None and is_faster_on_torch(cell, dtype, output_shape[-1], rows):
         return None
     if lengths is not None and not (
         type(lengths) is Tensor

@@ -6,6 +6,7 @@ from torch import Tensor
 from elman.kernels import Call, tensors_of, with_tensors
 
 from ._choose import States, backend_of, pick, wanted
+from ._doors import Door, door
 from ._native import scan as scan_natively
 from ._reversed import in_time
 from ._torchs import scan as scan_by_torch
@@ -51,7 +52,7 @@ def _run(call: Call, backend: str) -> tuple[list[Tensor], States]:
     chosen = pick(call, backend)
     if chosen == "cpu":
         return scan_natively(call)
-    if chosen == "torch" and wanted(backend) == "auto" and call.input.is_cpu:
+    if chosen == "torch" and wanted(backend) == "auto" and door(call) is Door.EAGER:
         return scan_by_torch(call)
     return in_time(call, backend_of(chosen).scan)
 

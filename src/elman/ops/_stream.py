@@ -1,5 +1,7 @@
 """A stack of layers, one step at a time."""
 
+from torch import bfloat16
+
 from elman.kernels import Call, Stream, cpu
 
 from ._choose import choose, wanted
@@ -21,7 +23,9 @@ def open_stream(calls: list[Call], backend: str = "auto") -> Stream | None:
     Example:
         >>> import torch
         >>> from elman.cells import gru
-        >>> from elman.kernels import Weights
+        >>> from torch import bfloat16
+
+    from elman.kernels import Weights
         >>> weights = Weights(torch.randn(6, 3), torch.randn(6, 2))
         >>> h = torch.zeros(1, 2)
         >>> stream = open_stream([Call(gru.cell, weights, torch.empty(1, 1, 3), (h,))])
@@ -33,6 +37,8 @@ def open_stream(calls: list[Call], backend: str = "auto") -> Stream | None:
     if backend == "cpu":
         for call in calls:
             choose(call, backend)
-    if backend not in ("auto", "cpu") or any(cpu.unsupported(call) for call in calls):
+    # bfloat16 runs as float32, a call at a time
+    is_native = backend in ("auto", "cpu") and calls[0].input.dtype is not bfloat16
+    if not is_native or any(cpu.unsupported(call) for call in calls):
         return None
     return Stream(calls)
