@@ -83,8 +83,8 @@ def _padded(problem: Problem, train: bool) -> Run | None:
 
 
 def _compiled(problem: Problem, train: bool) -> Run | None:
-    """torch.compile of torch.nn, where it compiles in seconds."""
-    if problem.lengths is not None or problem.size.T > MOST_UNROLLED:
+    """torch.compile of torch.nn, forward alone and few steps: the rest takes minutes to compile."""
+    if train or problem.lengths is not None or problem.size.T > MOST_UNROLLED:
         return None
     dynamo = importlib.import_module("torch._dynamo")
     dynamo.config.allow_rnn = True

@@ -2,7 +2,9 @@
 // into weight and input gradients while they are hot.
 #pragma once
 
-#include "forward.h"
+#include "gradients.h"
+#include "panels.h"
+#include "parts.h"
 
 namespace elman::ELMAN_ISA {
 
@@ -24,65 +26,6 @@ ELMAN_INLINE auto operand_backward_of(const Cell& cell) {
   }
 }
 
-// A matrix of weights as columns, for products of gate gradients.
-template <class Real>
-struct ColumnWeights {
-  static constexpr int V = LANES<Real>;
-  const int64_t groups, units, columns, vectors, panels;
-  Buffer<Real> w;
-
-  ColumnWeights(int64_t groups_, int64_t units_, int64_t columns_)
-      : groups(groups_),
-        units(units_),
-        columns(columns_),
-        vectors((columns_ + V - 1) / V),
-        panels((vectors + COLUMN_PANEL - 1) / COLUMN_PANEL),
-        w(groups_ * units_ * vectors * V) {}
-  void pack(const Real* matrix, const Team& team) {
-    pack_columns<Real>(matrix, groups * units, columns, w, team);
-  }
-  int64_t wide_of(int64_t panel) const {
-    return smaller(COLUMN_PANEL, vectors - panel * COLUMN_PANEL);
-  }
-  int64_t w_size() const { return groups * units * vectors * V; }
-  int64_t stride() const { return groups * units * COLUMN_PANEL * V; }
-};
-
-// Row pointers of one step back.
-template <class Real>
-struct PartBack {
-  int64_t begin, stride, rows;
-  Buffer<const Real*> doutput, state[MOST_STATES], after[MOST_STATES], saved, output;
-  Buffer<Real*> dafter[MOST_STATES], dstate[MOST_STATES], dgates, dsum, dhidden, doperand;
-  Buffer<int64_t> offsets;
-
-  PartBack(int64_t begin_, int64_t stride_, int64_t B)
-      : begin(begin_),
-        stride(stride_),
-        rows(larger((B - begin_ + stride_ - 1) / stride_, 0)),
-        doutput(rows),
-        state{Buffer<const Real*>(rows), Buffer<const Real*>(rows)},
-        after{Buffer<const Real*>(rows), Buffer<const Real*>(rows)},
-        saved(rows),
-        output(rows),
-        dafter{Buffer<Real*>(rows), Buffer<Real*>(rows)},
-        dstate{Buffer<Real*>(rows), Buffer<Real*>(rows)},
-        dgates(rows),
-        dsum(rows),
-        dhidden(rows),
-        doperand(rows),
-        offsets(rows) {}
-  bool ready() const {
-    return doutput && state[0] && state[1] && after[0] && after[1] && saved && output && dafter[0] &&
-           dafter[1] && dstate[0] && dstate[1] && dgates && dsum && dhidden && doperand && offsets;
-  }
-  int64_t alive(const Plan<Real>& plan, int64_t s) const {
-    const int64_t alive = plan.alive(s) - begin;
-    return stride == 1 ? alive : larger((alive + stride - 1) / stride, 0);
-  }
-  ELMAN_INLINE int64_t row(int64_t i) const { return begin + i * stride; }
-};
-
 template <class Real>
 struct Backward {
   static constexpr int V = LANES<Real>;
@@ -102,7 +45,6 @@ struct Backward {
   ColumnWeights<Real> back, back_rest, out, in;
   Buffer<Real> carry0, carry1, dgates, dsums, dhidden, doperand;
   Buffer<Real> right;
-  int64_t right_width;
   bool failed = false;
 
   explicit Backward(const Call& c)
@@ -171,13 +113,16 @@ struct Backward {
     if (columns.index == 0) start(part);
     team.wait();
     if (failed) return;
+    const WeightGradients<Real> gradients{call, cell, plan, dgates, dsums, right, most, first, rest};
     for (int64_t stop = plan.longest; stop > 0;) {
       const int64_t s = chunk_start(stop);
       for (int64_t step = stop - 1; step >= s; --step) {
         back_through(part, step, plan.offset[step] - plan.offset[s], columns);
       }
       team.wait();
-      gradients(s, stop, team);
+      gradients.take(s, stop, team);
+      if (call.dinput) inputs(s, stop, team);
+      team.wait();
       stop = s;
     }
     if (columns.index == 0) finish(part);
@@ -420,149 +365,6 @@ struct Backward {
     for (int64_t k = 0; k < width; ++k) {
       if (initial) initial[k] += carry[k];
       carry[k] = 0;
-    }
-  }
-
-  // A chunk's weight, bias and input gradients.
-  void gradients(int64_t s, int64_t stop, const Team& team) {
-    const int64_t N = plan.offset[stop] - plan.offset[s];
-    Real* const right_x = right;
-    Real* const right_h = right_x + most * round_up(call.I, V);
-    Real* const right_o = right_h + most * round_up(call.R, V);
-    Rows x{right_x, 0}, h{right_h, 0};
-    const bool as_they_are =
-        plan.is_in_order && plan.alive(stop - 1) == call.B && !call.reverse && !call.resets;
-    if (as_they_are && call.input_t == call.B * call.input_b && has_room(stop, call.input_b, call.I)) {
-      x = {plan.input(0, s), call.input_b};
-    } else if (call.dweight_ih) {
-      pack_right(right_x, call.I, s, stop, team,
-                 [&](int64_t r, int64_t step) { return plan.input(r, step); });
-    }
-    if (as_they_are && call.output_t == call.B * call.output_b && s > 0 &&
-        has_room(stop - 1, call.output_b, call.R)) {
-      h = {plan.output(0, s - 1), call.output_b};
-    } else if (call.dweight_hh) {
-      pack_right(right_h, call.R, s, stop, team,
-                 [&](int64_t r, int64_t step) { return plan.state_before(0, r, step); });
-    }
-    const Rows o{right_o, 0};
-    if (rest && call.dweight_hh) {
-      pack_right(right_o, call.H, s, stop, team, [&](int64_t r, int64_t step) -> const Real* {
-        return plan.saved(r, step) + plan.operand_at();
-      });
-    }
-    if (call.weight_ho && call.dweight_ho) {
-      pack_right(right_o, call.H, s, stop, team, [&](int64_t r, int64_t step) -> const Real* {
-        return plan.saved(r, step) + plan.hidden_at();
-      });
-    }
-    team.wait();
-    Real* const dhh = static_cast<Real*>(call.dweight_hh);
-    if (call.dweight_ih) {
-      weights(static_cast<Real*>(call.dweight_ih), cell.dwx, cell.gates, x, call.I, N, team);
-    }
-    if (dhh) weights(dhh, cell.duh, first, h, call.R, N, team);
-    if (dhh && rest) {
-      weights(dhh + first * call.H * call.H, cell.duh + first, rest, o, call.H, N, team);
-    }
-    if (call.dbias_ih) {
-      biases(static_cast<Real*>(call.dbias_ih), dgates, cell.dwx, cell.gates, call.H, N, team);
-    }
-    if (call.dbias_hh) {
-      biases(static_cast<Real*>(call.dbias_hh), dgates, cell.duh, cell.gates, call.H, N, team);
-    }
-    if (call.weight_ho) {
-      const int64_t slot = 0;
-      if (call.dweight_ho) {
-        weights_of(static_cast<Real*>(call.dweight_ho), dsums, &slot, 1, call.R, o, call.H, N,
-                   team);
-      }
-      if (call.dbias_ho) {
-        biases(static_cast<Real*>(call.dbias_ho), dsums, &slot, 1, call.R, N, team);
-      }
-    }
-    if (call.dinput) inputs(s, stop, team);
-    team.wait();
-  }
-
-  // The rows of a chunk: as they stand in memory, so many numbers apart, or packed if that is 0. What
-  // stands behind the columns of a row is read and comes to nothing.
-  struct Rows {
-    const Real* at;
-    int64_t row;
-  };
-
-  // whether whole vectors of the rows before step `stop` end before the tensor does
-  bool has_room(int64_t stop, int64_t row, int64_t columns) const {
-    return (stop * call.B - 1) * row + round_up(columns, V) <= (call.T * call.B - 1) * row + columns;
-  }
-
-  // rows of the chunk in panels of columns: [panel][n][vector]
-  template <class Row>
-  void pack_right(Real* to, int64_t columns, int64_t s, int64_t stop, const Team& team, Row row) {
-    const int64_t vectors = (columns + V - 1) / V, N = plan.offset[stop] - plan.offset[s];
-    int64_t from, end;
-    team.share(N, from, end);
-    int64_t step = s;
-    for (int64_t n = from; n < end; ++n) {
-      while (plan.offset[step + 1] - plan.offset[s] <= n) ++step;
-      const Real* numbers = row(n - (plan.offset[step] - plan.offset[s]), step);
-      for (int64_t v = 0; v < vectors; ++v) {
-        const int64_t panel = v / WEIGHT_PANEL, P = smaller(WEIGHT_PANEL, vectors - panel * WEIGHT_PANEL);
-        store(to + panel * WEIGHT_PANEL * V * N + (n * P + v % WEIGHT_PANEL) * V,
-              load(numbers + v * V, smaller(V, columns - v * V)));
-      }
-    }
-  }
-
-  void weights(Real* to, const int64_t* slots, int64_t gates, const Rows& on_right,
-               int64_t columns, int64_t N, const Team& team) const {
-    weights_of(to, dgates, slots, gates, call.H, on_right, columns, N, team);
-  }
-
-  // dW (gates * units, columns) += gates' gradients times the rows on the right
-  void weights_of(Real* to, const Real* from, const int64_t* slots, int64_t gates, int64_t units,
-                  const Rows& on_right, int64_t columns, int64_t N, const Team& team) const {
-    constexpr int M = WEIGHT_ROWS<Real>;
-    const int64_t vectors = (columns + V - 1) / V;
-    const int64_t pieces = (units + M - 1) / M;
-    int64_t begin, end;
-    team.share(gates * pieces, begin, end);
-    for (int64_t v = 0; v < vectors; v += WEIGHT_PANEL) {
-      const int64_t P = smaller(WEIGHT_PANEL, vectors - v);
-      WeightTile<Real> tile{};
-      tile.right = on_right.at + v * V * (on_right.row ? 1 : N);
-      tile.right_row = on_right.row ? on_right.row : P * V;
-      tile.N = N;
-      tile.to_row = columns;
-      tile.columns = columns - v * V;
-      for (int64_t piece = begin; piece < end; ++piece) {
-        const int64_t gate = piece / pieces, unit = piece % pieces * M;
-        tile.gates = from + slots[gate] * slot_stride() + unit / V * most * V + unit % V;
-        tile.to = to + (gate * units + unit) * columns + v * V;
-        tile.rows = units - unit;
-        if (P == 1) weight_tile<M, 1, Real>(tile);
-        if (P == 2) weight_tile<M, 2, Real>(tile);
-        if constexpr (WEIGHT_PANEL > 2) {
-          if (P == 3) weight_tile<M, 3, Real>(tile);
-        }
-      }
-    }
-  }
-
-  void biases(Real* to, const Real* from, const int64_t* slots, int64_t gates, int64_t units,
-              int64_t N, const Team& team) const {
-    const int64_t vectors = (units + V - 1) / V;
-    int64_t begin, end;
-    team.share(gates * vectors, begin, end);
-    for (int64_t one = begin; one < end; ++one) {
-      const int64_t gate = one / vectors, v = one % vectors;
-      const Real* panel = from + slots[gate] * slot_stride() + v * most * V;
-      Vec<Real> sum{};
-      for (int64_t n = 0; n < N; ++n) sum += load(panel + n * V);
-      const int64_t here = smaller(V, units - v * V);
-      Real* const at = to + gate * units + v * V;
-      store(at, load(at, here) + sum, here);
     }
   }
 

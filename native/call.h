@@ -1,5 +1,5 @@
 // The plain C interface: what Python hands over, and what a cell is. Every field is eight bytes, in
-// the order of elman/kernels/_native.py, so that a packed row of integers is a Call.
+// the order of elman/kernels/cpu.py, so that a packed row of integers is a Call.
 #pragma once
 
 #include <cstdint>

@@ -1,0 +1,112 @@
+// Memory for one call, kept by its thread for the next one.
+#pragma once
+
+#include <cstdlib>
+
+#include "simd.h"
+
+#if defined(__linux__)
+#include <sys/mman.h>
+#endif
+
+namespace elman::ELMAN_ISA {
+
+// Asks for large pages under fresh memory of many megabytes: touching it small page by small page
+// costs as much as computing what is written there.
+inline void in_large_pages([[maybe_unused]] void* memory, [[maybe_unused]] int64_t bytes) {
+#if defined(__linux__) && defined(MADV_HUGEPAGE)
+  constexpr uintptr_t PAGE = 2 << 20;
+  const uintptr_t from = (reinterpret_cast<uintptr_t>(memory) + PAGE - 1) / PAGE * PAGE;
+  const uintptr_t to = (reinterpret_cast<uintptr_t>(memory) + static_cast<uintptr_t>(bytes)) / PAGE * PAGE;
+  if (memory && to > from + PAGE) madvise(reinterpret_cast<void*>(from), to - from, MADV_HUGEPAGE);
+#endif
+}
+
+// Under AddressSanitizer every block is its own, of exactly its size.
+#if defined(__SANITIZE_ADDRESS__)
+constexpr bool EXACT = true;
+#else
+constexpr bool EXACT = false;
+#endif
+
+// Blocks that a thread keeps from one call to the next: fresh memory costs more to touch than a
+// small call takes.
+struct Kept {
+  static constexpr int MOST = 32;
+  static constexpr int64_t MOST_BYTES = 32 << 20;
+  void* at[MOST];
+  int64_t bytes[MOST];
+  int count = 0;
+  int64_t total = 0;
+
+  // a block of at least so many bytes, which are made those that it has
+  void* take(int64_t& wanted) {
+    int best = -1;
+    for (int i = 0; i < count; ++i) {
+      if (bytes[i] >= wanted && bytes[i] <= 2 * wanted && (best < 0 || bytes[i] < bytes[best])) {
+        best = i;
+      }
+    }
+    if (best < 0) {
+      void* fresh = nullptr;
+      if (posix_memalign(&fresh, 64, static_cast<size_t>(larger(wanted, 1)))) return nullptr;
+      in_large_pages(fresh, wanted);
+      return fresh;
+    }
+    void* const found = at[best];
+    wanted = bytes[best];
+    total -= wanted;
+    --count;
+    at[best] = at[count];
+    bytes[best] = bytes[count];
+    return found;
+  }
+  void give(void* block, int64_t size) {
+    if (EXACT || count == MOST || total + size > MOST_BYTES) {
+      std::free(block);
+      return;
+    }
+    at[count] = block;
+    bytes[count++] = size;
+    total += size;
+  }
+  ~Kept() {
+    for (int i = 0; i < count; ++i) std::free(at[i]);
+    count = MOST;  // what is given back later is freed
+  }
+};
+inline thread_local Kept kept;
+
+// Memory for one call, aligned to a cache line; not initialised. A little of it needs no allocation.
+template <class T>
+struct Buffer {
+  static constexpr int64_t NEAR = 256 / sizeof(T);
+  T* at = nullptr;
+  int64_t bytes = NEAR * sizeof(T);
+  alignas(64) T near_by[NEAR];
+
+  explicit Buffer(int64_t count, bool zero = false) {
+    if (count <= NEAR && !EXACT) {
+      at = near_by;
+    } else {
+      bytes = EXACT ? count * int64_t(sizeof(T)) : round_up(count * int64_t(sizeof(T)), 256);
+      at = static_cast<T*>(kept.take(bytes));
+    }
+    if (at && zero) std::memset(at, 0, static_cast<size_t>(bytes));
+  }
+  Buffer(const Buffer&) = delete;
+  Buffer& operator=(const Buffer&) = delete;
+  ~Buffer() {
+    if (at && at != near_by) kept.give(at, bytes);
+  }
+  operator T*() const { return at; }
+};
+
+// Brings a row of memory near before it is written or read.
+template <bool WRITE, class Real>
+ELMAN_INLINE void bring(const Real* row, int64_t n) {
+  constexpr int64_t LINE = 64 / sizeof(Real), MOST = 16 * LINE;
+  for (int64_t k = 0; k < smaller(n, MOST); k += LINE) __builtin_prefetch(row + k, WRITE, 3);
+}
+
+}  // namespace elman::ELMAN_ISA

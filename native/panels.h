@@ -1,0 +1,173 @@
+// Weights packed for the tiles of products.
+#pragma once
+
+#include <utility>
+
+#include "memory.h"
+#include "product.h"
+#include "team.h"
+
+namespace elman::ELMAN_ISA {
+
+// `gates` times `units` columns in panels of `wide` vectors of units, all gates of a unit together:
+// [panel][k][gate][vector].
+template <class Real>
+struct Panels {
+  static constexpr int V = LANES<Real>;
+  int64_t units, gates, wide, vectors, count;
+
+  Panels(int64_t units_, int64_t gates_)
+      // a panel of about four vectors for each k; three gates and more stand alone
+      : units(units_),
+        gates(gates_),
+        wide(gates_ >= 3 ? 1 : gates_ == 2 ? 2 : 4),
+        vectors((units_ + V - 1) / V),
+        count((vectors + wide - 1) / wide) {}
+
+  ELMAN_INLINE int64_t wide_of(int64_t panel) const {
+    return smaller(wide, vectors - panel * wide);
+  }
+  ELMAN_INLINE int64_t stride(int64_t K) const { return K * gates * wide * V; }
+  int64_t size(int64_t K) const { return K * gates * vectors * V; }
+};
+
+template <class Real, int S, int... J>
+ELMAN_INLINE void swap_blocks(Vec<Real>& a, Vec<Real>& b, std::integer_sequence<int, J...>) {
+  constexpr int V = sizeof...(J);
+  const Vec<Real> first = __builtin_shufflevector(a, b, ((J & S) ? V + (J ^ S) : J)...);
+  b = __builtin_shufflevector(a, b, ((J & S) ? V + J : (J ^ S))...);
+  a = first;
+}
+
+// LANES rows of LANES numbers become its columns: blocks of half the size change places, and so on.
+template <class Real, int S = LANES<Real> / 2>
+ELMAN_INLINE void transpose(Vec<Real> (&rows)[LANES<Real>]) {
+#pragma GCC unroll 16
+  for (int i = 0; i < LANES<Real>; ++i) {
+    if (!(i & S)) {
+      swap_blocks<Real, S>(rows[i], rows[i + S],
+                           std::make_integer_sequence<int, LANES<Real>>());
+    }
+  }
+  if constexpr (S > 1) transpose<Real, S / 2>(rows);
+}
+
+// A block of LANES numbers of each of LANES rows of a matrix, turned: vector j holds column j.
+template <class Real>
+ELMAN_INLINE void turned(Vec<Real> (&block)[LANES<Real>], const Real* rows, int64_t rows_here,
+                         int64_t stride, int64_t columns_here) {
+  constexpr int V = LANES<Real>;
+#pragma GCC unroll 16
+  for (int64_t lane = 0; lane < V; ++lane) {
+    block[lane] = lane < rows_here ? load(rows + lane * stride, columns_here) : Vec<Real>{};
+  }
+  transpose<Real>(block);
+}
+
+// The rows of a matrix (gates * units, K) as panels; each member of the team packs its own.
+template <class Real>
+inline void pack_gates(const Panels<Real>& panels, const Real* matrix, int64_t K, Real* to,
+                       const Team& team) {
+  constexpr int V = LANES<Real>;
+  int64_t from_panel, to_panel;
+  team.share(panels.count, from_panel, to_panel);
+  for (int64_t panel = from_panel; panel < to_panel; ++panel) {
+    const int64_t wide = panels.wide_of(panel), P = panels.gates * wide;
+    Real* const base = to + panel * panels.stride(K);
+    for (int64_t gate = 0; gate < panels.gates; ++gate) {
+      for (int64_t v = 0; v < wide; ++v) {
+        const int64_t unit = (panel * panels.wide + v) * V;
+        const int64_t here = smaller(V, panels.units - unit);
+        const Real* rows = matrix + (gate * panels.units + unit) * K;
+        Real* column = base + (gate * wide + v) * V;
+        for (int64_t k = 0; k < K; k += V) {
+          const int64_t n = smaller(V, K - k);
+          Vec<Real> block[V];
+          turned<Real>(block, rows + k, here, K, n);
+#pragma GCC unroll 16
+          for (int64_t j = 0; j < V; ++j) {
+            if (j < n) store(column, block[j]);
+            column += P * V;
+          }
+        }
+      }
+    }
+  }
+}
+
+// A bias, and of another one those gates that `more_gates` names, as a panel with one k.
+template <class Real>
+inline void pack_bias(const Panels<Real>& panels, const Real* bias, const Real* more,
+                      int64_t more_gates, Real* to) {
+  constexpr int V = LANES<Real>;
+  for (int64_t panel = 0; panel < panels.count; ++panel) {
+    const int64_t wide = panels.wide_of(panel);
+    Real* const base = to + panel * panels.stride(1);
+    for (int64_t gate = 0; gate < panels.gates; ++gate) {
+      for (int64_t lane = 0; lane < wide * V; ++lane) {
+        const int64_t unit = panel * panels.wide * V + lane;
+        const int64_t at = gate * panels.units + unit;
+        Real sum = 0;
+        if (unit < panels.units) {
+          if (bias) sum += bias[at];
+          if (more && (more_gates >> gate & 1)) sum += more[at];
+        }
+        base[gate * wide * V + lane] = sum;
+      }
+    }
+  }
+}
+
+// vectors in a panel of columns
+constexpr int COLUMN_PANEL = 4;
+constexpr int WEIGHT_PANEL = REGISTERS == 32 ? 3 : 2;
+template <class Real>
+constexpr int WEIGHT_ROWS = LANES<Real> < 8 ? LANES<Real> : REGISTERS == 32 ? 8 : 4;
+
+// A row-major matrix (rows, columns) as panels of columns: [panel][row][vector].
+template <class Real>
+inline void pack_columns(const Real* matrix, int64_t rows, int64_t columns, Real* to,
+                         const Team& team) {
+  constexpr int V = LANES<Real>;
+  const int64_t vectors = (columns + V - 1) / V;
+  const int64_t panels = (vectors + COLUMN_PANEL - 1) / COLUMN_PANEL;
+  int64_t from_panel, to_panel;
+  team.share(panels, from_panel, to_panel);
+  for (int64_t panel = from_panel; panel < to_panel; ++panel) {
+    const int64_t P = smaller(COLUMN_PANEL, vectors - panel * COLUMN_PANEL);
+    const int64_t first = panel * COLUMN_PANEL * V;
+    Real* at = to + first * rows;
+    for (int64_t row = 0; row < rows; ++row) {
+      const Real* from = matrix + row * columns + first;
+      for (int64_t p = 0; p < P; ++p, at += V) {
+        store(at, load(from + p * V, smaller(V, columns - first - p * V)));
+      }
+    }
+  }
+}
+
+// A matrix of weights as columns, for products of gate gradients.
+template <class Real>
+struct ColumnWeights {
+  static constexpr int V = LANES<Real>;
+  const int64_t groups, units, columns, vectors, panels;
+  Buffer<Real> w;
+
+  ColumnWeights(int64_t groups_, int64_t units_, int64_t columns_)
+      : groups(groups_),
+        units(units_),
+        columns(columns_),
+        vectors((columns_ + V - 1) / V),
+        panels((vectors + COLUMN_PANEL - 1) / COLUMN_PANEL),
+        w(groups_ * units_ * vectors * V) {}
+  void pack(const Real* matrix, const Team& team) {
+    pack_columns<Real>(matrix, groups * units, columns, w, team);
+  }
+  int64_t wide_of(int64_t panel) const {
+    return smaller(COLUMN_PANEL, vectors - panel * COLUMN_PANEL);
+  }
+  int64_t w_size() const { return groups * units * vectors * V; }
+  int64_t stride() const { return groups * units * COLUMN_PANEL * V; }
+};
+
+}  // namespace elman::ELMAN_ISA
