@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from math import isfinite
 from typing import Any, NamedTuple, Protocol
 
 import torch
@@ -249,7 +250,7 @@ class _Trainer:
         bound = self.options.clip_norm
         norm = clip_grad_norm_(parameters, bound if bound is not None else float("inf"))
         self.norm = float(norm)
-        if not (_is_finite(loss) and _is_finite(self.norm)):
+        if not (isfinite(loss) and isfinite(self.norm)):
             self.strike(loss)
         else:
             if self.options.clip_value is not None:
@@ -374,10 +375,6 @@ class _Trainer:
         """What happened."""
         at = self.at
         return History(self.records, at.step, at.skipped, at.best_loss, at.best_step)
-
-
-def _is_finite(value: float) -> bool:
-    return value == value and abs(value) != float("inf")
 
 
 def seed(random_state: Any) -> int:
