@@ -6,6 +6,7 @@ from cases import CASES, named
 from tolerances import assert_close
 
 import elman
+from elman.kernels import cpu
 
 
 def _layer(case, I=5, H=19, **options):
@@ -119,6 +120,7 @@ def _flat(result):
     return [output, *(state if isinstance(state, tuple) else [state])]
 
 
+@pytest.mark.skipif(not cpu.is_built(), reason="the native module is not installed")
 @pytest.mark.parametrize("rows", [1, 2, 3, 4, 5, 9])
 @pytest.mark.parametrize("case", **named(CASES))
 def test_a_single_step_has_the_bits_of_a_longer_call(case, rows):

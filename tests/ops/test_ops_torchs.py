@@ -1,9 +1,11 @@
 """Where torch's kernel is the faster one, and what it must keep."""
 
+import pytest
 import torch
 from tolerances import assert_close
 
 import elman
+from elman.kernels import cpu
 from elman.ops import _choose
 
 
@@ -45,6 +47,7 @@ def test_its_second_derivative_is_there(monkeypatch):
         assert_close(one, other, "backward")
 
 
+@pytest.mark.skipif(not cpu.is_built(), reason="the native module is not installed")
 def test_what_it_does_not_know_stays_with_ours(monkeypatch):
     auto, _ = _pair(monkeypatch)
     x = torch.randn(5, 4, 3)

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from elman import cells
 
+from . import inside_torch
 from ._call import Call
 from ._segments import States, are_values_known, scan_pieces
 
@@ -20,6 +21,8 @@ def unsupported(call: Call) -> str | None:
     """Why torch has no kernel for the call; None if it has one."""
     if call.traced:
         return "torch's kernels keep the gates to themselves"
+    if inside_torch.is_transforming():
+        return "torch's kernels have no rules for the transforms of torch.func"
     if (call.lengths is not None or call.resets is not None) and not are_values_known(call):
         return "torch's kernels know no lengths and resets, and their values are not known yet"
     if _kernel(call) is None:

@@ -46,9 +46,14 @@ class _TorchScan(torch.autograd.Function):
         needed = ctx.needs_input_grad[1:]
         if torch.is_grad_enabled():
             return (None, *gradient_of_reference(ctx.call, ctx.saved_tensors, grads, needed))
+        # an output without steps hangs on nothing
         given = [
-            (made, grad) for made, grad in zip(ctx.made, grads, strict=True) if grad is not None
+            (made, grad)
+            for made, grad in zip(ctx.made, grads, strict=True)
+            if grad is not None and made.requires_grad
         ]
+        if not given:
+            return (None, *(None for _ in needed))
         wanted = [leaf for leaf, need in zip(ctx.leaves, needed, strict=True) if need]
         found = iter(
             torch.autograd.grad(
