@@ -78,13 +78,28 @@ def geometric_mean(values: list[float]) -> float:
 
 
 def write_report(rows: list[Row], folder: Path) -> None:
-    """Writes `speed.json`, `speed.md` and `speed.png`."""
+    """Writes `speed.json`, `speed.md`, `summary.md` and `speed.png`.
+
+    What was not measured now stays as it was.
+    """
     folder.mkdir(parents=True, exist_ok=True)
+    rows = _with_former(rows, folder / "speed.json")
     found = {"machine": machine(), "rows": [vars(row) for row in rows]}
     (folder / "speed.json").write_text(json.dumps(found, indent=1) + "\n")
     (folder / "speed.md").write_text("\n\n".join(tables(rows)) + "\n")
     (folder / "summary.md").write_text(summary(rows))
     _picture(rows, folder / "speed.png")
+
+
+def _with_former(rows: list[Row], path: Path) -> list[Row]:
+    """The rows, and those of an earlier call that were not measured again, suite by suite."""
+    if not path.exists():
+        return rows
+    measured = {(row.suite, row.cell, row.size, row.threads, row.train) for row in rows}
+    former = [Row(**one) for one in json.loads(path.read_text())["rows"]]
+    kept = [r for r in former if (r.suite, r.cell, r.size, r.threads, r.train) not in measured]
+    order = list(SUITES)
+    return sorted([*rows, *kept], key=lambda row: (order.index(row.suite), row.threads))
 
 
 def machine() -> dict[str, str]:
