@@ -145,9 +145,9 @@ def work(options: argparse.Namespace) -> list[Row]:
         if suite == "memory":
             from _memory import memory_rows
 
-            found += (
-                memory_rows(options.cells, sizes("dense", options.quick)) if threads == 1 else []
-            )
+            grid = sizes("dense", options.quick) + sizes("ragged", options.quick)
+            grid = [size for size in grid if options.only in str(size)]
+            found += memory_rows(options.cells, grid) if threads == 1 else []
             continue
         for cell in options.cells:
             for size in sizes(suite, options.quick):
@@ -183,7 +183,7 @@ def main() -> None:
     rows: list[Row] = []
     for threads in options.threads:
         rows += _in_process(threads)
-    if options.out or not (options.quick or options.only):
+    if options.out or not options.quick:
         write_report(rows, options.out or RESULTS)
 
 
