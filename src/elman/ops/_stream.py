@@ -23,9 +23,7 @@ def open_stream(calls: list[Call], backend: str = "auto") -> Stream | None:
     Example:
         >>> import torch
         >>> from elman.cells import gru
-        >>> from torch import bfloat16
-
-    from elman.kernels import Weights
+        >>> from elman.kernels import Weights
         >>> weights = Weights(torch.randn(6, 3), torch.randn(6, 2))
         >>> h = torch.zeros(1, 2)
         >>> stream = open_stream([Call(gru.cell, weights, torch.empty(1, 1, 3), (h,))])
