@@ -2,9 +2,13 @@
 // into weight and input gradients while they are hot.
 #pragma once
 
+#include <optional>
+
+#include "forward.h"
 #include "gradients.h"
 #include "panels.h"
 #include "parts.h"
+#include "state_gradients.h"
 
 namespace elman::ELMAN_ISA {
 
@@ -29,11 +33,8 @@ ELMAN_INLINE auto operand_backward_of(const Cell& cell) {
 template <class Real>
 struct Backward {
   static constexpr int V = LANES<Real>;
-  // records in a chunk
-  static constexpr int64_t CHUNK = 192;
-  static constexpr int64_t ALL[MOST_GATES] = {0, 1, 2, 3, 4, 5};
 
-  const Call& call;
+  Call call;
   const int64_t threads;
   const Cell& cell;
   Plan<Real> plan;
@@ -43,15 +44,19 @@ struct Backward {
   const bool advances;  // whether row pointers follow from those of the step behind
   int64_t most;  // records in the largest chunk
   ColumnWeights<Real> back, back_rest, out, in;
-  Buffer<Real> carry0, carry1, dgates, dsums, dhidden, doperand;
+  Buffer<Real> dgates, dsums, dhidden, doperand;
   Buffer<Real> right;
+  StateGradients<Real> states;
+  // of a checkpointed pass: the records of a segment, and the forward pass that makes them again
+  Buffer<Real> records;
+  std::optional<Forward<Real>> again;
   bool failed = false;
 
   explicit Backward(const Call& c)
       : call(c),
         threads(team_of(c)),
         cell(*c.cell),
-        plan(c),
+        plan(call),
         first(cell.first ? cell.first : cell.gates),
         rest(cell.gates - first),
         by_columns(threads > 1 && splits_columns(c)),
@@ -61,30 +66,28 @@ struct Backward {
         back_rest(rest, c.H, rest ? c.H : 0),
         out(c.weight_ho ? 1 : 0, c.R, c.weight_ho ? c.H : 0),
         in(c.dinput ? cell.gates : 0, c.H, c.dinput ? c.I : 0),
-        carry0(c.B * plan.Rp, true),
-        carry1(cell.states > 1 ? c.B * plan.Hp : 0, true),
         dgates(cell.slots * plan.Hp * most, true),
         dsums(c.weight_ho ? plan.Rp * most : 0, true),
         dhidden(c.weight_ho ? plan.Hp * c.B : 0, true),
         doperand(rest ? plan.Hp * c.B : 0, true),
-        right(most * (round_up(c.I, V) + round_up(c.R, V) + plan.Hp)) {}
+        right(most * (round_up(c.I, V) + round_up(c.R, V) + plan.Hp)),
+        states(call, plan),
+        records(c.checkpointed && plan.ready() ? plan.largest_segment() * plan.record : 0) {
+    if (!c.checkpointed || !plan.record || !records) return;
+    call.saved = records;
+    again.emplace(call);
+  }
 
   bool ready() const {
-    return plan.ready() && back.w && back_rest.w && out.w && in.w && carry0 && carry1 && dgates &&
+    return plan.ready() && states.ready() && records && (!again || again->ready()) && back.w && back_rest.w && out.w && in.w && dgates &&
            dsums && dhidden && doperand && right;
   }
 
-  // A chunk ends where it has CHUNK records, whatever the threads.
-  int64_t chunk_start(int64_t stop) const {
-    int64_t s = stop - 1;
-    while (s > 0 && plan.offset[stop] - plan.offset[s - 1] <= CHUNK) --s;
-    return s;
-  }
   int64_t largest_chunk() const {
     if (!plan.ready()) return 0;
     int64_t most_here = 1;
     for (int64_t stop = plan.longest; stop > 0;) {
-      const int64_t s = chunk_start(stop);
+      const int64_t s = plan.chunk_start(stop);
       most_here = larger(most_here, plan.offset[stop] - plan.offset[s]);
       stop = s;
     }
@@ -95,6 +98,7 @@ struct Backward {
     if (!ready()) return NO_MEMORY;
     if (plan.bad_length) return BAD_LENGTH;
     in_large_pages(call.dinput, call.T * call.B * call.I * int64_t(sizeof(Real)));
+    if (again) again->pack_biases();
     in_team(threads, [this](const Team& team) { work(team); });
     return failed ? NO_MEMORY : DONE;
   }
@@ -109,52 +113,42 @@ struct Backward {
     if (call.dinput) in.pack(static_cast<const Real*>(call.weight_ih), team);
     const Team columns = by_columns ? team : Team{0, 1};
     PartBack<Real> part(by_columns ? 0 : team.index, by_columns ? 1 : team.size, call.B);
-    if (!part.ready()) failed = true;
-    if (columns.index == 0) start(part);
+    if (again) again->pack_weights(team);
+    Part<Real> forward = again ? again->part_of(team) : Part<Real>(0, 1, 0, 0, 0);
+    if (!part.ready() || !forward.ready()) failed = true;
+    if (columns.index == 0) states.start(part);
     team.wait();
     if (failed) return;
     const WeightGradients<Real> gradients{call, cell, plan, dgates, dsums, right, most, first, rest};
-    for (int64_t stop = plan.longest; stop > 0;) {
-      const int64_t s = chunk_start(stop);
-      for (int64_t step = stop - 1; step >= s; --step) {
-        back_through(part, step, plan.offset[step] - plan.offset[s], columns);
+    for (int64_t k = 0; k < plan.segments; ++k) {
+      const int64_t begin = plan.bound[k + 1];
+      enter(k, forward, team);
+      for (int64_t stop = plan.bound[k]; stop > begin;) {
+        const int64_t s = plan.chunk_start(stop);
+        for (int64_t step = stop - 1; step >= s; --step) {
+          back_through(part, step, plan.offset[step] - plan.offset[s], columns);
+        }
+        team.wait();
+        gradients.take(s, stop, team);
+        if (call.dinput) inputs(s, stop, team);
+        team.wait();
+        stop = s;
       }
-      team.wait();
-      gradients.take(s, stop, team);
-      if (call.dinput) inputs(s, stop, team);
-      team.wait();
-      stop = s;
     }
-    if (columns.index == 0) finish(part);
+    if (columns.index == 0) states.finish(part);
     no_input_gradient(part, columns);
   }
 
-  // the gradients of the final states
-  void start(const PartBack<Real>& part) {
-    for (int64_t i = 0; i < part.rows; ++i) {
-      const int64_t r = part.row(i);
-      copy(carry0 + r * plan.Rp, plan.row(call.dfinal_0, r, call.R), call.R);
-      if (cell.states > 1) {
-        copy(carry1 + r * plan.Hp, plan.row(call.dfinal_1, r, call.H), call.H);
-      }
+  // goes to a segment of the steps; a checkpointed pass makes its records again
+  void enter(int64_t k, Part<Real>& forward, const Team& team) {
+    if (team.index == 0) {
+      plan.enter(k);
+      if (again) again->plan.enter(k);
     }
-  }
-
-  static void copy(Real* to, const Real* from, int64_t n) {
-    std::memcpy(to, from, static_cast<size_t>(n) * sizeof(Real));
-  }
-
-  // the gradients of the first states
-  void finish(const PartBack<Real>& part) {
-    for (int64_t i = 0; i < part.rows; ++i) {
-      const int64_t r = part.row(i), b = plan.order[r];
-      if (call.dstate_0) {
-        copy(static_cast<Real*>(call.dstate_0) + b * call.R, carry0 + r * plan.Rp, call.R);
-      }
-      if (call.dstate_1) {
-        copy(static_cast<Real*>(call.dstate_1) + b * call.H, carry1 + r * plan.Hp, call.H);
-      }
-    }
+    team.wait();
+    if (!again) return;
+    again->walk(forward, plan.begin, plan.bound[k], team);
+    team.wait();
   }
 
   // zeros behind the rows' ends
@@ -176,7 +170,7 @@ struct Backward {
     part.after[0][i] = part.output[i];
     part.state[0][i] = plan.state_before(0, r, step);
     part.saved[i] = plan.record ? plan.saved(r, step) : nullptr;
-    part.dafter[0][i] = part.dstate[0][i] = carry0 + r * plan.Rp;
+    part.dafter[0][i] = part.dstate[0][i] = states.carry(0, r);
     part.offsets[i] = (base + r) * V;
     part.dgates[i] = dgates + (base + r) * V;
     if (call.weight_ho) {
@@ -189,7 +183,7 @@ struct Backward {
     if (cell.states > 1) {
       part.state[1][i] = plan.state_before(1, r, step);
       part.after[1][i] = part.saved[i] + plan.extra_state_at(1);
-      part.dafter[1][i] = part.dstate[1][i] = carry1 + r * plan.Hp;
+      part.dafter[1][i] = part.dstate[1][i] = states.carry(1, r);
     }
   }
 
@@ -214,16 +208,16 @@ struct Backward {
     }
     if (cell.states > 1) {
       // where the state before lies in memory depends on how many rows its step has
-      const int64_t less = step > 0 ? plan.alive(step - 1) * plan.record : 0;
+      const int64_t less = step > plan.begin ? plan.alive(step - 1) * plan.record : 0;
       for (int64_t i = 0; i < rows; ++i) {
         part.after[1][i] = part.state[1][i];
         part.state[1][i] -= less;
       }
     }
-    if (step > 0) return;
+    if (step > plan.begin) return;
     for (int64_t i = 0; i < rows; ++i) {
       for (int64_t k = 0; k < cell.states; ++k) {
-        part.state[k][i] = plan.state_before(k, part.row(i), 0);
+        part.state[k][i] = plan.state_before(k, part.row(i), step);
       }
     }
   }
@@ -242,10 +236,12 @@ struct Backward {
   // one step: the cell's gradient, and through the products to the state before
   void back_through(PartBack<Real>& part, int64_t step, int64_t base, const Team& columns) {
     const int64_t alive = part.alive(plan, step);
-    const int64_t known = advances && step + 1 < plan.longest ? part.alive(plan, step + 1) : 0;
+    const bool goes_on = advances && step + 1 < plan.bound[plan.segment];
+    const int64_t known = goes_on ? part.alive(plan, step + 1) : 0;
     advance(part, step, base, known);
     for (int64_t i = known; i < alive; ++i) point(part, step, base, i);
-    if (step > 0 && call.B > 1) bring_next(part, step, alive);
+    if (step > plan.begin && call.B > 1) bring_next(part, step, alive);
+    if (states.watched()) states.aim(part, step, alive);
     if (call.weight_ho) {
       if (columns.index == 0) back_out(part, alive);
       columns.wait();
@@ -258,6 +254,7 @@ struct Backward {
     BackwardTile<Real> tile = backward_tile(part, from, to, alive);
     if (to > from && alive) backward_of<Real>(cell)(tile);
     columns.wait();
+    if (states.watched()) states.measure(part, step, alive, columns);
     // W_hh of the first product reaches the fed-back state; the second one's reaches the operand
     if (rest) {
       multiply(part.doperand, dgates, cell.duh + first, back_rest, false, part.offsets, alive,
@@ -270,8 +267,12 @@ struct Backward {
     }
     multiply(part.dstate[0], dgates, cell.duh, back, cell.direct != 0, part.offsets, alive, columns);
     columns.wait();
+    if (call.gradient_clip > 0) {
+      states.clip(part, alive, columns);
+      columns.wait();
+    }
     if (call.resets) {
-      if (columns.index == 0) cut(part, step, alive);
+      if (columns.index == 0) states.cut(part, step, alive);
       columns.wait();
     }
   }
@@ -286,6 +287,9 @@ struct Backward {
     for (int64_t k = 0; k < cell.states; ++k) {
       tile.dafter[k] = part.dafter[k];
       tile.dstate[k] = part.dstate[k];
+      // an output layer's state is no state of the cell
+      const bool is_cells = k > 0 || !call.weight_ho;
+      tile.dtotal[k] = states.watched() && is_cells ? part.dtotal[k].at : nullptr;
       tile.state[k] = part.state[k];
       tile.after[k] = part.after[k];
     }
@@ -304,6 +308,7 @@ struct Backward {
       if (part.doutput[i]) {
         for (int64_t k = 0; k < call.R; ++k) carry[k] += part.doutput[i][k];
       }
+      if (states.watched()) states.copy(part.dtotal[0][i], carry, call.R);
       const Real* a = call.activation->reads_a ? part.saved[i] + plan.sum_at() : part.output[i];
       if constexpr (sizeof(Real) == 4) {
         call.activation->derive_f32(carry, a, part.output[i], call.R);
@@ -346,25 +351,6 @@ struct Backward {
         tile.ahead.at += tile.ahead.step * weights.groups * weights.units;
       });
       panel += N;
-    }
-  }
-
-  // a reset before a step: the gradient belongs to the initial state, nothing goes further back
-  void cut(const PartBack<Real>& part, int64_t step, int64_t alive) {
-    for (int64_t i = 0; i < alive; ++i) {
-      const int64_t r = part.row(i);
-      if (!plan.is_reset(r, step)) continue;
-      hand_over(call.dinitial_0, carry0 + r * plan.Rp, plan.order[r], call.R);
-      if (cell.states > 1) {
-        hand_over(call.dinitial_1, carry1 + r * plan.Hp, plan.order[r], call.H);
-      }
-    }
-  }
-  static void hand_over(void* to, Real* carry, int64_t b, int64_t width) {
-    Real* const initial = to ? static_cast<Real*>(to) + b * width : nullptr;
-    for (int64_t k = 0; k < width; ++k) {
-      if (initial) initial[k] += carry[k];
-      carry[k] = 0;
     }
   }
 

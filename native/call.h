@@ -34,6 +34,8 @@ struct BackwardTile {
   Real* const* dafter[MOST_STATES];
   // where the gradient of each state before goes; may be `dafter`
   Real* const* dstate[MOST_STATES];
+  // where the whole gradient of each state goes, that of the output included; null if nobody asks
+  Real* const* dtotal[MOST_STATES];
   const Real* const* state[MOST_STATES];
   const Real* const* after[MOST_STATES];
   const Real* const* saved;
@@ -94,6 +96,10 @@ struct Call {
   int64_t output_t, output_b;
   void *final_0, *final_1;
   void* saved;
+  // A checkpointed pass saves nothing but a few states that are not put out; the backward pass makes
+  // the records of one segment of the steps after the other again.
+  int64_t checkpointed;
+  void* kept;
   // backward alone
   const void* doutput;
   int64_t doutput_t, doutput_b;
@@ -102,8 +108,12 @@ struct Call {
   void *dweight_ih, *dweight_hh, *dbias_ih, *dbias_hh, *dweight_ho, *dbias_ho;
   void *dstate_0, *dstate_1;
   void *dinitial_0, *dinitial_1;
+  // the whole gradient of each state after each step, (T, B, ·), and its norm, (T, B)
+  void *dtotal_0, *dtotal_1;
+  double *dnorm_0, *dnorm_1;
+  // bound of the norm of what a row's state hands to the step before; 0 for none
+  double gradient_clip;
 };
-
 
 enum Status : int { DONE = 0, NO_MEMORY = 1, BAD_LENGTH = 2 };
 

@@ -96,23 +96,33 @@ struct Forward {
     Part<Real> part = part_of(team);
     if (!part.ready()) failed = true;
     team.wait();
-    if (!failed) walk(part, team);
+    if (!failed) pass(part, team);
   }
 
-  // all steps of one member's rows or columns
-  void walk(Part<Real>& part, const Team& team) {
+  // one member's rows or columns from their first states to their last ones
+  void pass(Part<Real>& part, const Team& team) {
+    walk(part, 0, plan.longest, team);
+    finish(part, by_columns ? team : Team{0, 1});
+  }
+
+  // the steps from `begin` up to `end` of one member's rows or columns
+  void walk(Part<Real>& part, int64_t begin, int64_t end, const Team& team) {
     const Team columns = by_columns ? team : Team{0, 1};
-    for (int64_t s = 0; s < plan.longest; s += steps) {
-      const int64_t stop = smaller(s + steps, plan.longest);
+    const bool keeps = call.kept && !call.saved;
+    int64_t later = plan.segments - 1;
+    for (int64_t s = begin; s < end; s += steps) {
+      const int64_t stop = smaller(s + steps, end);
       if (!fused) inputs(part, s, stop, columns);
       int64_t before = 0;
       for (int64_t step = s; step < stop; ++step) {
         const int64_t alive = part.alive(plan, step);
-        if (step == 0 || !advances) {
+        if (step == begin || !advances) {
           point(part, step, alive);
         } else {
           advance(part, step, alive);
         }
+        // segment k begins at bound[k + 1]
+        if (keeps && step == plan.bound[later]) part.keep(plan, --later, alive, columns);
         take(part, one, part.h, step, before, alive, columns);
         if (cell.first) {
           columns.wait();
@@ -126,7 +136,6 @@ struct Forward {
         before += alive;
       }
     }
-    finish(part, columns);
   }
 
   // row pointers of a step
@@ -152,10 +161,7 @@ struct Forward {
       if (cell.states > 1) {
         Real* const own = states + r * plan.Hp;
         part.after[1][i] = record ? record + plan.extra_state_at(1) : own;
-        part.state[1][i] = reset    ? plan.all(plan.initial(1))
-                           : s == 0 ? plan.row(plan.first_state(1), r, plan.width(1))
-                           : record ? plan.saved(r, s - 1) + plan.extra_state_at(1)
-                                    : own;
+        part.state[1][i] = reset || s == 0 || record ? plan.state_before(1, r, s) : own;
       }
     }
   }

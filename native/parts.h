@@ -3,6 +3,7 @@
 
 #include "plan.h"
 #include "product.h"
+#include "team.h"
 
 namespace elman::ELMAN_ISA {
 
@@ -37,6 +38,15 @@ struct Part {
     return stride == 1 ? alive : larger((alive + stride - 1) / stride, 0);
   }
   ELMAN_INLINE int64_t row(int64_t i) const { return begin + i * stride; }
+
+  // the states before a segment that its output does not hold
+  void keep(const Plan<Real>& plan, int64_t segment, int64_t alive, const Team& columns) const {
+    for (int64_t i = columns.index; i < alive; i += columns.size) {
+      std::memcpy(plan.kept(segment, row(i)), state[1][i],
+                  static_cast<size_t>(plan.call.H) * sizeof(Real));
+    }
+    columns.wait();
+  }
 };
 
 // Row pointers of one step back.
@@ -44,7 +54,8 @@ template <class Real>
 struct PartBack {
   int64_t begin, stride, rows;
   Buffer<const Real*> doutput, state[MOST_STATES], after[MOST_STATES], saved, output;
-  Buffer<Real*> dafter[MOST_STATES], dstate[MOST_STATES], dgates, dsum, dhidden, doperand;
+  Buffer<Real*> dafter[MOST_STATES], dstate[MOST_STATES], dtotal[MOST_STATES];
+  Buffer<Real*> dgates, dsum, dhidden, doperand;
   Buffer<int64_t> offsets;
 
   PartBack(int64_t begin_, int64_t stride_, int64_t B)
@@ -58,6 +69,7 @@ struct PartBack {
         output(rows),
         dafter{Buffer<Real*>(rows), Buffer<Real*>(rows)},
         dstate{Buffer<Real*>(rows), Buffer<Real*>(rows)},
+        dtotal{Buffer<Real*>(rows), Buffer<Real*>(rows)},
         dgates(rows),
         dsum(rows),
         dhidden(rows),
@@ -65,7 +77,8 @@ struct PartBack {
         offsets(rows) {}
   bool ready() const {
     return doutput && state[0] && state[1] && after[0] && after[1] && saved && output && dafter[0] &&
-           dafter[1] && dstate[0] && dstate[1] && dgates && dsum && dhidden && doperand && offsets;
+           dafter[1] && dstate[0] && dstate[1] && dtotal[0] && dtotal[1] && dgates && dsum &&
+           dhidden && doperand && offsets;
   }
   int64_t alive(const Plan<Real>& plan, int64_t s) const {
     const int64_t alive = plan.alive(s) - begin;

@@ -10,6 +10,8 @@ namespace elman::ELMAN_ISA {
 template <class Real>
 struct Plan {
   static constexpr int V = LANES<Real>;
+  // records in a chunk of the backward pass
+  static constexpr int64_t CHUNK = 192;
   const Call& call;
   const Cell& cell;
   int64_t vectors, Hp, Rp;          // vectors of hidden units; H and R rounded up to them
@@ -17,6 +19,12 @@ struct Plan {
   Buffer<int64_t> order, length;    // row in the batch and steps of the r-th longest row
   Buffer<int64_t> offset;           // records before step t, for t = 0 … T
   Buffer<Real> zeros;
+  // Segment k of the steps begins at bound[k + 1] and ends at bound[k], the last one in time first;
+  // there is one alone where a pass is not checkpointed.
+  Buffer<int64_t> bound;
+  int64_t segments = 0, segment = 0;
+  // the first step of the segment that a pass is in, and the records before it
+  int64_t begin = 0, base = 0;
   int64_t longest = 0;
   bool bad_length = false;
   bool is_in_order = true;  // whether the rows stand as they came
@@ -31,12 +39,21 @@ struct Plan {
         order(c.B),
         length(c.B),
         offset(c.T + 2),
-        zeros(larger(Hp, Rp), true) {
+        zeros(larger(Hp, Rp), true),
+        bound((c.checkpointed ? root_of(c.T) : 1) + 2) {
     if (!ready()) return;
     arrange();
+    cut();
   }
 
-  bool ready() const { return order && length && offset && zeros; }
+  bool ready() const { return order && length && offset && zeros && bound; }
+
+  // the square root of n, rounded up
+  static int64_t root_of(int64_t n) {
+    int64_t root = 1;
+    while (root * root < n) ++root;
+    return root;
+  }
 
   // saved values, then the states that are not fed back, then the hidden state and the output
   // layer's sum where there is such a layer, or the operand of a second product
@@ -91,6 +108,42 @@ struct Plan {
     offset[T] = sum;
   }
 
+  // where the chunk that ends at a step begins: one step at least, whatever the threads
+  int64_t chunk_start(int64_t stop) const {
+    int64_t s = stop - 1;
+    while (s > 0 && offset[stop] - offset[s - 1] <= CHUNK) --s;
+    return s;
+  }
+
+  // whole chunks to a segment, so that sums are taken in one order with and without checkpoints
+  void cut() {
+    bound[0] = longest;
+    if (longest > 0) bound[segments = 1] = 0;
+    if (!call.checkpointed) return;
+    const int64_t span = root_of(longest);
+    segments = 0;
+    for (int64_t s = longest; s > 0; bound[++segments] = s) {
+      const int64_t stop = s;
+      while (s > 0 && stop - s < span) s = chunk_start(s);
+    }
+  }
+  int64_t largest_segment() const {
+    int64_t most = 0;
+    for (int64_t k = 0; k < segments; ++k) {
+      most = larger(most, offset[bound[k]] - offset[bound[k + 1]]);
+    }
+    return most;
+  }
+  void enter(int64_t k) {
+    segment = k;
+    begin = bound[k + 1];
+    base = offset[begin];
+  }
+  // the state that is not put out, of row r before segment k
+  Real* kept(int64_t k, int64_t r) const {
+    return static_cast<Real*>(call.kept) + (k * call.B + r) * Hp;
+  }
+
   ELMAN_INLINE int64_t alive(int64_t s) const { return offset[s + 1] - offset[s]; }
   // where the step s of row r stands in time
   ELMAN_INLINE int64_t time(int64_t r, int64_t s) const {
@@ -115,7 +168,7 @@ struct Plan {
            order[r] * call.doutput_b;
   }
   ELMAN_INLINE Real* saved(int64_t r, int64_t s) const {
-    return static_cast<Real*>(call.saved) + (offset[s] + r) * record;
+    return static_cast<Real*>(call.saved) + (offset[s] - base + r) * record;
   }
   ELMAN_INLINE const Real* row(const void* matrix, int64_t r, int64_t width) const {
     return matrix ? static_cast<const Real*>(matrix) + order[r] * width
@@ -133,7 +186,8 @@ struct Plan {
   ELMAN_INLINE const Real* state_before(int64_t s, int64_t r, int64_t step) const {
     if (is_reset(r, step)) return all(initial(s));
     if (step == 0) return row(first_state(s), r, width(s));
-    return s ? saved(r, step - 1) + extra_state_at(s) : output(r, step - 1);
+    if (s == 0) return output(r, step - 1);
+    return step == begin ? kept(segment, r) : saved(r, step - 1) + extra_state_at(s);
   }
 };
 

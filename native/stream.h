@@ -41,7 +41,7 @@ struct StreamLayer {
   void step(const void* x, void* y) {
     call.input = x;
     call.output = y;
-    in_team(members(), [this](const Team& team) { forward.walk(*parts[team.index], team); });
+    in_team(members(), [this](const Team& team) { forward.pass(*parts[team.index], team); });
     ++forward.turn;
   }
 };

@@ -4,7 +4,7 @@ Only `elman.ops` imports this package and chooses among the backends.
 """
 
 from . import cpu, inside_torch, reference, torch
-from ._call import Call, Weights, tensors_of, with_tensors
+from ._call import Call, Watch, Weights, tensors_of, with_tensors
 from ._machine import native_kernels
 from ._segments import are_values_known
 from .stream import Stream
@@ -12,6 +12,7 @@ from .stream import Stream
 __all__ = [
     "Call",
     "Stream",
+    "Watch",
     "Weights",
     "are_values_known",
     "cpu",

@@ -2,7 +2,9 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
+import torch
 from torch import Tensor
 
 from elman.cells import Cell
@@ -29,6 +31,23 @@ class Weights:
     bias_ho: Tensor | None = None
 
 
+class Watch(Protocol):
+    """Somebody who is told the gradient of the states after each step, once it has come back to
+    the first one.
+    """
+
+    @property
+    def vectors(self) -> bool:
+        """Whether the gradients themselves are wanted, not their norms alone."""
+        ...
+
+    def seen(self, norms: tuple[Tensor, ...], vectors: tuple[Tensor, ...] | None) -> None:
+        """Takes what was seen, for each state: the norms (T, B), float64, and the gradients
+        (T, B, ·); zeros behind a row's end.
+        """
+        ...
+
+
 @dataclass(slots=True)
 class Call:
     """One scan: a cell, its weights, and the sequences.
@@ -45,6 +64,11 @@ class Call:
         resets: (T, B) bool on the CPU, or None.
         traced: whether every step's states and gates are wanted.
         reverse: whether to run from each row's own end to its start.
+        checkpointed: whether the backward pass makes what it needs of the forward pass again, from
+            the states at every ⌈√T⌉-th step or so.
+        gradient_clip: bound of the norm of the gradient that a row's state hands to the step
+            before, for each of the cell's states; None for none.
+        watch: who is told the gradients of the states.
     """
 
     cell: Cell
@@ -56,6 +80,9 @@ class Call:
     resets: Tensor | None = None
     traced: bool = False
     reverse: bool = False
+    checkpointed: bool = False
+    gradient_clip: float | None = None
+    watch: Watch | None = None
 
     @property
     def widths(self) -> tuple[int, ...]:
@@ -109,4 +136,14 @@ def with_tensors(call: Call, tensors: Sequence[Tensor | None]) -> Call:
         call.resets,
         call.traced,
         call.reverse,
+        call.checkpointed,
+        call.gradient_clip,
+        call.watch,
     )
+
+
+def segment_size(steps: int) -> int:
+    """About √T steps, for a segment of a checkpointed pass; there are at most as many segments. T
+    may be symbolic.
+    """
+    return torch.sym_int(torch.sym_sqrt(steps)) + 1

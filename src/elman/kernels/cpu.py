@@ -10,7 +10,7 @@ from torch import Tensor
 from elman import cells
 
 from . import _memory, _user_cells
-from ._call import Call, tensors_of
+from ._call import Call, segment_size, tensors_of
 from ._machine import is_built, machine, native, threads
 
 # native/call.h, struct Call: the same order
@@ -18,12 +18,14 @@ _FIELDS = (
     "bytes", "threads", "T", "B", "I", "H", "R", "reverse", "cell", "activation",
     "input", "weight_ih", "weight_hh", "bias_ih", "bias_hh", "weight_ho", "bias_ho",
     "input_t", "input_b", "state_0", "state_1", "initial_0", "initial_1", "lengths", "resets",
-    "output", "output_t", "output_b", "final_0", "final_1", "saved",
+    "output", "output_t", "output_b", "final_0", "final_1", "saved", "checkpointed", "kept",
     "doutput", "doutput_t", "doutput_b", "dfinal_0", "dfinal_1", "dinput",
     "dweight_ih", "dweight_hh", "dbias_ih", "dbias_hh", "dweight_ho", "dbias_ho",
     "dstate_0", "dstate_1", "dinitial_0", "dinitial_1",
+    "dtotal_0", "dtotal_1", "dnorm_0", "dnorm_1", "gradient_clip",
 )  # fmt: skip
-_PACKED = Struct(f"{len(_FIELDS)}q")
+# all whole numbers but the last
+_PACKED = Struct(f"{len(_FIELDS) - 1}qd")
 _PACKED_FORWARD = Struct(f"{_FIELDS.index('doutput')}q")
 _DTYPES = {torch.float32: 4, torch.float64: 8}
 # bfloat16 runs as float32
@@ -102,6 +104,26 @@ def record_size(call: Call) -> int:
         if here.activations[call.cell.output.name][1]:
             size += (call.widths[0] + lanes - 1) // lanes * lanes
     return size + wide if call.cell.two_products else size
+
+
+def saved_size(call: Call, compact: bool = True) -> int:
+    """How many numbers the forward pass keeps for the gradient; see `forward`."""
+    steps, batch = call.input.shape[:2]
+    if call.checkpointed:
+        # the states that are not put out, before each segment but the first
+        lanes = machine().vector_bytes // _DTYPES[call.input.dtype]
+        wide = sum((width + lanes - 1) // lanes * lanes for width in call.widths[1:])
+        return segment_size(steps) * batch * wide
+    records = steps * batch
+    if call.lengths is not None and compact:
+        records = int(call.lengths.sum())
+    return records * record_size(call)
+
+
+def _saved_fields(call: Call, saved: Tensor | None) -> tuple[int, int, int]:
+    """`saved`, `checkpointed` and `kept`."""
+    at = 0 if saved is None else saved.data_ptr()
+    return (0, 1, at) if call.checkpointed else (at, 0, 0)
 
 
 def _address(tensor: Tensor | None, held: list[Tensor]) -> int:
@@ -195,12 +217,8 @@ def forward(
     output = _memory.empty(input, steps, batch, widths[0])
     after = [input.new_empty(batch, width) for width in widths]
     saved = None
-    size = record_size(call) if save else 0
-    if size:
-        records = steps * batch
-        if call.lengths is not None and compact:
-            records = int(call.lengths.sum())
-        saved = _memory.empty(input, records * size)
+    if save and (len(widths) > 1 if call.checkpointed else record_size(call)):
+        saved = _memory.empty(input, saved_size(call, compact))
         if not compact:
             saved.zero_()
     fields += (
@@ -209,7 +227,7 @@ def forward(
         widths[0],
         after[0].data_ptr(),
         after[1].data_ptr() if len(after) > 1 else 0,
-        0 if saved is None else saved.data_ptr(),
+        *_saved_fields(call, saved),
     )
     _check(native.forward(machine().kernels, _PACKED_FORWARD.pack(*fields)), call)
     return output, after, saved
@@ -266,7 +284,7 @@ def infer(
         time * features, row * features, first[0], first[1] if two else 0, 0, 0,
         0 if lengths is None else lengths.data_ptr(), 0,
         output.data_ptr(), time * width, row * width, after[0].data_ptr(),
-        after[1].data_ptr() if two else 0, 0,
+        after[1].data_ptr() if two else 0, 0, 0, 0,
     )  # fmt: skip
     status = native.forward(here.kernels, packed)
     if status == _BAD_LENGTH:
@@ -281,7 +299,7 @@ def packed_step(call: Call, tensors: Sequence[Tensor | None], held: list[Tensor]
     rows, width = call.input.shape[1], call.widths[0]
     fields = _fields(call, tensors, held)
     after = [0 if t is None else t.data_ptr() for t in tensors[7:9]]
-    fields += (0, rows * width, width, *after, 0)
+    fields += (0, rows * width, width, *after, 0, 0, 0)
     return _PACKED_FORWARD.pack(*fields)
 
 
@@ -303,11 +321,11 @@ def backward(
         output: what `forward` gave.
         saved: what `forward` gave.
     """
-    if record_size(call) and saved is None:
+    if saved is None and record_size(call) and not call.checkpointed:
         raise ValueError("the native backward pass needs what the forward pass saved.")
     held: list[Tensor] = []
     fields = _fields(call, tensors, held)
-    fields += [*_sequence(output, held), 0, 0, _address(saved, held)]
+    fields += [*_sequence(output, held), 0, 0, *_saved_fields(call, saved)]
     fields += _sequence(grads[0], held)
     fields += [_address(grads[1], held), _address(grads[2], held) if len(grads) > 2 else 0]
     results: list[Tensor | None] = []
@@ -322,12 +340,32 @@ def backward(
                 made = torch.zeros_like(tensor, memory_format=torch.contiguous_format)
         fields.append(0 if made is None else made.data_ptr())
         results.append(made)
-    _check(native.backward(machine().kernels, _PACKED.pack(*fields)), call)
+    norms, vectors = _watched(call)
+    seen = [0 if one is None else one.data_ptr() for one in (*vectors, *norms)]
+    packed = _PACKED.pack(*fields, *seen, call.gradient_clip or 0.0)
+    _check(native.backward(machine().kernels, packed), call)
+    if call.watch is not None:
+        found = tuple(v for v in vectors if v is not None)
+        call.watch.seen(tuple(n for n in norms if n is not None), found or None)
     # a learned initial state is one for all rows
     for i in _INITIAL:
         made = results[i]
         results[i] = None if made is None else made.sum(0)
     return results
+
+
+def _watched(call: Call) -> tuple[list[Tensor | None], list[Tensor | None]]:
+    """Room for the norms of the states' gradients and for these themselves, two of each; None
+    where nobody asks.
+    """
+    norms: list[Tensor | None] = [None, None]
+    vectors: list[Tensor | None] = [None, None]
+    for i, width in enumerate(call.widths if call.watch is not None else ()):
+        shape = call.input.shape[:2]
+        norms[i] = call.input.new_zeros(shape, dtype=torch.float64)
+        if call.watch is not None and call.watch.vectors:
+            vectors[i] = call.input.new_zeros(*shape, width)
+    return norms, vectors
 
 
 # the input and the states; the initial states

@@ -6,9 +6,13 @@ Slow and readable; every other backend is compared with it.
 import torch
 from torch import Tensor
 from torch.nn.functional import linear
+from torch.utils.checkpoint import checkpoint
 
-from ._call import Call
+from . import inside_torch
+from ._call import Call, segment_size
+from ._clip import clip_gradient
 from ._segments import States, are_values_known, scan_pieces
+from ._watching import Watching
 
 Values = tuple[Tensor, ...]
 
@@ -26,25 +30,37 @@ def scan(call: Call) -> tuple[list[Tensor], States]:
         adds the hidden state and the other states (T, B, H) and then what the cell saves, in the
         order of `cell.saved`.
     """
-    if (call.lengths is not None or call.resets is not None) and not are_values_known(call):
+    is_masked = call.watch is not None and torch.is_grad_enabled()
+    if call.lengths is not None or call.resets is not None:
+        is_masked = is_masked or not are_values_known(call)
+    if is_masked:
         return _run_masked(call)
     return scan_pieces(call, lambda input, state: _run(call, input, state))
 
 
 def _run_masked(call: Call) -> tuple[list[Tensor], States]:
     """All rows through all steps; a finished row keeps its state. For lengths and resets whose
-    values are not known yet.
+    values are not known yet, and for gradients that are looked at step by step.
     """
+    watching = None
+    if call.watch is not None and torch.is_grad_enabled():
+        watching = Watching(call)
     rows: list[list[Tensor]] = []
     state = call.first_state()
+    device = call.input.device
     for t in range(call.input.shape[0]):
+        lives = None if call.lengths is None else (t < call.lengths).to(device)[:, None]
         if call.resets is not None:
-            mark = call.resets[t].to(state[0].device)[:, None]
+            mark = call.resets[t].to(device)[:, None]
+            if lives is not None:
+                # a reset behind a row's end does not touch its final state
+                mark = mark & lives
             initial = call.initial or tuple(torch.zeros_like(s) for s in state)
             state = tuple(torch.where(mark, i, s) for i, s in zip(initial, state, strict=True))
         sequences, after = _run(call, call.input[t : t + 1], state)
-        if call.lengths is not None:
-            lives = (t < call.lengths).to(state[0].device)[:, None]
+        if watching is not None:
+            watching.hook(t, after)
+        if lives is not None:
             sequences = [torch.where(lives, one, 0) for one in sequences]
             after = tuple(torch.where(lives, a, s) for a, s in zip(after, state, strict=True))
         state = after
@@ -61,22 +77,35 @@ def _run(call: Call, input: Tensor, state: States) -> tuple[list[Tensor], States
     gates = len(call.cell.gates)
     # the inputs of all steps at once: they do not depend on the state
     wx = linear(input, w.ih, w.bias_ih).unflatten(-1, (gates, -1))
-    rows: list[Values] = []
-    for t in range(steps):
-        output, state, traced = _step(call, tuple(wx[t].unbind(-2)), state)
-        rows.append((output, *traced) if call.traced else (output,))
-    if not rows:
+    if not steps:
         hidden = w.ih.shape[0] // gates
         widths = [state[0].shape[-1]]
         if call.traced:
             widths += [hidden] * (len(call.cell.states) + len(call.cell.saved))
         return [wx.new_empty(0, batch, width) for width in widths], state
+    if not call.checkpointed or inside_torch.is_transforming():
+        return _steps(call, wx, state)
+    parts: list[list[Tensor]] = []
+    for piece in wx.split(segment_size(steps)):
+        sequences, state = checkpoint(_steps, call, piece, state, use_reentrant=False)
+        parts.append(sequences)
+    return [torch.cat(one) for one in zip(*parts, strict=True)], state
+
+
+def _steps(call: Call, wx: Tensor, state: States) -> tuple[list[Tensor], States]:
+    """Steps, one after another, from W_ih x + b_ih for each (t, B, G, H)."""
+    rows: list[Values] = []
+    for t in range(len(wx)):
+        output, state, traced = _step(call, tuple(wx[t].unbind(-2)), state)
+        rows.append((output, *traced) if call.traced else (output,))
     return [torch.stack(one) for one in zip(*rows, strict=True)], state
 
 
 def _step(call: Call, wx: Values, state: States) -> tuple[Tensor, States, Values]:
     """One step: the product with what is fed back, the cell, the output layer."""
     cell, w = call.cell, call.weights
+    if call.gradient_clip is not None:
+        state = tuple(clip_gradient(s, call.gradient_clip) for s in state)
     if cell.two_products:
         state_after, saved = _two_products(call, wx, state)
     else:

@@ -21,6 +21,10 @@ def unsupported(call: Call) -> str | None:
     """Why torch has no kernel for the call; None if it has one."""
     if call.traced:
         return "torch's kernels keep the gates to themselves"
+    if call.checkpointed:
+        return "torch's kernels keep every step for the gradient"
+    if call.watch is not None or call.gradient_clip is not None:
+        return "torch's kernels keep the gradients of the states to themselves"
     if inside_torch.is_transforming():
         return "torch's kernels have no rules for the transforms of torch.func"
     if (call.lengths is not None or call.resets is not None) and not are_values_known(call):

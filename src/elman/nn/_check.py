@@ -9,6 +9,7 @@ from elman.cells import Cell
 
 INITS = ("torch", "recurrent")
 INITIAL_STATES = ("zeros", "learned")
+BPTT = ("full", "checkpointed")
 
 
 def check_options(layer: Any) -> None:
@@ -25,6 +26,11 @@ def check_options(layer: Any) -> None:
             raise ValueError(f"{where}: {name}={getattr(layer, name)} lies outside [0, 1].")
     check_one_of(where, "init", layer.init, INITS)
     check_one_of(where, "initial_state", layer.initial_state, INITIAL_STATES)
+    check_one_of(where, "bptt", layer.bptt, BPTT)
+    if layer.gradient_clip is not None and not layer.gradient_clip > 0:
+        raise ValueError(
+            f"{where}: gradient_clip={layer.gradient_clip}; give a number above zero, or None."
+        )
     if layer.dropout > 0 and layer.num_layers == 1:
         warnings.warn(
             f"{where}: dropout={layer.dropout} acts between layers, and num_layers is 1:"

@@ -30,6 +30,10 @@ class CustomRNN(Recurrent):
         recurrent_dropout: probability with which an entry of W is dropped for a whole call in
             training.
         backend: "auto", or one of `elman.ops.BACKENDS`.
+        bptt: how the gradient goes back: "full" keeps what it needs of every step, "checkpointed"
+            about √T states, and makes the rest again; the gradients are the same, bit for bit.
+        gradient_clip: bound of the norm of the gradient that each sequence's state hands to the
+            step before, applied at every step of the way back; None for none.
 
     Shape:
         As `GRU` for a cell of one state, as `LSTM` for two.
@@ -62,6 +66,8 @@ class CustomRNN(Recurrent):
         initial_state: str = "zeros",
         recurrent_dropout: float = 0.0,
         backend: str = "auto",
+        bptt: str = "full",
+        gradient_clip: float | None = None,
     ) -> None:
         if not isinstance(cell, Cell):  # pyright: ignore[reportUnnecessaryIsInstance]
             raise TypeError(
@@ -83,4 +89,6 @@ class CustomRNN(Recurrent):
             initial_state=initial_state,
             recurrent_dropout=recurrent_dropout,
             backend=backend,
+            bptt=bptt,
+            gradient_clip=gradient_clip,
         )

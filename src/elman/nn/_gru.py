@@ -39,6 +39,10 @@ class GRU(Recurrent):
             training (DropConnect).
         backend: "auto" takes the fastest backend that supports the call; another of
             `elman.ops.BACKENDS` forces one.
+        bptt: how the gradient goes back: "full" keeps what it needs of every step, "checkpointed"
+            about √T states, and makes the rest again; the gradients are the same, bit for bit.
+        gradient_clip: bound of the norm of the gradient that each sequence's state hands to the
+            step before, applied at every step of the way back; None for none.
 
     Shape:
         - input: (T, B, I), (B, T, I) with `batch_first`, (T, I) for one sequence, or a
@@ -85,6 +89,8 @@ class GRU(Recurrent):
         initial_state: str = "zeros",
         recurrent_dropout: float = 0.0,
         backend: str = "auto",
+        bptt: str = "full",
+        gradient_clip: float | None = None,
     ) -> None:
         check_one_of("GRU", "reset_gate", reset_gate, ("after", "before"))
         super().__init__(
@@ -103,5 +109,7 @@ class GRU(Recurrent):
             initial_state=initial_state,
             recurrent_dropout=recurrent_dropout,
             backend=backend,
+            bptt=bptt,
+            gradient_clip=gradient_clip,
         )
         self.reset_gate = reset_gate

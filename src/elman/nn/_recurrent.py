@@ -11,11 +11,12 @@ from torch.nn.functional import dropout as drop
 from torch.nn.utils.rnn import PackedSequence
 
 from elman.cells import Cell
-from elman.ops import Call, Weights, check_backend, infer_quickly, scan, wanted
+from elman.ops import Call, Watch, Weights, check_backend, infer_quickly, scan, wanted
 
 from ._check import check_options, check_state
 from ._init import initialise, initialise_like_torch
 from ._sequences import Sequences, read_sequences
+from ._shapes import shapes_of, shapes_of_one, widths_of
 from ._stepper import Stepper
 from ._trace import Trace, trace_of
 
@@ -27,6 +28,9 @@ class Recurrent(nn.Module):
     """A stack of recurrent layers over sequences; abstract, made concrete by `RNN`, `GRU` and
     `LSTM`.
     """
+
+    # who is told the gradients of the states: gives the watch of a layer and direction
+    watch: Callable[[int, int], Watch] | None = None
 
     def __init__(
         self,
@@ -46,6 +50,8 @@ class Recurrent(nn.Module):
         initial_state: str,
         recurrent_dropout: float,
         backend: str,
+        bptt: str,
+        gradient_clip: float | None,
     ) -> None:
         super().__init__()
         self.cell = cell
@@ -56,12 +62,13 @@ class Recurrent(nn.Module):
         self.dropout, self.bidirectional = float(dropout), bidirectional
         self.init, self.initial_state = init, initial_state
         self.recurrent_dropout, self.backend = float(recurrent_dropout), backend
+        self.bptt, self.gradient_clip = bptt, gradient_clip
         check_options(self)
         check_backend(backend, type(self).__name__)
         # the output layer of a cell that feeds its output back: the letters of its weight, and its
         # size
-        self._fed_back = fed_back
-        for name, shape in self._shapes():
+        self.fed_back = fed_back
+        for name, shape in shapes_of(self):
             self.register_parameter(
                 name, nn.Parameter(torch.empty(shape, device=device, dtype=dtype))
             )
@@ -74,8 +81,8 @@ class Recurrent(nn.Module):
 
     def _weight_names(self, layer: int, direction: int) -> list[str | None]:
         """The parameters of one layer and direction, in the order of `Weights`."""
-        named = [name for name, _ in self._layer_shapes(layer, direction)]
-        out = self._fed_back[0] if self._fed_back else "none"
+        named = [name for name, _ in shapes_of_one(self, layer, direction)]
+        out = self.fed_back[0] if self.fed_back else "none"
         kinds = ("weight_ih", "weight_hh", "bias_ih", "bias_hh", f"weight_{out}", f"bias_{out}")
         return [next((n for n in named if n.startswith(f"{kind}_l")), None) for kind in kinds]
 
@@ -84,13 +91,13 @@ class Recurrent(nn.Module):
         """R, the size of what is fed back and put out: H, or the size of the projection or output
         layer.
         """
-        return self._fed_back[1] if self._fed_back else self.hidden_size
+        return self.fed_back[1] if self.fed_back else self.hidden_size
 
     @property
     def all_weights(self) -> list[list[nn.Parameter]]:
         """The parameters of every layer and direction, in torch's order."""
         return [
-            [getattr(self, name) for name, _ in self._layer_shapes(layer, direction)]
+            [getattr(self, name) for name, _ in shapes_of_one(self, layer, direction)]
             for layer in range(self.num_layers)
             for direction in range(self.num_directions)
         ]
@@ -238,6 +245,9 @@ class Recurrent(nn.Module):
                     sequences.resets,
                     traced=traces is not None,
                     reverse=direction == 1,
+                    checkpointed=self.bptt == "checkpointed",
+                    gradient_clip=self.gradient_clip,
+                    watch=None if self.watch is None else self.watch(layer, direction),
                 )
                 if seen is not None:
                     seen(call)
@@ -267,7 +277,7 @@ class Recurrent(nn.Module):
         if hx is not None:
             hx = hx if isinstance(hx, tuple) else (hx,)
             batch = rows[0] if len(rows) == 1 or self.batch_first else rows[1]
-            if [getattr(s, "shape", None) for s in hx] != [(1, batch, w) for w in self._widths()]:
+            if [getattr(s, "shape", None) for s in hx] != [(1, batch, w) for w in widths_of(self)]:
                 return None
         elif self.initial_state != "zeros":
             return None
@@ -309,42 +319,6 @@ class Recurrent(nn.Module):
             return None
         return tuple(getattr(self, f"initial_{s}")[index] for s in self.cell.states)
 
-    def _widths(self) -> tuple[int, ...]:
-        """The size of each of the cell's states."""
-        return (self.state_size, *[self.hidden_size] * (len(self.cell.states) - 1))
-
-    def _shapes(self) -> list[tuple[str, tuple[int, ...]]]:
-        """Every parameter's name and shape, in torch's order."""
-        shapes = [
-            one
-            for layer in range(self.num_layers)
-            for direction in range(self.num_directions)
-            for one in self._layer_shapes(layer, direction)
-        ]
-        if self.initial_state == "learned":
-            stacked = self.num_layers * self.num_directions
-            for letter, width in zip(self.cell.states, self._widths(), strict=True):
-                shapes.append((f"initial_{letter}", (stacked, width)))
-        return shapes
-
-    def _layer_shapes(self, layer: int, direction: int) -> list[tuple[str, tuple[int, ...]]]:
-        suffix = f"_l{layer}" + ("_reverse" if direction else "")
-        rows = len(self.cell.gates) * self.hidden_size
-        features = self.input_size if layer == 0 else self.state_size * self.num_directions
-        shapes: list[tuple[str, tuple[int, ...]]] = [
-            ("weight_ih", (rows, features)),
-            ("weight_hh", (rows, self.state_size)),
-        ]
-        if self.bias:
-            shapes += [("bias_ih", (rows,)), ("bias_hh", (rows,))]
-        if self._fed_back:
-            letters, size = self._fed_back
-            shapes.append((f"weight_{letters}", (size, self.hidden_size)))
-            # torch's projection ("hr") has no bias
-            if self.bias and letters == "ho":
-                shapes.append((f"bias_{letters}", (size,)))
-        return [(name + suffix, shape) for name, shape in shapes]
-
     def _read_state(self, where: str, sequences: Sequences, hx: Any) -> States | None:
         """The state as one (L * D, B, ·) tensor for each of the cell's states; None for zeros."""
         if hx is None and self.initial_state == "zeros":
@@ -352,7 +326,7 @@ class Recurrent(nn.Module):
         rows, batch = self.num_layers * self.num_directions, sequences.input.shape[1]
         if hx is None:
             return self.first_state(batch)
-        shapes = [(rows, batch, width) for width in self._widths()]
+        shapes = [(rows, batch, width) for width in widths_of(self)]
         return sequences.read_state(check_state(where, self.cell, hx, shapes, sequences.unbatched))
 
     def first_state(self, batch: int) -> States:
@@ -363,7 +337,7 @@ class Recurrent(nn.Module):
             learned = [getattr(self, f"initial_{s}") for s in self.cell.states]
             return tuple(s[:, None].expand(-1, batch, -1) for s in learned)
         rows, like = self.num_layers * self.num_directions, self._parameter("weight_ih_l0")
-        return tuple(like.new_zeros(rows, batch, width) for width in self._widths())
+        return tuple(like.new_zeros(rows, batch, width) for width in widths_of(self))
 
     def _write_state(self, sequences: Sequences, state: States) -> State:
         state = sequences.put_back_state(state)
@@ -389,6 +363,8 @@ class Recurrent(nn.Module):
             "initial_state": "zeros",
             "recurrent_dropout": 0.0,
             "backend": "auto",
+            "bptt": "full",
+            "gradient_clip": None,
         }
         for name, default in defaults.items():
             if getattr(self, name) != default:

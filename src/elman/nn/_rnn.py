@@ -49,6 +49,10 @@ class RNN(Recurrent):
             training (DropConnect).
         backend: "auto" takes the fastest backend that supports the call; another of
             `elman.ops.BACKENDS` forces one.
+        bptt: how the gradient goes back: "full" keeps what it needs of every step, "checkpointed"
+            about √T states, and makes the rest again; the gradients are the same, bit for bit.
+        gradient_clip: bound of the norm of the gradient that each sequence's state hands to the
+            step before, applied at every step of the way back; None for none.
 
     Shape:
         - input: (T, B, I), (B, T, I) with `batch_first`, (T, I) for one sequence, or a
@@ -98,6 +102,8 @@ class RNN(Recurrent):
         initial_state: str = "zeros",
         recurrent_dropout: float = 0.0,
         backend: str = "auto",
+        bptt: str = "full",
+        gradient_clip: float | None = None,
     ) -> None:
         check_one_of("RNN", "feedback", feedback, ("hidden", "output"))
         fed_back = None
@@ -126,5 +132,7 @@ class RNN(Recurrent):
             initial_state=initial_state,
             recurrent_dropout=recurrent_dropout,
             backend=backend,
+            bptt=bptt,
+            gradient_clip=gradient_clip,
         )
         self.nonlinearity, self.feedback = nonlinearity, feedback

@@ -1,6 +1,6 @@
 """One scan, whichever backend runs it: the choice of the backend is made here and nowhere else."""
 
-from elman.kernels import Call, Weights, native_kernels
+from elman.kernels import Call, Watch, Weights, native_kernels
 
 from ._choose import BACKENDS, BackendError, Choice, check_backend, choose, only, wanted
 from ._quick import infer_quickly
@@ -13,6 +13,7 @@ __all__ = [
     "BackendError",
     "Call",
     "Choice",
+    "Watch",
     "Weights",
     "check_backend",
     "choose",

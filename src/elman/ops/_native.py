@@ -68,6 +68,9 @@ def without_tensors(call: Call) -> Call:
         call.resets,
         call.traced,
         call.reverse,
+        call.checkpointed,
+        call.gradient_clip,
+        call.watch,
     )
 
 

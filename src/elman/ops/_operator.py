@@ -15,7 +15,10 @@ _TENSORS = (
     "Tensor input, Tensor ih, Tensor hh, Tensor? bias_ih, Tensor? bias_hh, Tensor? ho,"
     " Tensor? bias_ho, Tensor? state_0, Tensor? state_1, Tensor? initial_0, Tensor? initial_1"
 )
-_REST = "Tensor? lengths, Tensor? resets, str cell, str output, bool reverse"
+_REST = (
+    "Tensor? lengths, Tensor? resets, str cell, str output, bool reverse, bool checkpointed,"
+    " float? gradient_clip"
+)
 COUNT = 11
 
 _library = Library("elman", "DEF")
@@ -32,13 +35,14 @@ def scan_operator(call: Call) -> list[Tensor]:
     save = torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in tensors)
     name = cpu.name_of(call.cell)
     rest = (call.lengths, call.resets, name, call.cell.output.name, call.reverse)
+    rest += (call.checkpointed, call.gradient_clip)
     found = torch.ops.elman.scan.default(*tensors, *rest, save)
     return list(found[: 1 + len(call.cell.states)])
 
 
 def _call(tensors: Sequence[Tensor | None], rest: Sequence[Any]) -> Call:
     """The call behind an operator's arguments."""
-    lengths, resets, name, output, reverse = rest
+    lengths, resets, name, output, reverse, checkpointed, gradient_clip = rest
     nothing = torch.empty(0)
     call = Call(
         cpu.cell_named(name, output),
@@ -49,6 +53,8 @@ def _call(tensors: Sequence[Tensor | None], rest: Sequence[Any]) -> Call:
         lengths,
         resets,
         reverse=reverse,
+        checkpointed=checkpointed,
+        gradient_clip=gradient_clip,
     )
     return with_tensors(call, tensors)
 
@@ -70,7 +76,7 @@ def _scan_fake(*arguments: Any) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     input = tensors[0]
     call = _call(tensors, rest)
     steps, batch = input.shape[:2]
-    size = steps * batch * cpu.record_size(call) if save else 0
+    size = cpu.saved_size(call, compact=False) if save else 0
     return (
         input.new_empty(steps, batch, call.widths[0]),
         input.new_empty(batch, call.widths[0]),
@@ -123,7 +129,7 @@ def _backward(ctx: Any, *grads: Any) -> Any:
 
 
 def _keep_gradient(ctx: Any, inputs: Any, output: Any) -> None:
-    ctx.rest, ctx.needed = inputs[COUNT + 2 : COUNT + 5], inputs[-1]
+    ctx.rest, ctx.needed = inputs[COUNT + 2 : COUNT + 7], inputs[-1]
     # output and saved are functions of the rest
     ctx.save_for_backward(*inputs[: COUNT + 2], *inputs[-4:-1])
 
@@ -135,7 +141,7 @@ def _backward_gradient(ctx: Any, second: Any) -> Any:
     asked = [*ctx.needs_input_grad[:COUNT], *ctx.needs_input_grad[-4:-1][: len(grads)]]
     found = second_gradient(call, tensors[:COUNT], grads, ctx.needed, second, asked)
     last = found[COUNT:] + [None] * (3 - len(grads))
-    return (*found[:COUNT], *(None,) * 7, *last, None)
+    return (*found[:COUNT], *(None,) * 9, *last, None)
 
 
 torch.library.register_autograd("elman::scan", _backward, setup_context=_keep, lib=_library)

@@ -6,7 +6,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from elman.kernels import Call, are_values_known
+from elman.kernels import Call, Watch, are_values_known
 
 States = tuple[Tensor, ...]
 
@@ -30,9 +30,24 @@ def in_time(
         input=reverse_rows(call.input, lengths),
         resets=_reverse_resets(resets, lengths),
         reverse=False,
+        watch=None if call.watch is None else _ReversedWatch(call.watch, lengths),
     )
     sequences, state = run(back)
     return [reverse_rows(sequence, lengths) for sequence in sequences], state
+
+
+class _ReversedWatch:
+    """Hands on what was seen of reversed rows, in the order of time."""
+
+    def __init__(self, watch: Watch, lengths: Tensor | None) -> None:
+        self._watch, self._lengths, self.vectors = watch, lengths, watch.vectors
+
+    def seen(self, norms: States, vectors: States | None) -> None:
+        """Takes what was seen."""
+        back = [reverse_rows(one[:, :, None], self._lengths)[:, :, 0] for one in norms]
+        if vectors is not None:
+            vectors = tuple(reverse_rows(one, self._lengths) for one in vectors)
+        self._watch.seen(tuple(back), vectors)
 
 
 def reverse_rows(sequence: Tensor, lengths: Tensor | None) -> Tensor:

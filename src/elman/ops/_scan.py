@@ -5,7 +5,7 @@ from torch import Tensor
 
 from elman.kernels import Call, tensors_of, with_tensors
 
-from ._choose import States, backend_of, pick, wanted
+from ._choose import BackendError, States, backend_of, pick, wanted
 from ._doors import Door, door
 from ._native import scan as scan_natively
 from ._reversed import in_time
@@ -49,6 +49,12 @@ def scan(call: Call, *, backend: str = "auto") -> tuple[list[Tensor], States]:
 
 
 def _run(call: Call, backend: str) -> tuple[list[Tensor], States]:
+    if call.watch is not None and torch.is_grad_enabled() and door(call) is not Door.EAGER:
+        raise BackendError(
+            f"{call.cell.name}: the layer is watched, and runs under torch.compile, torch.func or a"
+            " dispatch mode, which hand no gradient of a state on; run it eagerly while it is"
+            " watched."
+        )
     chosen = pick(call, backend)
     if chosen == "cpu":
         return scan_natively(call)

@@ -265,6 +265,11 @@ def _backward(
             body.append(f"{indent}const Value {one}{{}};")
     writer = Writer(source, bound, {})
     body += writer.lines(function, indent, declared)
+    # by now the name of a state's gradient stands for all of it
+    for s, one in enumerate(function.unpacked["dstate"] if is_step else []):
+        if one:
+            to = f"tile_.dtotal[{s}]"
+            body.append(f"{indent}if ({to}) store({to}[m_] + at_, {one}, n_);")
     body.append(f"{indent}Real* const gates_ = tile_.dgates[m_] + at_ / V * tile_.unit_stride;")
     for slot, value in slots.written:
         body.append(
