@@ -4,7 +4,7 @@ Only `elman.ops` imports this package and chooses among the backends.
 """
 
 from . import cpu, inside_torch, reference, torch
-from ._call import Call, Watch, Weights, tensors_of, with_tensors
+from ._call import Call, Watch, Weights, segment_size, tensors_of, with_tensors
 from ._machine import native_kernels
 from ._segments import are_values_known
 from .stream import Stream
@@ -19,6 +19,7 @@ __all__ = [
     "inside_torch",
     "native_kernels",
     "reference",
+    "segment_size",
     "tensors_of",
     "torch",
     "with_tensors",

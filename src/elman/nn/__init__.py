@@ -1,12 +1,14 @@
 """Layers: drop-ins for torch.nn's recurrent layers, and what the tasks build on them."""
 
 from ._cells import GRUCell, LSTMCell, RNNCell
+from ._change import change_cell
 from ._convert import convert
 from ._custom import CustomRNN
 from ._explain import Explanation, explain
 from ._gru import GRU
 from ._lstm import LSTM
 from ._pooling import Pooling
+from ._recurrent import Recurrent
 from ._rnn import RNN
 from ._stepper import Stepper
 from ._trace import Trace
@@ -21,8 +23,10 @@ __all__ = [
     "LSTMCell",
     "Pooling",
     "RNNCell",
+    "Recurrent",
     "Stepper",
     "Trace",
+    "change_cell",
     "convert",
     "explain",
 ]

@@ -237,7 +237,7 @@ class Recurrent(nn.Module):
                 index = layer * self.num_directions + direction
                 call = Call(
                     self.cell,
-                    self._weights(layer, direction),
+                    self.weights_of(layer, direction),
                     x,
                     None if state is None else tuple(s[index] for s in state),
                     self._initial(index),
@@ -295,8 +295,8 @@ class Recurrent(nn.Module):
         output, after = made
         return output, after[0] if len(after) == 1 else after
 
-    def _weights(self, layer: int, direction: int) -> Weights:
-        """The parameters of one layer and direction, W behind its dropout."""
+    def weights_of(self, layer: int, direction: int = 0) -> Weights:
+        """The parameters of one layer of the stack and one direction, W behind its dropout."""
         ih, hh, *rest = (
             self._parameter(name) for name in self._names[layer * self.num_directions + direction]
         )

@@ -2,20 +2,27 @@
 
 from ._atomic import atomic_write
 from ._bptt import detach, scan_window
-from ._loop import Batches, Diverged, History, Interrupted, Loss, Objective, fit, seed
+from ._interrupt import Interrupted
+from ._loop import Diverged, fit, seed
+from ._monitor import Checkup, Monitor
 from ._optim import pick_device
 from ._options import TrainOptions, check_train_options
+from ._protocols import Batches, History, Loss, Objective
+from ._remedy import apply_changes
 from ._run import Run
 
 __all__ = [
     "Batches",
+    "Checkup",
     "Diverged",
     "History",
     "Interrupted",
     "Loss",
+    "Monitor",
     "Objective",
     "Run",
     "TrainOptions",
+    "apply_changes",
     "atomic_write",
     "check_train_options",
     "detach",

@@ -1,110 +1,33 @@
 """The training loop."""
 
-import signal
-import threading
 import time
-from collections.abc import Callable, Generator, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from contextlib import ExitStack
 from math import isfinite
-from typing import Any, NamedTuple, Protocol
+from typing import Any
 
 import torch
-from torch import Tensor, nn
 from torch.nn.utils import clip_grad_norm_, clip_grad_value_
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from ._checkpoint import load_checkpoint, random_states, save_checkpoint, set_random_states
+from ._interrupt import Interrupt, Interrupted
+from ._monitor import Checkup, Monitor
 from ._optim import load_schedule_state, make_optimizer, make_schedule, schedule_state
 from ._options import TrainOptions, check_train_options
 from ._progress import ProgressLine
+from ._protocols import Batches, History, Loss, Objective, Progress
+from ._remedy import Remedies
 from ._run import Run
+from ._snapshot import is_finite, restore, snapshot
 
 _STRIKES = 3
-
-
-class Loss(NamedTuple):
-    """The loss of one batch.
-
-    Args:
-        value: the mean loss, a scalar that carries the graph.
-        weight: how many terms the mean is over.
-        carry: the state for the next batch, cut from the graph; None where batches are independent.
-        items: what the progress line counts.
-    """
-
-    value: Tensor
-    weight: float
-    carry: Any = None
-    items: int = 0
-
-
-class Objective(Protocol):
-    """What is trained: a module, and the loss of a batch."""
-
-    module: nn.Module
-
-    def loss(self, batch: Any, carry: Any) -> Loss:
-        """The loss of a batch, given the state that the batch before handed on."""
-        ...
-
-
-class Batches(Protocol):
-    """The data, in an order that depends on a seed and the epoch alone."""
-
-    def __len__(self) -> int:
-        """Batches in an epoch."""
-        ...
-
-    def epoch(self, epoch: int, start: int = 0) -> Iterator[Any]:
-        """The batches of an epoch from the `start`-th on."""
-        ...
+# steps between copies of good weights
+_KEPT_EVERY = 100
 
 
 class Diverged(RuntimeError):
     """Three steps in a row had a loss or gradient that is not finite."""
-
-
-class Interrupted(KeyboardInterrupt):
-    """The training was interrupted from the keyboard; the text says what was saved and how to go
-    on.
-    """
-
-
-@dataclass
-class Progress:
-    """Where a training stands; all of it is in a checkpoint."""
-
-    epoch: int = 0
-    batch: int = 0
-    step: int = 0
-    skipped: int = 0
-    strikes: int = 0
-    best_loss: float = float("inf")
-    best_step: int = 0
-    without_gain: int = 0
-    done: bool = False
-    carry: Any = None
-    best: dict[str, Tensor] | None = None
-
-
-@dataclass
-class History:
-    """What happened in a training.
-
-    Args:
-        records: the lines of `metrics.jsonl`: training losses and evaluations by step.
-        steps: optimiser steps done.
-        skipped: steps that were not taken because the loss or the gradient was not finite.
-        best_loss: the lowest validation loss; infinite without evaluations.
-        best_step: the step it was found at.
-    """
-
-    records: list[dict[str, Any]] = field(default_factory=list)
-    steps: int = 0
-    skipped: int = 0
-    best_loss: float = float("inf")
-    best_step: int = 0
 
 
 Evaluate = Callable[[], dict[str, float]]
@@ -117,6 +40,7 @@ def fit(
     options: TrainOptions,
     evaluate: Evaluate | None = None,
     run: Run | None = None,
+    checkup: Checkup | None = None,
     progress: bool = False,
     unit: str = "sequences",
 ) -> History:
@@ -133,6 +57,7 @@ def fit(
         options: see `TrainOptions`.
         evaluate: gives the validation figures, "loss" among them (lower is better).
         run: the run folder to save to and to go on from.
+        checkup: how the gradient through time is looked at where the options ask for it.
         progress: whether to show a live line on a terminal.
         unit: what the live line counts.
 
@@ -157,7 +82,7 @@ def fit(
         8
     """
     check_train_options(options, "fit")
-    trainer = _Trainer(objective, batches, options, evaluate, run)
+    trainer = _Trainer(objective, batches, options, evaluate, run, checkup or Checkup())
     trainer.restore()
     with ProgressLine(trainer.total_steps, unit) as line:
         trainer.train(line if progress else None)
@@ -174,6 +99,7 @@ class _Trainer:
         options: TrainOptions,
         evaluate: Evaluate | None,
         run: Run | None,
+        checkup: Checkup,
     ) -> None:
         self.objective, self.module = objective, objective.module
         self.batches, self.options, self.evaluate, self.run = batches, options, evaluate, run
@@ -187,38 +113,45 @@ class _Trainer:
         self.records: list[dict[str, Any]] = []
         self.saved = time.monotonic()
         self.norm = 0.0
-        self.interrupted = False
+        self.interrupt = Interrupt()
+        self.good = snapshot(self.module, self.optimizer)
+        self.monitor: Monitor | None = None
+        self.remedies: Remedies | None = None
+        if options.watch or options.give_up or options.remedy == "auto":
+            self.monitor = Monitor(self.module, checkup, self.total_steps)
+        if options.remedy == "auto":
+            self.remedies = Remedies(
+                self.module,
+                self.optimizer,
+                self.record,
+                change_cells=options.change_cell,
+                renew=self.renew,
+            )
+
+    def renew(self) -> Any:
+        """An optimiser and schedule for other parameters, at the step where the training stands."""
+        self.optimizer = make_optimizer(self.module, self.options)
+        self.schedule = make_schedule(self.optimizer, self.options, self.total_steps)
+        if not isinstance(self.schedule, ReduceLROnPlateau):
+            for _ in range(self.at.step):
+                self.schedule.step()
+        self.good = snapshot(self.module, self.optimizer)
+        return self.optimizer
 
     def train(self, line: ProgressLine | None) -> None:
         """Runs from where the training stands to its end."""
         self.module.train()
-        with self.deferred_interrupt():
+        with ExitStack() as stack:
+            stack.enter_context(self.interrupt.deferred())
+            if self.monitor is not None:
+                stack.enter_context(self.monitor)
+                if self.at.step == 0:
+                    self.look()
             while not self.at.done:
                 self.train_epoch(line)
         if self.options.keep_best and self.at.best is not None:
             self.module.load_state_dict(self.at.best)
         self.module.eval()
-
-    @contextmanager
-    def deferred_interrupt(self) -> Generator[None]:
-        """Lets a Ctrl-C wait for the end of the step, where the training can be saved; a second
-        one does not wait.
-        """
-        if threading.current_thread() is not threading.main_thread():
-            # only the main thread may set signal handlers, and only it is interrupted
-            yield
-            return
-        before = signal.getsignal(signal.SIGINT)
-
-        def note(*_: Any) -> None:
-            self.interrupted = True
-            signal.signal(signal.SIGINT, signal.default_int_handler)
-
-        signal.signal(signal.SIGINT, note)
-        try:
-            yield
-        finally:
-            signal.signal(signal.SIGINT, before)
 
     def train_epoch(self, line: ProgressLine | None) -> None:
         """The rest of an epoch: batch after batch, a step after every `accumulate` of them."""
@@ -233,8 +166,10 @@ class _Trainer:
                 continue
             self.step(total / weight, weight)
             if line is not None:
-                line.show(at.epoch + 1, at.step, total / weight, items)
+                said = "" if self.monitor is None else self.monitor.text()
+                line.show(at.epoch + 1, at.step, total / weight, items, said)
             weight, total, items = 0.0, 0.0, 0
+            self.look()
             self.after_step()
             if at.done:
                 return
@@ -242,7 +177,7 @@ class _Trainer:
         self.after_epoch()
 
     def step(self, loss: float, weight: float) -> None:
-        """Clips and steps; skips a step that is not finite."""
+        """Clips and steps; goes back, or skips a step that is not finite."""
         parameters = [p for p in self.module.parameters() if p.grad is not None]
         for p in parameters:
             if p.grad is not None:
@@ -250,32 +185,76 @@ class _Trainer:
         bound = self.options.clip_norm
         norm = clip_grad_norm_(parameters, bound if bound is not None else float("inf"))
         self.norm = float(norm)
-        if not (isfinite(loss) and isfinite(self.norm)):
+        finite = isfinite(loss) and isfinite(self.norm)
+        if self.monitor is not None:
+            self.monitor.note(self.at.step, bound is not None and self.norm > bound)
+        if self.remedies is not None and self.remedies.stepped(
+            self.at.step, loss if finite else float("nan")
+        ):
+            self.at.skipped, self.at.carry = self.at.skipped + 1, None
+            if self.remedies.is_at_an_end:
+                self.diverge(loss)
+        elif not finite:
             self.strike(loss)
         else:
-            if self.options.clip_value is not None:
-                clip_grad_value_(parameters, self.options.clip_value)
-            self.optimizer.step()
-            self.at.strikes = 0
-            if not isinstance(self.schedule, ReduceLROnPlateau):
-                self.schedule.step()
+            self.take_step(parameters)
         self.optimizer.zero_grad()
         self.at.step += 1
         self.record({"loss": loss, "norm": self.norm, "lr": self.optimizer.param_groups[0]["lr"]})
+
+    def take_step(self, parameters: list[Any]) -> None:
+        """The optimiser's step, and the schedule's."""
+        if self.options.clip_value is not None:
+            clip_grad_value_(parameters, self.options.clip_value)
+        if self.at.step % _KEPT_EVERY == 0 and self.remedies is None:
+            self.good = snapshot(self.module, self.optimizer)
+        rate = 1.0 if self.remedies is None else self.remedies.rate
+        rates = [group["lr"] for group in self.optimizer.param_groups]
+        for group in self.optimizer.param_groups:
+            group["lr"] *= rate
+        self.optimizer.step()
+        # the schedule goes on from its own rates
+        for group, lr in zip(self.optimizer.param_groups, rates, strict=True):
+            group["lr"] = lr
+        self.at.strikes = 0
+        if not isinstance(self.schedule, ReduceLROnPlateau):
+            self.schedule.step()
+
+    def look(self) -> None:
+        """Probes the gradient through time where it is time, and treats what is found."""
+        at, monitor = self.at, self.monitor
+        if monitor is None or not monitor.is_due(at.step):
+            return
+        batch = next(iter(self.batches.epoch(0)))
+        found = monitor.look(at.step, lambda: self.objective.loss(batch, None))
+        reach = found.reach
+        self.record({"diagnosis": found.kind, "reach": reach.lag, "rate": reach.rate})
+        if self.remedies is not None:
+            self.remedies.look(at.step, found)
+        if self.options.give_up and monitor.is_beyond_help:
+            at.done = at.gave_up = True
 
     def strike(self, loss: float) -> None:
         """Counts a step that is not finite; the third in a row ends the training."""
         at = self.at
         at.skipped, at.strikes, at.carry = at.skipped + 1, at.strikes + 1, None
-        if at.strikes < _STRIKES:
-            return
+        if at.strikes >= _STRIKES:
+            self.diverge(loss)
+
+    def diverge(self, loss: float) -> None:
+        """Ends the training with the last good weights."""
+        # no step was taken since the loss was last finite, but that step may have been too far
+        if not is_finite(self.module):
+            restore(self.good, self.module, self.optimizer)
         if self.run is not None:
-            # no step was taken since the loss was last finite: these are the last good weights
             self.run.save_weights(self.module.state_dict())
+        tried = ""
+        if self.remedies is not None:
+            tried = f", a learning rate of {self.remedies.rate:.0e} times that was tried"
         raise Diverged(
             f"training: the loss ({loss:g}) or the gradient norm ({self.norm:g}) was not finite"
-            f" {_STRIKES} times in a row, at step {at.step + 1} with lr={self.options.lr:g} and"
-            f" clip_norm={self.options.clip_norm}; the last good weights are kept."
+            f" {_STRIKES} times in a row, at step {self.at.step + 1} with lr={self.options.lr:g} and"
+            f" clip_norm={self.options.clip_norm}{tried}; the last good weights are kept."
             " Try a lower lr, a smaller clip_norm, or look for extreme values in the data."
         )
 
@@ -286,7 +265,7 @@ class _Trainer:
         if last or (every is not None and at.step % every == 0):
             self.judge()
         at.done = at.done or last
-        if self.interrupted:
+        if self.interrupt.came:
             self.save()
             raise Interrupted(self.interruption())
         if time.monotonic() - self.saved >= self.options.checkpoint_seconds:
@@ -341,6 +320,7 @@ class _Trainer:
             "progress": vars(self.at),
             "records": len(self.records),
             "random": random_states(),
+            "remedies": None if self.remedies is None else self.remedies.state(),
         }
         save_checkpoint(self.run.checkpoints, self.at.step, state)
 
@@ -352,10 +332,12 @@ class _Trainer:
         if state is None:
             self.run.cut_metrics(0)
             return
+        self.at = Progress(**state["progress"])
+        if self.remedies is not None and state.get("remedies") is not None:
+            self.remedies.load(state["remedies"])
         self.module.load_state_dict(state["module"])
         self.optimizer.load_state_dict(state["optimizer"])
         load_schedule_state(self.schedule, state["schedule"])
-        self.at = Progress(**state["progress"])
         set_random_states(state["random"])
         self.run.cut_metrics(state["records"])
         self.records = self.run.metrics()
@@ -374,7 +356,18 @@ class _Trainer:
     def history(self) -> History:
         """What happened."""
         at = self.at
-        return History(self.records, at.step, at.skipped, at.best_loss, at.best_step)
+        newest = None if self.monitor is None else self.monitor.diagnosis
+        found = None if newest is None else newest.to_json()
+        return History(
+            self.records,
+            at.step,
+            at.skipped,
+            at.best_loss,
+            at.best_step,
+            {} if self.remedies is None else self.remedies.changed,
+            found,
+            at.gave_up,
+        )
 
 
 def seed(random_state: Any) -> int:

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 OPTIMIZERS = ("adamw", "sgd")
+REMEDIES = ("none", "auto")
 SCHEDULES = ("constant", "cosine", "linear", "exponential", "plateau")
 
 
@@ -25,6 +26,10 @@ class TrainOptions:
         warmup_steps: optimiser steps over which it rises first.
         clip_norm: bound of the norm of all gradients together; None for none.
         clip_value: bound of each entry of the gradients; None for none.
+        watch: whether to look at the gradient through time while training.
+        remedy: "auto" treats a gradient that vanishes or explodes, "none" does not.
+        change_cell: whether a remedy may put GRUs in the place of simple cells.
+        give_up: whether to stop early where the gradient does not arrive and does not come nearer.
         accumulate: batches whose gradients are added before a step.
         patience: evaluations without improvement after which to stop early; None for never.
         evaluate_every: optimiser steps between evaluations; None for once an epoch.
@@ -50,6 +55,10 @@ class TrainOptions:
     warmup_steps: int = 0
     clip_norm: float | None = 1.0
     clip_value: float | None = None
+    watch: bool = False
+    remedy: str = "none"
+    change_cell: bool = False
+    give_up: bool = False
     accumulate: int = 1
     patience: int | None = None
     evaluate_every: int | None = None
@@ -92,7 +101,8 @@ def check_train_options(options: TrainOptions, where: str) -> None:
         ):
             least = "a number, zero or above" if may_be_zero else "a number above zero"
             raise ValueError(f"{where}: {name}={value!r}; give {least}.")
-    for name, known in (("optimizer", OPTIMIZERS), ("schedule", SCHEDULES)):
+    words = (("optimizer", OPTIMIZERS), ("schedule", SCHEDULES), ("remedy", REMEDIES))
+    for name, known in words:
         if getattr(options, name) not in known:
             raise ValueError(
                 f"{where}: {name}={getattr(options, name)!r} is not known;"

@@ -39,7 +39,7 @@ class ProgressLine:
         if self._live is not None:
             self._live.stop()
 
-    def show(self, epoch: int, step: int, loss: float, items: int) -> None:
+    def show(self, epoch: int, step: int, loss: float, items: int, more: str = "") -> None:
         """Notes a step; draws the line at most ten times a second.
 
         Args:
@@ -47,6 +47,7 @@ class ProgressLine:
             step: optimiser steps done.
             loss: the newest training loss.
             items: units in this step.
+            more: what else to show.
         """
         now = time.monotonic()
         if self._first < 0:
@@ -56,7 +57,8 @@ class ProgressLine:
         if self._live is None or now - self._shown < _INTERVAL:
             return
         self._shown = now
-        self._live.update(self.text(epoch, step, loss, now - self._began), refresh=True)
+        text = self.text(epoch, step, loss, now - self._began)
+        self._live.update(f"{text} · {more}" if more else text, refresh=True)
 
     def text(self, epoch: int, step: int, loss: float, elapsed: float) -> str:
         """The line's text."""

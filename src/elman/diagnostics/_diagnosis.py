@@ -1,0 +1,281 @@
+"""What the gradient through time means for a model and its data, in words."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field, replace
+from functools import partial
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from elman.nn import Recurrent
+
+from ._advice import advice_for
+from ._measures import spectral_radius, states_of
+from ._need import Need
+from ._probe import Probe, probe_run, traced_run
+from ._reach import Reach, mean_curve, reach_of
+
+KINDS = (
+    "healthy",
+    "vanishing",
+    "exploding",
+    "chaotic",
+    "saturated",
+    "dead",
+    "truncated too short",
+)
+# a gradient that has grown so far on its way overrules every other term of the loss
+_GROWN = 1e3
+# shares of units
+_MOST, _HALF = 0.9, 0.5
+# nonlinearities whose values have limits
+_BOUNDED = ("tanh", "sigmoid", "hardtanh", "hard_sigmoid", "softsign", "sin")
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """What was found, what it means, and what helps; printing it gives the text.
+
+    Args:
+        kind: one of `KINDS`.
+        reach: how far back the gradient of a loss at the end reaches, in the layer that carries it
+            furthest.
+        needed: how far back the answer lies; None if that is not known.
+        window: steps that a gradient may go through at most; None for all.
+        reaches: the reach of each layer and direction, by its name.
+        saturated: the share of saturated values of each gate, by the module's name and the gate.
+        dead: the share of dead units.
+        radius: the spectral radius of each gate's W, by parameter and gate.
+        finite: whether everything measured is finite.
+        remedies: what helps, the most promising first: the name of a remedy and why.
+        curve: the mean norm by lag, in units of that at lag 0.
+    """
+
+    kind: str
+    reach: Reach
+    needed: int | None
+    window: int | None
+    reaches: dict[str, Reach]
+    saturated: dict[str, float]
+    dead: float
+    radius: dict[str, float]
+    finite: bool
+    remedies: tuple[tuple[str, str], ...] = ()
+    curve: Any = field(default=(), repr=False, compare=False)
+
+    @property
+    def can_learn(self) -> bool | None:
+        """Whether the gradient arrives where the answer lies; None where that is not known."""
+        if self.kind in ("exploding", "chaotic", "dead"):
+            return False
+        if self.needed is None:
+            return None
+        lag = self.reach.lag
+        reaches = lag is None or lag >= self.needed
+        return reaches and (self.window is None or self.window >= self.needed)
+
+    @property
+    def growth(self) -> float:
+        """The largest norm on the way back, in units of that at the end."""
+        known = [one for one in np.asarray(self.curve, dtype=float).tolist() if not math.isnan(one)]
+        return max(known, default=1.0)
+
+    def __str__(self) -> str:
+        lines = [f"{self.kind}: {self.sentence()}"]
+        lines += [f"  {line}" for line in self.evidence()]
+        lines += [f"  {n}. {name}: {why}" for n, (name, why) in enumerate(self.remedies, 1)]
+        return "\n".join(lines)
+
+    def sentence(self) -> str:
+        """The finding, beside what the data needs."""
+        reach = self.reach
+        if not self.finite:
+            return "the gradient is not finite on its way back."
+        said = _going(reach)
+        if self.needed is not None:
+            said += f" the answer lies {_steps(self.needed)} back:"
+            said += " this model can learn it." if self.can_learn else " this model cannot learn it"
+            if not self.can_learn:
+                said += " as it is."
+        elif reach.lag is None:
+            said += " it reaches all that these sequences hold."
+        else:
+            said += " whether that is enough depends on how far back the answer lies."
+        return said
+
+    def evidence(self) -> list[str]:
+        """The numbers behind it."""
+        reach = self.reach
+        lines = [
+            f"rate {reach.rate:.3g} a step ({reach.rate_low:.3g} to {reach.rate_high:.3g} over"
+            f" {reach.sequences} sequences), Lyapunov exponent {reach.exponent:.3g}"
+        ]
+        if reach.lag is not None:
+            high = f"{reach.high:.0f}" if reach.high is not None else f"over {reach.steps - 1}"
+            lines.append(f"reach {reach.lag} of {_steps(reach.steps)} ({reach.low:.0f} to {high})")
+        else:
+            lines.append(f"reach: all {_steps(reach.steps)}")
+        if self.window is not None:
+            lines.append(f"the gradient is cut after {_steps(self.window)}")
+        lines += [
+            f"{name}: {share:.0%} of the values within 2 % of their limits"
+            for name, share in self.saturated.items()
+            if share >= 0.25
+        ]
+        if self.dead > 0:
+            lines.append(f"{self.dead:.0%} of the units never move")
+        lines += [f"spectral radius of {name}: {one:.3g}" for name, one in self.radius.items()]
+        return lines
+
+    def to_json(self) -> dict[str, Any]:
+        """The diagnosis as plain numbers and words."""
+        found = asdict(replace(self, curve=()))
+        del found["curve"]
+        return found | {
+            "can_learn": self.can_learn,
+            "sentence": self.sentence(),
+            "remedies": [{"name": name, "why": why} for name, why in self.remedies],
+        }
+
+
+def diagnose(
+    model: nn.Module,
+    *args: Any,
+    loss: Callable[[Any], Tensor] | None = None,
+    needed: int | Need | None = None,
+    window: int | None = None,
+    seed: int = 0,
+    **kwargs: Any,
+) -> Diagnosis:
+    """Measures how a model carries gradients through time, and says what that means.
+
+    Args:
+        model: a module with layers of `elman.nn`, or such a layer.
+        args: what it is called with, sequences held out from training.
+        loss: as for `probe`.
+        needed: how far back the answer lies, a number of steps or what `need` found; None if it is
+            not known.
+        window: steps that gradients flow through in training; None for all.
+        seed: of the probe's directions.
+        kwargs: what else the model is called with.
+
+    Example:
+        >>> import torch, elman
+        >>> rnn = elman.nn.RNN(1, 8, init="recurrent")
+        >>> with torch.no_grad():
+        ...     rnn.weight_hh_l0.mul_(0.5);
+        Parameter containing:
+        ...
+        >>> found = elman.diagnostics.diagnose(rnn, torch.randn(60, 4, 1), needed=40)
+        >>> found.kind, found.can_learn
+        ('vanishing', False)
+    """
+    return diagnose_run(
+        model, partial(model, *args, **kwargs), loss=loss, needed=needed, window=window, seed=seed
+    )
+
+
+def diagnose_run(
+    model: nn.Module,
+    run: Callable[[], Any],
+    *,
+    loss: Callable[[Any], Tensor] | None = None,
+    needed: int | Need | None = None,
+    window: int | None = None,
+    directions: int = 4,
+    seed: int = 0,
+) -> Diagnosis:
+    """As `diagnose`, with the model's call spelled out: `run()` calls it."""
+    probed = probe_run(model, run, loss=loss, directions=directions, seed=seed)
+    layers = {n: one for n, one in model.named_modules() if isinstance(one, Recurrent)}
+    saturated: dict[str, float] = {}
+    dead: list[float] = []
+    for name, (traces, lengths) in traced_run(model, run).items():
+        found = states_of(layers[name], traces, lengths)
+        saturated |= {_join(name, gate): share for gate, share in found.saturated.items()}
+        dead.append(found.dead)
+    radius = {
+        f"{_join(name, weight)} ({gate})": one
+        for name, layer in layers.items()
+        for weight, gates in spectral_radius(layer).items()
+        for gate, one in gates.items()
+    }
+    lag = needed.lag if isinstance(needed, Need) else needed
+    return _classified(probed, layers, lag, window, saturated, float(np.mean(dead)), radius)
+
+
+def _classified(
+    probed: Probe,
+    layers: dict[str, Recurrent],
+    needed: int | None,
+    window: int | None,
+    saturated: dict[str, float],
+    dead: float,
+    radius: dict[str, float],
+) -> Diagnosis:
+    with np.errstate(all="ignore"):
+        furthest = probed.furthest
+        reach = reach_of(furthest)
+        curve = mean_curve(furthest)
+    reaches = {str(place): reach_of(_relative(one)) for place, one in probed.norms.items()}
+    found = Diagnosis(
+        "healthy", reach, needed, window, reaches, saturated, dead, radius, probed.finite, (), curve
+    )
+    found = replace(found, kind=_kind(found, list(layers.values())))
+    return replace(found, remedies=advice_for(found, list(layers.values())))
+
+
+def _relative(norms: Any) -> Any:
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return norms / norms[:1]
+
+
+def _kind(found: Diagnosis, layers: list[Recurrent]) -> str:
+    """The class, the gravest first."""
+    reach, steps = found.reach, found.reach.steps
+    bounded = all(one.cell.f is None or one.cell.f.name in _BOUNDED for one in layers)
+    if not found.finite:
+        return "exploding"
+    if found.dead >= _MOST:
+        return "dead"
+    if found.growth > _GROWN and reach.rate_low > 1:
+        # states that cannot grow while their gradient does: neighbours part, as in chaos
+        return "chaotic" if bounded else "exploding"
+    if found.window is not None and found.needed is not None and found.window < found.needed:
+        if reach.lag is None or reach.lag >= found.window:
+            return "truncated too short"
+    goal = found.needed if found.needed is not None else steps // 2
+    if reach.lag is not None and reach.lag < goal:
+        stuck = max(found.saturated.values(), default=0.0) >= _HALF
+        return "saturated" if stuck else "vanishing"
+    return "healthy"
+
+
+def _going(reach: Reach) -> str:
+    """What the gradient does on its way back."""
+    if math.isnan(reach.rate):
+        return "sequences are too short to measure a rate;"
+    if reach.rate > 1 and reach.at(reach.steps) > 10:
+        return (
+            f"gradients grow by {reach.rate:.3g} a step: {reach.at(reach.steps):.1e} times over"
+            f" {_steps(reach.steps)};"
+        )
+    if reach.lag is not None:
+        return (
+            f"gradients shrink by {reach.rate:.2g} a step: after {_steps(reach.lag)} under 1 % is"
+            " left;"
+        )
+    return f"gradients keep over 1 % of their size through {_steps(reach.steps)};"
+
+
+def _steps(n: int) -> str:
+    return f"{n:,} step" if n == 1 else f"{n:,} steps"
+
+
+def _join(module: str, name: str) -> str:
+    return f"{module}.{name}" if module else name

@@ -1,0 +1,179 @@
+"""Watching the gradient of the states while a model trains."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
+
+import numpy as np
+from torch import Tensor, nn
+
+from elman.nn import Recurrent
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from ._diagnosis import Diagnosis
+
+
+class Place(NamedTuple):
+    """One layer and direction of a model.
+
+    Args:
+        module: the name of the recurrent module in the model; empty if it is the model.
+        layer: its layer, from 0.
+        direction: 0 forward, 1 reverse.
+    """
+
+    module: str
+    layer: int
+    direction: int
+
+    def __str__(self) -> str:
+        name = f"{self.module} layer {self.layer}" if self.module else f"layer {self.layer}"
+        return name + (" reverse" if self.direction else "")
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What one backward pass saw in one layer and direction.
+
+    Args:
+        norms: for each state the norm of its gradient after each step, (T, B) float64; zeros
+            behind a row's end.
+        vectors: for each state the gradients themselves, (T, B, ·), or None.
+    """
+
+    norms: dict[str, Tensor]
+    vectors: dict[str, Tensor] | None
+
+    @property
+    def first_not_finite(self) -> int | None:
+        """The latest step whose gradient is not finite, the first one that the gradient meets on
+        its way back; None if all are finite.
+        """
+        bad = ~np.logical_and.reduce([np.isfinite(n.cpu().numpy()).all(1) for n in self.norms.values()])
+        return int(np.flatnonzero(bad)[-1]) if bad.any() else None
+
+
+class Flow:
+    """The gradient of the states of a model's recurrent layers, as `watch` gives it.
+
+    Args:
+        model: a module with recurrent layers of `elman.nn`.
+        vectors: whether to keep the gradients themselves.
+
+    Attributes:
+        last: what the newest backward pass saw, by `Place`.
+        history: for each step that `note` was called for: its number, and the norms by time, the
+            root of the mean square over the batch, by `Place`.
+    """
+
+    def __init__(self, model: nn.Module, *, vectors: bool = False) -> None:
+        self.model, self.vectors = model, vectors
+        self.last: dict[Place, Seen] = {}
+        self.history: list[tuple[int, dict[Place, Any]]] = []
+        self._before: list[Any] = []
+        self._layers = {
+            name: one for name, one in model.named_modules() if isinstance(one, Recurrent)
+        }
+        if not self._layers:
+            raise ValueError(
+                f"watch: {type(model).__name__} has no recurrent layer of elman.nn; elman.nn.convert"
+                " makes them of torch's."
+            )
+
+    def __enter__(self) -> Self:
+        for name, layer in self._layers.items():
+            self._before.append(layer.watch)
+            layer.watch = self._watcher(name, layer)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        # a watch within a watch sees alone for a while
+        for layer in reversed(self._layers.values()):
+            layer.watch = self._before.pop()
+
+    @property
+    def layers(self) -> dict[str, Recurrent]:
+        """The recurrent modules that are watched, by name."""
+        return self._layers
+
+    def _watcher(self, name: str, layer: Recurrent) -> Callable[[int, int], _Eye]:
+        letters = layer.cell.states
+        return lambda number, direction: _Eye(self, Place(name, number, direction), letters)
+
+    def note(self, step: int) -> None:
+        """Keeps the norms of the newest backward pass in the history, as those of a training step."""
+        self.history.append((step, {place: mean_norms(seen) for place, seen in self.last.items()}))
+
+    def report(self, *args: Any, **kwargs: Any) -> Diagnosis:
+        """The diagnosis in words; the arguments are those of `diagnose` behind the model."""
+        from ._diagnosis import diagnose
+
+        return diagnose(self.model, *args, **kwargs)
+
+    def plot(self, folder: str | Path) -> list[Path]:
+        """Draws what was seen into a folder; see `plot_flow`."""
+        from ._pictures import plot_flow
+
+        return plot_flow(self, folder)
+
+
+class _Eye:
+    """Watches one call of one layer and direction."""
+
+    def __init__(self, flow: Flow, place: Place, letters: tuple[str, ...]) -> None:
+        self._flow, self._place, self._letters = flow, place, letters
+        self.vectors = flow.vectors
+
+    def seen(self, norms: tuple[Tensor, ...], vectors: tuple[Tensor, ...] | None) -> None:
+        """Takes what was seen."""
+        kept = None
+        if vectors is not None:
+            kept = dict(zip(self._letters, vectors, strict=True))
+        self._flow.last[self._place] = Seen(dict(zip(self._letters, norms, strict=True)), kept)
+
+
+def mean_norms(seen: Seen) -> Any:
+    """The norm of the whole state's gradient by time, (T,): the root of the mean square over the
+    rows that have the step.
+    """
+    squares = sum(n.square() for n in seen.norms.values())
+    assert isinstance(squares, Tensor)
+    there = (squares > 0).sum(1).clamp(min=1)
+    return (squares.sum(1) / there).sqrt().cpu().numpy()
+
+
+def watch(model: nn.Module, *, vectors: bool = False) -> Flow:
+    r"""Watches the gradient of the states of a model's recurrent layers, within a `with`.
+
+    Every backward pass within it hands out :math:`\|\partial L / \partial h_t\|` (and
+    :math:`\|\partial L / \partial c_t\|`) for each layer, direction, step and sequence, from inside
+    the pass itself. Layers that would run on torch's kernels run on ours meanwhile, as torch's hand
+    out nothing; where they are forced, the call raises.
+
+    Args:
+        model: a module with layers of `elman.nn` in it, or such a layer.
+        vectors: whether to keep the gradients themselves, not their norms alone.
+
+    Raises:
+        ValueError: there is no such layer in the model.
+        elman.ops.BackendError: (at a call) the layer runs compiled, transformed, or on a forced
+            backend that hands nothing out.
+
+    Reference:
+        Pascanu, Mikolov & Bengio 2013, https://arxiv.org/abs/1211.5063
+
+    Example:
+        >>> import torch, elman
+        >>> gru = elman.nn.GRU(3, 4)
+        >>> with elman.diagnostics.watch(gru) as flow:
+        ...     output, _ = gru(torch.randn(7, 2, 3))
+        ...     output[-1].sum().backward()
+        >>> (seen,) = flow.last.values()
+        >>> seen.norms["h"].shape
+        torch.Size([7, 2])
+    """
+    return Flow(model, vectors=vectors)

@@ -1,0 +1,138 @@
+"""How far back a gradient reaches, and how fast it changes on the way."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+# where a gradient counts as gone, in units of its value at the end
+GONE = 0.01
+# below this the numbers of a float32 lose their digits
+_FLOOR = 1e-30
+
+
+@dataclass(frozen=True)
+class Reach:
+    """How far back the gradient of a loss at the end reaches.
+
+    Args:
+        lag: the first lag at which the norm has fallen to 1 % of its value at the end; None where
+            it has not within the sequences.
+        low: lower end of a 95 % confidence interval of the lag over sequences.
+        high: its upper end; None where it lies beyond the sequences.
+        rate: the factor by which the norm changes with each step back, fitted; the exponential of
+            the largest Lyapunov exponent along the sequences.
+        rate_low: lower end of a 95 % confidence interval of the rate over sequences.
+        rate_high: its upper end.
+        steps: of the longest sequence.
+        sequences: how many were measured.
+
+    Example:
+        >>> import numpy as np
+        >>> reach_of(0.5 ** np.arange(20.0)[:, None].repeat(3, 1)).lag
+        7
+    """
+
+    lag: int | None
+    low: float
+    high: float | None
+    rate: float
+    rate_low: float
+    rate_high: float
+    steps: int
+    sequences: int
+
+    @property
+    def exponent(self) -> float:
+        """The largest Lyapunov exponent, per step."""
+        return math.log(self.rate) if self.rate > 0 else -math.inf
+
+    def at(self, lag: int) -> float:
+        """What the fitted rate leaves of the gradient at a lag."""
+        with np.errstate(over="ignore"):
+            return float(np.float64(self.rate) ** lag)
+
+
+def reach_of(relative: Any) -> Reach:
+    """Measures the reach in norms by lag.
+
+    Args:
+        relative: (K, B), each sequence's norms in units of its value at lag 0; NaN where it is
+            shorter.
+    """
+    steps, rows = relative.shape
+    curve = mean_curve(relative)
+    lags, slopes = [], []
+    for row in range(rows):
+        one = relative[:, row]
+        one = one[~np.isnan(one)]
+        if len(one) < 2 or not np.isfinite(one).all():
+            continue
+        lags.append(_first_below(one))
+        slopes.append(_slope(one))
+    lag = _first_below(curve)
+    known = [steps if one is None else one for one in lags]
+    low, high = _interval(known)
+    rate, rate_low, rate_high = (
+        (math.exp(float(np.mean(slopes))), *map(math.exp, _interval(slopes)))
+        if slopes
+        else (math.nan, math.nan, math.nan)
+    )
+    return Reach(
+        lag=lag,
+        low=max(low, 0.0),
+        high=None if any(one is None for one in lags) and high >= steps - 1 else high,
+        rate=rate,
+        rate_low=rate_low,
+        rate_high=rate_high,
+        steps=steps,
+        sequences=rows,
+    )
+
+
+def mean_curve(relative: Any) -> Any:
+    """The geometric mean over the sequences that are long enough, (K,); lags that fewer than half
+    of them reach are NaN.
+    """
+    there = ~np.isnan(relative)
+    logs = np.where(there, np.log(np.maximum(relative, 1e-300)), 0.0)
+    count = there.sum(1)
+    with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
+        mean = np.exp(logs.sum(1) / count)
+    return np.where(count * 2 >= relative.shape[1], mean, np.nan)
+
+
+def _first_below(curve: Any) -> int | None:
+    below = np.flatnonzero(curve < GONE)
+    return int(below[0]) if len(below) else None
+
+
+def _slope(curve: Any) -> float:
+    """The slope of the logarithm, by least squares over the lags where there are digits."""
+    good = np.flatnonzero(curve < _FLOOR)
+    end = int(good[0]) if len(good) else len(curve)
+    if end < 2:
+        return math.log(_FLOOR)
+    # the first tenth is what the newest steps do before a rate is settled
+    start = min(end // 10, end - 2)
+    lag = np.arange(start, end, dtype=float)
+    logs = np.log(curve[start:end])
+    lag -= lag.mean()
+    return float((lag * (logs - logs.mean())).sum() / (lag**2).sum())
+
+
+def _interval(values: list[Any]) -> tuple[float, float]:
+    """A 95 % confidence interval of a mean, by Student's t."""
+    n = len(values)
+    if n == 0:
+        return math.nan, math.nan
+    mean = float(np.mean(values))
+    if n == 1:
+        return mean, mean
+    from scipy.stats import t
+
+    half = float(t.ppf(0.975, n - 1)) * float(np.std(values, ddof=1)) / math.sqrt(n)
+    return mean - half, mean + half

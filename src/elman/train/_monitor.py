@@ -1,0 +1,115 @@
+"""The gradient through time, looked at while a model trains."""
+
+from collections import deque
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import Any, Self
+
+from torch import nn
+
+from elman.diagnostics import Diagnosis, Flow, diagnose_run, watch
+
+# probes in a training, and the part of it after which its course is judged
+_PROBES, _JUDGED_AFTER = 40, 0.2
+
+
+@dataclass(frozen=True)
+class Checkup:
+    """How a training is looked at.
+
+    Args:
+        run: runs the module forward on held-out sequences; None takes the first batch.
+        needed: how far back the answer lies; None if it is not known.
+        window: steps that gradients flow through; None for all.
+        every: optimiser steps between probes; None for a twentieth of the training.
+    """
+
+    run: Callable[[], Any] | None = None
+    needed: int | None = None
+    window: int | None = None
+    every: int | None = None
+
+
+class Monitor:
+    """Watches a module's backward passes, and probes it every few steps.
+
+    Args:
+        module: what is trained.
+        checkup: what to look at.
+        total_steps: of the training.
+
+    Attributes:
+        flow: the watch.
+        diagnosis: the newest; None before the first probe.
+        found: every diagnosis, by step.
+    """
+
+    def __init__(self, module: nn.Module, checkup: Checkup, total_steps: int) -> None:
+        self.module, self.checkup, self.total_steps = module, checkup, total_steps
+        self.flow: Flow = watch(module)
+        self.every = checkup.every or max(1, total_steps // _PROBES)
+        self.diagnosis: Diagnosis | None = None
+        self.found: dict[int, Diagnosis] = {}
+        self._clipped: deque[bool] = deque(maxlen=100)
+        self._run = checkup.run
+        self._stack = ExitStack()
+
+    def __enter__(self) -> Self:
+        self._stack.enter_context(self.flow)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
+
+    def is_due(self, step: int) -> bool:
+        """Whether a probe belongs before this step."""
+        return step % self.every == 0
+
+    def look(self, step: int, run: Callable[[], Any]) -> Diagnosis:
+        """Probes the module; `run` runs it on a batch, for where nothing was held out."""
+        self._run = self._run or run
+        needed, window = self.checkup.needed, self.checkup.window
+        self.diagnosis = diagnose_run(
+            self.module, self._run, needed=needed, window=window, directions=1
+        )
+        self.found[step] = self.diagnosis
+        return self.diagnosis
+
+    def note(self, step: int, clipped: bool) -> None:
+        """Takes a training step: what its backward pass saw, and whether its gradient was
+        clipped.
+        """
+        self._clipped.append(clipped)
+        if self.is_due(step):
+            self.flow.note(step)
+
+    @property
+    def clipped_share(self) -> float:
+        """The share of the newest steps whose gradient was clipped."""
+        return sum(self._clipped) / max(len(self._clipped), 1)
+
+    @property
+    def is_beyond_help(self) -> bool:
+        """Whether a fifth of the training has passed, the gradient does not arrive where the answer
+        lies, and does not come nearer.
+        """
+        if self.diagnosis is None or self.diagnosis.can_learn is not False:
+            return False
+        steps = sorted(self.found)
+        if steps[-1] < _JUDGED_AFTER * self.total_steps or len(steps) < 4:
+            return False
+        reaches = [_lag(self.found[step]) for step in steps]
+        return max(reaches[-2:]) <= 1.2 * max(reaches[len(reaches) // 2 - 1 : -2])
+
+    def text(self) -> str:
+        """What the live line says."""
+        if self.diagnosis is None:
+            return "reach …"
+        reach = self.diagnosis.reach
+        far = f"{reach.lag:,}" if reach.lag is not None else f"all {reach.steps:,}"
+        return f"reach {far} · clipped {self.clipped_share:.0%}"
+
+
+def _lag(found: Diagnosis) -> int:
+    return found.reach.steps if found.reach.lag is None else found.reach.lag

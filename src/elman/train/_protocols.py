@@ -1,0 +1,90 @@
+"""What a training is made of."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple, Protocol
+
+from torch import Tensor, nn
+
+
+class Loss(NamedTuple):
+    """The loss of one batch.
+
+    Args:
+        value: the mean loss, a scalar that carries the graph.
+        weight: how many terms the mean is over.
+        carry: the state for the next batch, cut from the graph; None where batches are independent.
+        items: what the progress line counts.
+    """
+
+    value: Tensor
+    weight: float
+    carry: Any = None
+    items: int = 0
+
+
+class Objective(Protocol):
+    """What is trained: a module, and the loss of a batch."""
+
+    module: nn.Module
+
+    def loss(self, batch: Any, carry: Any) -> Loss:
+        """The loss of a batch, given the state that the batch before handed on."""
+        ...
+
+
+class Batches(Protocol):
+    """The data, in an order that depends on a seed and the epoch alone."""
+
+    def __len__(self) -> int:
+        """Batches in an epoch."""
+        ...
+
+    def epoch(self, epoch: int, start: int = 0) -> Iterator[Any]:
+        """The batches of an epoch from the `start`-th on."""
+        ...
+
+
+@dataclass
+class Progress:
+    """Where a training stands; all of it is in a checkpoint."""
+
+    epoch: int = 0
+    batch: int = 0
+    step: int = 0
+    skipped: int = 0
+    strikes: int = 0
+    best_loss: float = float("inf")
+    best_step: int = 0
+    without_gain: int = 0
+    done: bool = False
+    gave_up: bool = False
+    carry: Any = None
+    best: dict[str, Tensor] | None = None
+
+
+@dataclass
+class History:
+    """What happened in a training.
+
+    Args:
+        records: the lines of `metrics.jsonl`: training losses and evaluations by step, remedies and
+            what they were for.
+        steps: optimiser steps done.
+        skipped: steps that were not taken because the loss or the gradient was not finite.
+        best_loss: the lowest validation loss; infinite without evaluations.
+        best_step: the step it was found at.
+        changed: what remedies changed about the network, for `apply_changes`.
+        diagnosis: the last look at the gradient through time, as plain numbers and words; None
+            without one.
+        gave_up: whether the training ended early as it was beyond help.
+    """
+
+    records: list[dict[str, Any]] = field(default_factory=list)
+    steps: int = 0
+    skipped: int = 0
+    best_loss: float = float("inf")
+    best_step: int = 0
+    changed: dict[str, str] = field(default_factory=dict)
+    diagnosis: dict[str, Any] | None = None
+    gave_up: bool = False
