@@ -32,7 +32,7 @@ KINDS = (
 # a gradient that has grown so far on its way overrules every other term of the loss
 _GROWN = 1e3
 # shares of units
-_MOST, _HALF = 0.9, 0.5
+_MOST, _HALF = 0.98, 0.5
 # nonlinearities whose values have limits
 _BOUNDED = ("tanh", "sigmoid", "hardtanh", "hard_sigmoid", "softsign", "sin")
 

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 from math import isfinite
 from typing import Any
 
@@ -212,7 +212,8 @@ class _Trainer:
         rates = [group["lr"] for group in self.optimizer.param_groups]
         for group in self.optimizer.param_groups:
             group["lr"] *= rate
-        self.optimizer.step()
+        with nullcontext() if self.remedies is None else self.remedies.stepping():
+            self.optimizer.step()
         # the schedule goes on from its own rates
         for group, lr in zip(self.optimizer.param_groups, rates, strict=True):
             group["lr"] = lr

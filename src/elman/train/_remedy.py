@@ -1,7 +1,8 @@
 """Treating a training whose gradient vanishes or explodes."""
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from math import isfinite
 from statistics import median
 from typing import Any
@@ -28,7 +29,10 @@ _LEARNS = 0.8
 _VANISHED = ("vanishing", "saturated", "dead")
 _GATED = (("i", "f", "g", "o"), ("r", "z", "n"))
 # the part that is left of U where W is the identity, whose sums grow with the steps
-_SMALL = float(__import__("os").environ.get("SM","0.1"))
+_SMALL = 0.1
+# and how far W moves there in a step, in units of what the optimiser would: a product over all steps
+# is made of it
+_SLOW = 0.3
 
 
 class Remedies:
@@ -69,6 +73,8 @@ class Remedies:
         self._nonlinearity = next(
             (str(one.cell.f.name) for one in self._layers if one.cell.f is not None), "tanh"
         )
+        # whether W moves less far than the optimiser would have it
+        self._slow = False
         # losses in a row that lie far above the others
         self._above = 0
         # the last good steps, the newest last, and the step of the newest explosion
@@ -154,6 +160,20 @@ class Remedies:
                 if name.startswith("weight_ih"):
                     weight.data.mul_(_SMALL)
 
+        self._slow = True
+
+    @contextmanager
+    def stepping(self) -> Generator[None]:
+        """For a step of the optimiser: where the remedy is the identity, W moves less far."""
+        weights: list[Tensor] = []
+        if self._slow:
+            named = [pair for one in self._square() for pair in one.named_parameters()]
+            weights = [w for name, w in named if name.startswith("weight_hh")]
+        before = [w.detach().clone() for w in weights]
+        yield
+        for weight, start in zip(weights, before, strict=True):
+            weight.data.lerp_(start, 1 - _SLOW)
+
     def _chrono(self, lag: int) -> None:
         for layer in self._layers:
             if layer.bias:
@@ -171,6 +191,7 @@ class Remedies:
         apply_changes(self.module, {what: value})
 
     def _back_to(self, weights: dict[str, Tensor]) -> None:
+        self._slow = False
         if self.changed.pop("nonlinearity", None) is not None:
             apply_changes(self.module, {"nonlinearity": self._nonlinearity})
         self.module.load_state_dict(weights)
@@ -236,6 +257,7 @@ class Remedies:
             "kept": self._kept,
             "exploded_at": self._exploded_at,
             "above": self._above,
+            "slow": self._slow,
             "before": self._before,
             "best_reach": self._best_reach,
             "idle": self._idle,
@@ -252,7 +274,7 @@ class Remedies:
         self._looked_at, self._kept = state["looked_at"], state["kept"]
         self._before, self._best_reach = state["before"], state["best_reach"]
         self._exploded_at, self._above = state["exploded_at"], state["above"]
-        self._idle = state["idle"]
+        self._idle, self._slow = state["idle"], state["slow"]
 
 
 def apply_changes(module: nn.Module, changed: dict[str, str]) -> None:

@@ -1,0 +1,56 @@
+"""The table of long_memory.py."""
+
+from typing import Any
+
+# published figures beside ours: Bai, Kolter & Koltun 2018 (arXiv:1803.01271), Le, Jaitly & Hinton 2015
+# (arXiv:1504.00941); their networks have 70,000 weights, or 100 units
+_PUBLISHED = {
+    ("adding, T = 600", "GRU"): "5.3e-5",
+    ("adding, T = 600", "LSTM"): "0.164",
+    ("adding, T = 600", "RNN"): "0.177",
+    ("sequential MNIST", "GRU"): "96.2 %",
+    ("sequential MNIST", "LSTM"): "87.2 %",
+    ("sequential MNIST", "RNN"): "21.5 %",
+    ("sequential MNIST", "IRNN"): "97 %",
+    ("permuted MNIST", "GRU"): "87.3 %",
+    ("permuted MNIST", "RNN"): "25.3 %",
+    ("permuted MNIST", "IRNN"): "82 %",
+}
+
+
+def table(found: list[dict[str, Any]]) -> str:
+    """Problem by network: how many seeds solved it, and how many diagnoses were right."""
+    groups: dict[tuple[str, str], list[dict[str, Any]]] = {}
+    for one in found:
+        groups.setdefault((one["problem"], one["network"]), []).append(one)
+    lines = [
+        "| problem | network | steps | reach at a tenth | figure (published) | solved | told early |",
+        "| --- | --- | --- | --- | --- | --- | --- |",
+    ]
+    for (problem, network), runs in groups.items():
+        figures = ", ".join(_figure(one) for one in runs)
+        known = _PUBLISHED.get((problem, network))
+        lines.append(
+            f"| {problem} | {network} | {runs[0]['budget']:,}"
+            f" | {', '.join(_reach(one) for one in runs)}"
+            f" | {figures}{f' ({known})' if known else ''}"
+            f" | {sum(one['solved'] for one in runs)} of {len(runs)}"
+            f" | {sum(one['right'] for one in runs)} of {len(runs)} |"
+        )
+    right = sum(one["right"] for one in found)
+    lines.append(f"| all | | | | | | **{right} of {len(found)}, {right / len(found):.0%}** |")
+    return "\n".join(lines) + "\n"
+
+
+def _figure(one: dict[str, Any]) -> str:
+    if "MNIST" in one["problem"]:
+        return f"{one['figure']:.1%}".replace("%", " %")
+    return f"{one['figure']:.2g}"
+
+
+def _reach(one: dict[str, Any]) -> str:
+    """The reach that the prediction was made from."""
+    early = [probe for probe in one["probes"] if probe[0] <= 0.1 * one["budget"]]
+    if not early:
+        return "?"
+    return "all" if early[-1][2] is None else str(early[-1][2])
