@@ -9,6 +9,7 @@ from ._demo import demo
 from ._doctor import doctor
 from ._evaluate import evaluate
 from ._generate import generate
+from ._inspect import inspect
 from ._predict import predict
 from ._train import train
 
@@ -19,7 +20,7 @@ app = typer.Typer(
     help="Recurrent neural networks for people with sequences and an ordinary computer.",
 )
 app.add_typer(train, name="train")
-for _command in (evaluate, predict, generate, demo, doctor):
+for _command in (evaluate, predict, generate, inspect, demo, doctor):
     app.command()(_command)
 
 # the base of all mistakes in options; typer does not export it by name

@@ -28,6 +28,15 @@ class Training:
     lr: Annotated[float | None, typer.Option(help="Learning rate.")] = None
     device: Annotated[str | None, typer.Option(help="auto, cpu or cuda.")] = None
     seed: Annotated[int | None, typer.Option(help="The same seed gives the same model.")] = None
+    watch: Annotated[
+        bool | None, typer.Option(help="Look at the gradient through time while training.")
+    ] = None
+    remedy: Annotated[
+        str | None, typer.Option(help="auto treats a gradient that vanishes or explodes.")
+    ] = None
+    give_up: Annotated[
+        bool | None, typer.Option(help="Stop early where the gradient does not arrive.")
+    ] = None
     config: Annotated[Path | None, typer.Option(help="A TOML file of options.")] = None
     sets: Annotated[
         list[str] | None, typer.Option("--set", help="Any option, as train.lr=0.002.")
@@ -47,6 +56,9 @@ class Training:
             "lr": self.lr,
             "device": self.device,
             "random_state": self.seed,
+            "watch": self.watch,
+            "remedy": self.remedy,
+            "give_up": self.give_up,
             **own,
         }
 
@@ -75,6 +87,9 @@ class ManyToOne:
         str | None, typer.Option(help="Texts are read by characters, words or subwords.")
     ] = None
     pooling: Annotated[str | None, typer.Option(help="last, mean, max or attention.")] = None
+    bptt: Annotated[
+        str | None, typer.Option(help="The gradient's way back: full, truncated or checkpointed.")
+    ] = None
     bidirectional: Annotated[bool | None, typer.Option(help="Read from both ends.")] = None
     missing: Annotated[str | None, typer.Option(help="Missing numbers: error, ffill or mask.")] = (
         None
@@ -95,7 +110,7 @@ class ManyToOne:
 
     def given(self) -> dict[str, Any]:
         """The options under the estimators' names."""
-        names = ("level", "pooling", "bidirectional", "missing")
+        names = ("level", "pooling", "bptt", "bidirectional", "missing")
         return {name: getattr(self, name) for name in names}
 
 

@@ -18,7 +18,7 @@ from ._advice import advice_for
 from ._measures import spectral_radius, states_of
 from ._need import Need
 from ._probe import Probe, probe_run, traced_run
-from ._reach import Reach, mean_curve, reach_of
+from ._reach import Reach, mean_curve, reach_from_json, reach_of
 
 KINDS = (
     "healthy",
@@ -33,6 +33,8 @@ KINDS = (
 _GROWN = 1e3
 # shares of units
 _MOST, _HALF = 0.98, 0.5
+# what `to_json` says of the other entries
+_SAID = ("can_learn", "sentence")
 # nonlinearities whose values have limits
 _BOUNDED = ("tanh", "sigmoid", "hardtanh", "hard_sigmoid", "softsign", "sin")
 
@@ -131,6 +133,22 @@ class Diagnosis:
             lines.append(f"{self.dead:.0%} of the units never move")
         lines += [f"spectral radius of {name}: {one:.3g}" for name, one in self.radius.items()]
         return lines
+
+    @classmethod
+    def from_json(cls, found: dict[str, Any]) -> Diagnosis:
+        """The diagnosis that `to_json` gave, without its curve.
+
+        Example:
+            >>> import torch, elman
+            >>> found = diagnose(elman.nn.GRU(2, 3), torch.randn(9, 4, 2))
+            >>> str(Diagnosis.from_json(found.to_json())) == str(found)
+            True
+        """
+        known = {name: value for name, value in found.items() if name not in _SAID}
+        known["reach"] = reach_from_json(found["reach"])
+        known["reaches"] = {name: reach_from_json(one) for name, one in found["reaches"].items()}
+        known["remedies"] = tuple((one["name"], one["why"]) for one in found["remedies"])
+        return cls(**known)
 
     def to_json(self) -> dict[str, Any]:
         """The diagnosis as plain numbers and words."""

@@ -56,6 +56,12 @@ class Reach:
             return float(np.float64(self.rate) ** lag)
 
 
+def reach_from_json(found: dict[str, Any]) -> Reach:
+    """The reach that a file holds, where what is not a number is null."""
+    numbers = ("low", "rate", "rate_low", "rate_high")
+    return Reach(**found | {name: math.nan for name in numbers if found[name] is None})
+
+
 def reach_of(relative: Any) -> Reach:
     """Measures the reach in norms by lag.
 

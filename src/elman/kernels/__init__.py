@@ -4,7 +4,7 @@ Only `elman.ops` imports this package and chooses among the backends.
 """
 
 from . import cpu, inside_torch, reference, torch
-from ._call import Call, Watch, Weights, segment_size, tensors_of, with_tensors
+from ._call import Call, Watch, Weights, Zoneout, segment_size, tensors_of, with_tensors
 from ._machine import native_kernels
 from ._segments import are_values_known
 from .stream import Stream
@@ -14,6 +14,7 @@ __all__ = [
     "Stream",
     "Watch",
     "Weights",
+    "Zoneout",
     "are_values_known",
     "cpu",
     "inside_torch",

@@ -21,6 +21,8 @@ class Weights:
         bias_hh: (G * H,) or None.
         ho: V of the output layer or projection, (R, H), or None where h itself is fed back.
         bias_ho: c of the output layer, (R,), or None.
+        norm_ih: gains (G * H,) of the normalisation of U x, or None for no normalisation.
+        norm_hh: gains (G * H,) of the normalisation of W h; with `norm_ih` or not at all.
     """
 
     ih: Tensor
@@ -29,6 +31,21 @@ class Weights:
     bias_hh: Tensor | None = None
     ho: Tensor | None = None
     bias_ho: Tensor | None = None
+    norm_ih: Tensor | None = None
+    norm_hh: Tensor | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Zoneout:
+    """States that stay as they are for a step, by chance.
+
+    Args:
+        share: the probability of each entry of each state.
+        drawn: whether it is drawn, as in training, or the mean is taken.
+    """
+
+    share: float
+    drawn: bool
 
 
 class Watch(Protocol):
@@ -69,6 +86,7 @@ class Call:
         gradient_clip: bound of the norm of the gradient that a row's state hands to the step
             before, for each of the cell's states; None for none.
         watch: who is told the gradients of the states.
+        zoneout: which states stay as they are for a step; None for none.
     """
 
     cell: Cell
@@ -83,6 +101,16 @@ class Call:
     checkpointed: bool = False
     gradient_clip: float | None = None
     watch: Watch | None = None
+    zoneout: Zoneout | None = None
+
+    @property
+    def only_on_reference(self) -> str | None:
+        """What of it no other backend can do; None if there is nothing."""
+        if self.zoneout is not None:
+            return "zoneout runs on the reference"
+        if self.weights.norm_hh is not None:
+            return "normalisation inside the recurrence runs on the reference"
+        return None
 
     @property
     def widths(self) -> tuple[int, ...]:

@@ -50,6 +50,8 @@ def unsupported(call: Call) -> str | None:
     """Why the native kernels cannot run the call; None if they can."""
     if not is_built():
         return "the native module is not installed (a compiler was missing, or ELMAN_NATIVE=0)"
+    if call.only_on_reference is not None:
+        return call.only_on_reference
     if call.traced:
         return "the native kernels keep only what the gradient needs"
     if call.input.device.type != "cpu":

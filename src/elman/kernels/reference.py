@@ -5,11 +5,11 @@ Slow and readable; every other backend is compared with it.
 
 import torch
 from torch import Tensor
-from torch.nn.functional import linear
+from torch.nn.functional import layer_norm, linear
 from torch.utils.checkpoint import checkpoint
 
 from . import inside_torch
-from ._call import Call, segment_size
+from ._call import Call, Zoneout, segment_size
 from ._clip import clip_gradient
 from ._segments import States, are_values_known, scan_pieces
 from ._watching import Watching
@@ -76,7 +76,7 @@ def _run(call: Call, input: Tensor, state: States) -> tuple[list[Tensor], States
     steps, batch = input.shape[:2]
     gates = len(call.cell.gates)
     # the inputs of all steps at once: they do not depend on the state
-    wx = linear(input, w.ih, w.bias_ih).unflatten(-1, (gates, -1))
+    wx = _product(input, w.ih, w.bias_ih, w.norm_ih).unflatten(-1, (gates, -1))
     if not steps:
         hidden = w.ih.shape[0] // gates
         widths = [state[0].shape[-1]]
@@ -109,13 +109,36 @@ def _step(call: Call, wx: Values, state: States) -> tuple[Tensor, States, Values
     if cell.two_products:
         state_after, saved = _two_products(call, wx, state)
     else:
-        uh = linear(state[0], w.hh, w.bias_hh).unflatten(-1, (len(cell.gates), -1))
+        uh = _product(state[0], w.hh, w.bias_hh, w.norm_hh).unflatten(-1, (len(cell.gates), -1))
         state_after, saved = cell.step(wx, tuple(uh.unbind(-2)), state)
+    if call.zoneout is not None:
+        state_after = _zoned_out(call.zoneout, state, state_after)
     hidden = state_after
     if w.ho is not None:
         o = cell.output.f(linear(state_after[0], w.ho, w.bias_ho))
         state_after = (o, *state_after[1:])
     return state_after[0], state_after, (*hidden, *saved)
+
+
+def _product(x: Tensor, weight: Tensor, bias: Tensor | None, gain: Tensor | None) -> Tensor:
+    """W x + b; with a gain g ⊙ (W x - mean) / deviation + b, over all gates together (Ba, Kiros &
+    Hinton 2016, arXiv:1607.06450).
+    """
+    if gain is None:
+        return linear(x, weight, bias)
+    return layer_norm(linear(x, weight), gain.shape, gain, bias)
+
+
+def _zoned_out(zoneout: Zoneout, before: Values, after: Values) -> Values:
+    """The states of which some entries stay as they were."""
+    mixed: list[Tensor] = []
+    for old, new in zip(before, after, strict=True):
+        if zoneout.drawn:
+            stays = torch.rand_like(new) < zoneout.share
+            mixed.append(torch.where(stays, old, new))
+        else:
+            mixed.append(torch.lerp(new, old, zoneout.share))
+    return tuple(mixed)
 
 
 def _two_products(call: Call, wx: Values, state: States) -> tuple[States, Values]:

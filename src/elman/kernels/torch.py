@@ -19,6 +19,8 @@ from ._segments import States, are_values_known, scan_pieces
 
 def unsupported(call: Call) -> str | None:
     """Why torch has no kernel for the call; None if it has one."""
+    if call.only_on_reference is not None:
+        return call.only_on_reference
     if call.traced:
         return "torch's kernels keep the gates to themselves"
     if call.checkpointed:

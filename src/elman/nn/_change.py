@@ -61,4 +61,7 @@ def change_cell(
         backend=layer.backend,
         bptt=layer.bptt,
         gradient_clip=layer.gradient_clip,
+        residual=layer.residual,
+        zoneout=layer.zoneout,
+        layer_norm=layer.layer_norm,
     ).train(layer.training)

@@ -17,11 +17,11 @@ def check_options(layer: Any) -> None:
     where = type(layer).__name__
     for name in ("input_size", "hidden_size", "num_layers"):
         check_positive(where, name, getattr(layer, name))
-    for name in ("bias", "batch_first", "bidirectional"):
+    for name in ("bias", "batch_first", "bidirectional", "residual", "layer_norm"):
         value = getattr(layer, name)
         if not isinstance(value, bool):
             raise TypeError(f"{where}: {name}={value!r} is no bool; give True or False.")
-    for name in ("dropout", "recurrent_dropout"):
+    for name in ("dropout", "recurrent_dropout", "zoneout"):
         if not 0 <= getattr(layer, name) <= 1:
             raise ValueError(f"{where}: {name}={getattr(layer, name)} lies outside [0, 1].")
     check_one_of(where, "init", layer.init, INITS)
@@ -36,6 +36,21 @@ def check_options(layer: Any) -> None:
             f"{where}: dropout={layer.dropout} acts between layers, and num_layers is 1:"
             " it does nothing.",
             stacklevel=4,
+        )
+    if layer.zoneout and layer.fed_back:
+        raise ValueError(
+            f"{where}: zoneout={layer.zoneout} keeps the state h, and an output or a projection is"
+            " fed back in its place; leave one of them out."
+        )
+    if layer.layer_norm and layer.cell.two_products:
+        raise ValueError(
+            f"{where}: layer_norm=True normalises one product W h, and this cell has two; give"
+            ' reset_gate="after".'
+        )
+    if layer.residual and layer.num_layers == 1:
+        raise ValueError(
+            f"{where}: residual=True adds a layer's input to its output above the first one, and"
+            " num_layers is 1; leave it out."
         )
 
 

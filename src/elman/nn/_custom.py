@@ -30,10 +30,18 @@ class CustomRNN(Recurrent):
         recurrent_dropout: probability with which an entry of W is dropped for a whole call in
             training.
         backend: "auto", or one of `elman.ops.BACKENDS`.
+        bptt: "full" or "checkpointed", as for `GRU`.
+        gradient_clip: as for `GRU`.
+        residual: as for `GRU`.
+        zoneout: as for `GRU`.
+        layer_norm: as for `GRU`.
         bptt: how the gradient goes back: "full" keeps what it needs of every step, "checkpointed"
             about √T states, and makes the rest again; the gradients are the same, bit for bit.
         gradient_clip: bound of the norm of the gradient that each sequence's state hands to the
             step before, applied at every step of the way back; None for none.
+        residual: as for `GRU`.
+        zoneout: as for `GRU`.
+        layer_norm: as for `GRU`.
 
     Shape:
         As `GRU` for a cell of one state, as `LSTM` for two.
@@ -68,6 +76,9 @@ class CustomRNN(Recurrent):
         backend: str = "auto",
         bptt: str = "full",
         gradient_clip: float | None = None,
+        residual: bool = False,
+        zoneout: float = 0.0,
+        layer_norm: bool = False,
     ) -> None:
         if not isinstance(cell, Cell):  # pyright: ignore[reportUnnecessaryIsInstance]
             raise TypeError(
@@ -91,4 +102,7 @@ class CustomRNN(Recurrent):
             backend=backend,
             bptt=bptt,
             gradient_clip=gradient_clip,
+            residual=residual,
+            zoneout=zoneout,
+            layer_norm=layer_norm,
         )

@@ -15,6 +15,8 @@ def initialise_like_torch(layer: Any) -> None:
     for name, parameter in layer.named_parameters():
         if name.startswith("initial_"):
             nn.init.zeros_(parameter)
+        elif name.startswith("norm_"):
+            nn.init.ones_(parameter)
         else:
             nn.init.uniform_(parameter, -bound, bound)
 
@@ -37,6 +39,8 @@ def initialise(layer: Any) -> None:
             elif name.startswith("weight_ih"):
                 for block in parameter.chunk(len(cell.gates)):
                     nn.init.xavier_uniform_(block)
+            elif name.startswith("norm_"):
+                nn.init.ones_(parameter)
             elif name.startswith("weight_"):
                 nn.init.xavier_uniform_(parameter)
             else:

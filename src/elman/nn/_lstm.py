@@ -44,6 +44,12 @@ class LSTM(Recurrent):
             about √T states, and makes the rest again; the gradients are the same, bit for bit.
         gradient_clip: bound of the norm of the gradient that each sequence's state hands to the
             step before, applied at every step of the way back; None for none.
+        residual: whether every layer above the first adds its input to its output (He et al. 2016,
+            arXiv:1512.03385).
+        zoneout: probability with which an entry of a state stays as it was for a step in training;
+            otherwise the mean is taken (Krueger et al. 2017, arXiv:1606.01305). On the reference.
+        layer_norm: whether U x and W h are normalised over the gates' units at each step, with
+            gains of their own (Ba, Kiros & Hinton 2016, arXiv:1607.06450). On the reference.
 
     Shape:
         - input: (T, B, I), (B, T, I) with `batch_first`, (T, I) for one sequence, or a
@@ -93,6 +99,9 @@ class LSTM(Recurrent):
         backend: str = "auto",
         bptt: str = "full",
         gradient_clip: float | None = None,
+        residual: bool = False,
+        zoneout: float = 0.0,
+        layer_norm: bool = False,
     ) -> None:
         if not 0 <= proj_size < max(hidden_size, 1):
             raise ValueError(
@@ -117,5 +126,8 @@ class LSTM(Recurrent):
             backend=backend,
             bptt=bptt,
             gradient_clip=gradient_clip,
+            residual=residual,
+            zoneout=zoneout,
+            layer_norm=layer_norm,
         )
         self.proj_size = proj_size

@@ -11,7 +11,7 @@ from torch.nn.functional import dropout as drop
 from torch.nn.utils.rnn import PackedSequence
 
 from elman.cells import Cell
-from elman.ops import Call, Watch, Weights, check_backend, infer_quickly, scan, wanted
+from elman.ops import Call, Watch, Weights, Zoneout, check_backend, infer_quickly, scan, wanted
 
 from ._check import check_options, check_state
 from ._init import initialise, initialise_like_torch
@@ -52,6 +52,9 @@ class Recurrent(nn.Module):
         backend: str,
         bptt: str,
         gradient_clip: float | None,
+        residual: bool,
+        zoneout: float,
+        layer_norm: bool,
     ) -> None:
         super().__init__()
         self.cell = cell
@@ -63,11 +66,12 @@ class Recurrent(nn.Module):
         self.init, self.initial_state = init, initial_state
         self.recurrent_dropout, self.backend = float(recurrent_dropout), backend
         self.bptt, self.gradient_clip = bptt, gradient_clip
-        check_options(self)
-        check_backend(backend, type(self).__name__)
+        self.residual, self.zoneout, self.layer_norm = residual, float(zoneout), layer_norm
         # the output layer of a cell that feeds its output back: the letters of its weight, and its
         # size
         self.fed_back = fed_back
+        check_options(self)
+        check_backend(backend, type(self).__name__)
         for name, shape in shapes_of(self):
             self.register_parameter(
                 name, nn.Parameter(torch.empty(shape, device=device, dtype=dtype))
@@ -83,7 +87,10 @@ class Recurrent(nn.Module):
         """The parameters of one layer and direction, in the order of `Weights`."""
         named = [name for name, _ in shapes_of_one(self, layer, direction)]
         out = self.fed_back[0] if self.fed_back else "none"
-        kinds = ("weight_ih", "weight_hh", "bias_ih", "bias_hh", f"weight_{out}", f"bias_{out}")
+        kinds = (
+            *("weight_ih", "weight_hh", "bias_ih", "bias_hh", f"weight_{out}", f"bias_{out}"),
+            *("norm_ih", "norm_hh"),
+        )
         return [next((n for n in named if n.startswith(f"{kind}_l")), None) for kind in kinds]
 
     @property
@@ -248,6 +255,7 @@ class Recurrent(nn.Module):
                     checkpointed=self.bptt == "checkpointed",
                     gradient_clip=self.gradient_clip,
                     watch=None if self.watch is None else self.watch(layer, direction),
+                    zoneout=Zoneout(self.zoneout, self.training) if self.zoneout else None,
                 )
                 if seen is not None:
                     seen(call)
@@ -256,7 +264,9 @@ class Recurrent(nn.Module):
                     traces.append(trace_of(self.cell, layer, direction, found))
                 outputs.append(found[0])
                 after.append(final)
-            x = outputs[0] if len(outputs) == 1 else torch.cat(outputs, -1)
+            below, x = x, outputs[0] if len(outputs) == 1 else torch.cat(outputs, -1)
+            if self.residual and layer > 0:
+                x = x + below
             if self.dropout and self.training and layer + 1 < self.num_layers:
                 x = drop(x, self.dropout)
         if len(after) == 1:
@@ -270,6 +280,8 @@ class Recurrent(nn.Module):
             or (torch.is_grad_enabled() and self._parameter("weight_hh_l0").requires_grad)
             or wanted(self.backend) not in ("auto", "cpu")
             or (self.recurrent_dropout and self.training)
+            or self.zoneout
+            or self.layer_norm
             or input.shape[-1] != self.input_size
         ):
             return None
@@ -365,6 +377,9 @@ class Recurrent(nn.Module):
             "backend": "auto",
             "bptt": "full",
             "gradient_clip": None,
+            "residual": False,
+            "zoneout": 0.0,
+            "layer_norm": False,
         }
         for name, default in defaults.items():
             if getattr(self, name) != default:

@@ -42,4 +42,6 @@ def shapes_of_one(layer: Any, number: int, direction: int) -> Shapes:
         # torch's projection ("hr") has no bias
         if layer.bias and letters == "ho":
             shapes.append((f"bias_{letters}", (size,)))
+    if layer.layer_norm:
+        shapes += [("norm_ih", (rows,)), ("norm_hh", (rows,))]
     return [(name + suffix, shape) for name, shape in shapes]

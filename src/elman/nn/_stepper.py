@@ -50,7 +50,8 @@ class Stepper:
         with torch.inference_mode(False), torch.no_grad():
             self._state = [s.clone() for s in self._layer.first_state(batch)]
             self._first = [s.clone() for s in self._state]
-            stream = open_stream(self._calls(), layer.backend)
+            # a residual stack has sums between its layers
+            stream = None if layer.residual else open_stream(self._calls(), layer.backend)
         self._step = None if stream is None else stream.step
         self._has_run = False
 

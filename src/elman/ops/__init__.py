@@ -1,6 +1,6 @@
 """One scan, whichever backend runs it: the choice of the backend is made here and nowhere else."""
 
-from elman.kernels import Call, Watch, Weights, native_kernels
+from elman.kernels import Call, Watch, Weights, Zoneout, native_kernels
 
 from ._choose import BACKENDS, BackendError, Choice, check_backend, choose, only, wanted
 from ._quick import infer_quickly
@@ -15,6 +15,7 @@ __all__ = [
     "Choice",
     "Watch",
     "Weights",
+    "Zoneout",
     "check_backend",
     "choose",
     "infer_quickly",

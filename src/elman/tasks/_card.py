@@ -2,15 +2,18 @@
 
 from typing import Any
 
+from elman.diagnostics import Diagnosis
 from elman.train import Run
 
 
-def model_card(run: Run, results: dict[str, Any]) -> str:
+def model_card(run: Run, results: dict[str, Any], found: Diagnosis) -> str:
     """What the model is, how it did, how to use it."""
     config = run.config
     lines = [f"# {config['task']}: {run.path.name}", "", "## Results", "", "| | |", "| --- | --- |"]
     lines += [f"| {name} | {_number(value)} |" for name, value in results.items()]
-    lines += ["", "![loss](plots/loss.png)", "", "## Options", "", "| | |", "| --- | --- |"]
+    lines += ["", "![loss](plots/loss.png)", "", "## Gradient through time", ""]
+    lines += [f"Reach: {reach_text(found)}. {found.kind}: {found.sentence()}", ""]
+    lines += ["![gradient by lag](plots/reach.png)", "", "## Options", "", "| | |", "| --- | --- |"]
     lines += [f"| {name} | {value} |" for name, value in config["params"].items()]
     lines += ["", "## Data", "", "| | |", "| --- | --- |"]
     lines += [f"| {name} | {value} |" for name, value in config["data"].items()]
@@ -27,6 +30,12 @@ def model_card(run: Run, results: dict[str, Any]) -> str:
         f"Trained with elman {config['elman']}.",
     ]
     return "\n".join(lines) + "\n"
+
+
+def reach_text(found: Diagnosis) -> str:
+    """How far back the gradient reaches."""
+    reach = found.reach
+    return f"all {reach.steps:,} steps" if reach.lag is None else f"{reach.lag:,} of {reach.steps:,} steps"
 
 
 def _number(value: Any) -> str:

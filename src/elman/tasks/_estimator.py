@@ -5,7 +5,7 @@ other.
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,10 +16,21 @@ from sklearn.base import BaseEstimator
 from sklearn.exceptions import NotFittedError
 from torch import nn
 
-from elman.diagnostics import plot_losses
-from elman.train import History, Run, TrainOptions, check_train_options, fit, pick_device, seed
+from elman.diagnostics import Diagnosis, plot_losses
+from elman.train import (
+    Checkup,
+    History,
+    Run,
+    TrainOptions,
+    apply_changes,
+    check_train_options,
+    fit,
+    pick_device,
+    seed,
+)
 
 from ._card import model_card
+from ._inspect import Sample, draw_history, inspect_into
 from ._options import ModelOptions, make_layers
 
 
@@ -33,6 +44,7 @@ class Estimator(TrainOptions, ModelOptions, BaseEstimator):
     module_: Any = field(init=False)
     results_: dict[str, Any] = field(init=False)
     history_: History = field(init=False)
+    diagnosis_: Diagnosis = field(init=False)
 
     @abstractmethod
     def _fitted(self) -> dict[str, Any]:
@@ -68,11 +80,52 @@ class Estimator(TrainOptions, ModelOptions, BaseEstimator):
     def _plain_params(self) -> dict[str, Any]:
         return {name: _plain(value) for name, value in self.get_params(deep=False).items()}
 
+    @abstractmethod
+    def _sample(self, X: Any, where: str) -> Sample:
+        """Sequences of the task to look at the model with."""
+
+    def inspect(self, X: Any, *, folder: str | Path | None = None) -> Diagnosis:
+        """Looks at the model's gradient through time on sequences, and says what it means.
+
+        Args:
+            X: data as for `fit`, best such as was held out.
+            folder: where to write `diagnosis.json` and the pictures (in `plots`); None for nowhere.
+
+        Returns:
+            The diagnosis; printing it gives the text.
+
+        Raises:
+            sklearn.exceptions.NotFittedError: the model is not trained yet.
+            ValueError: the data does not fit.
+        """
+        self._check_fitted()
+        sample = self._sample(X, f"{type(self).__name__}.inspect")
+        return inspect_into(self.module_, sample, None if folder is None else Path(folder))
+
     def _learn(
-        self, objective: Any, batches: Any, evaluate: Any, run: Run | None, progress: bool
+        self,
+        objective: Any,
+        batches: Any,
+        evaluate: Any,
+        run: Run | None,
+        progress: bool,
+        sample: Callable[[bool], Sample],
     ) -> History:
-        """Trains the module that the objective holds."""
+        """Trains the module that the objective holds.
+
+        Args:
+            objective: the module and its loss.
+            batches: the data.
+            evaluate: gives the validation figures; None for none.
+            run: the run folder.
+            progress: whether to show a live line.
+            sample: gives the sequences to look at the gradient with, and, if told to, how far back
+                their answer lies.
+        """
         self.module_ = objective.module
+        is_watched = self.watch or self.give_up or self.remedy == "auto"
+        held = sample(is_watched)
+        checkup = Checkup(held.run, needed=held.needed, window=held.window)
         if run is not None:
             run.update(fitted=self._fitted())
         self.history_ = fit(
@@ -81,9 +134,15 @@ class Estimator(TrainOptions, ModelOptions, BaseEstimator):
             options=self,
             evaluate=evaluate,
             run=run,
+            checkup=checkup,
             progress=progress,
             unit=self.unit,
         )
+        folder = None if run is None else run.path
+        self.diagnosis_ = inspect_into(self.module_, held, folder)
+        if run is not None:
+            draw_history(self.history_, run.path)
+            run.update(fitted=self._fitted() | {"changed": self.history_.changed})
         return self.history_
 
     def _finish(self, run: Run | None, results: dict[str, Any]) -> None:
@@ -94,12 +153,14 @@ class Estimator(TrainOptions, ModelOptions, BaseEstimator):
         run.save_weights(self.module_.state_dict())
         (run.path / "plots").mkdir(exist_ok=True)
         plot_losses(self.history_.records, run.path / "plots" / "loss.png")
-        run.write_text("README.md", model_card(run, results))
+        run.write_text("README.md", model_card(run, results, self.diagnosis_))
         run.finish(results)
 
     def _reopen(self, run: Run) -> None:
         """Takes everything from a finished run."""
         self._restore(run, run.config["fitted"])
+        changed = run.config["fitted"].get("changed", {})
+        apply_changes(self.module_, changed)
         expected = self.module_.state_dict()
         found = run.weights()
         if {k: v.shape for k, v in expected.items()} != {k: v.shape for k, v in found.items()}:
@@ -110,7 +171,8 @@ class Estimator(TrainOptions, ModelOptions, BaseEstimator):
         self.module_.load_state_dict(found)
         self.module_.to(pick_device(self.device)).eval()
         self.results_ = run.config["results"]
-        self.history_ = History(run.metrics())
+        self.history_ = History(run.metrics(), changed=changed)
+        self.diagnosis_ = Diagnosis.from_json(run.read_json("diagnosis.json"))
 
     def save(self, path: str | Path) -> None:
         """Writes the fitted estimator as a run folder.
@@ -121,7 +183,8 @@ class Estimator(TrainOptions, ModelOptions, BaseEstimator):
         self._check_fitted()
         run = Run.start(path, task=self.task, params=self._plain_params(), data={})
         self._write_fitted(run)
-        run.update(fitted=self._fitted())
+        run.update(fitted=self._fitted() | {"changed": self.history_.changed})
+        run.write_json("diagnosis.json", self.diagnosis_.to_json())
         self._finish(run, self.results_)
 
     def _write_fitted(self, run: Run) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -11,8 +11,9 @@ from torch.nn.functional import dropout
 
 from elman.train import Loss
 
-from ._forecast_windows import Frame, WindowBatch
+from ._forecast_windows import Frame, WindowBatch, cut_into_windows, window_batch
 from ._frames import follow
+from ._inspect import ASKED, ROWS, Sample, asked
 from ._options import ModelOptions, make_layers
 
 
@@ -96,6 +97,30 @@ def forecasts(module: ForecastNetwork, batch: WindowBatch) -> Tensor:
     picked = batch.places.to(device)[..., None].expand(-1, -1, states.shape[-1])
     known = (one.to(device) for one in (batch.ahead, batch.last, batch.spread))
     return module.say(states.gather(0, picked), *known)
+
+
+def sample_of(
+    module: Callable[[], ForecastNetwork],
+    frames: Sequence[Frame],
+    spans: Sequence[tuple[int, int]],
+    *,
+    context: int,
+    steps: int,
+    asks: bool,
+) -> Sample:
+    """Windows of one origin, spread over the spans, to look at a network's gradient with; `asks`
+    for how far back their answer lies.
+    """
+    windows = cut_into_windows(spans, 1)
+    windows = windows[:: max(len(windows) // ASKED, 1)][:ASKED]
+    found = None
+    if asks:
+        batch = window_batch(frames, windows, context=context, steps=steps)
+        change = (batch.truth - batch.last[..., None]) / batch.spread[..., None]
+        found = asked(batch.x.numpy(), change[0].numpy(), batch.lengths.numpy())
+    few = windows[:: max(len(windows) // ROWS, 1)][:ROWS]
+    shown = window_batch(frames, few, context=context, steps=steps)
+    return Sample(lambda: forecasts(module(), shown), found)
 
 
 def sample_paths(

@@ -115,6 +115,15 @@ def window_batch(
     )
 
 
+def cut_into_windows(spans: Sequence[tuple[int, int]], each: int) -> list[Window]:
+    """Windows of up to so many origins that cover the spans, one span a series."""
+    return [
+        Window(number, at, min(at + each, stop))
+        for number, (start, stop) in enumerate(spans)
+        for at in range(start, stop, each)
+    ]
+
+
 class ForecastWindows:
     """The windows of an epoch: every origin about once, cut in other places each time.
 

@@ -23,8 +23,9 @@ from elman.data import (
 from elman.train import Run
 
 from ._estimator import Estimator
-from ._forecast_network import ForecastNetwork, Quantiles, forecasts, sample_paths
-from ._forecast_windows import ForecastWindows, Frame, Window, window_batch
+from ._inspect import Sample
+from ._forecast_network import ForecastNetwork, Quantiles, forecasts, sample_of, sample_paths
+from ._forecast_windows import ForecastWindows, Frame, Window, cut_into_windows, window_batch
 from ._frames import NORMALIZATIONS, Framer
 from ._skill import Skill
 
@@ -145,7 +146,14 @@ class Forecaster(Estimator):
         )
         objective = Quantiles(self._network(), list(self.quantiles))
         held = [(stop - 1, one.length - steps) for stop, one in zip(stops, series, strict=True)]
-        self._learn(objective, train, lambda: self._loss(objective, frames, held), opened, progress)
+        self._learn(
+            objective,
+            train,
+            lambda: self._loss(objective, frames, held),
+            opened,
+            progress,
+            lambda asks: self._sample_of(frames, held, asks=asks),
+        )
         results = {"series": len(series), "season": season, "context": self.context_}
         self._finish(opened, results | self._measure(series, frames, stops))
         return self
@@ -282,12 +290,7 @@ class Forecaster(Estimator):
 
     def _blocks(self, spans: list[tuple[int, int]]) -> list[list[Window]]:
         """Windows that cover the spans, in batches."""
-        each = max(self.context_ // 2, 1)
-        windows = [
-            Window(number, at, min(at + each, stop))
-            for number, (start, stop) in enumerate(spans)
-            for at in range(start, stop, each)
-        ]
+        windows = cut_into_windows(spans, max(self.context_ // 2, 1))
         size = self.batch_size
         return [windows[i : i + size] for i in range(0, len(windows), size)]
 
@@ -322,6 +325,19 @@ class Forecaster(Estimator):
     def _frames(self, series: list[Series], stops: list[int], where: str) -> list[Frame]:
         pairs = zip(series, stops, strict=True)
         return [self.framer_.frame(one, stop, where) for one, stop in pairs]
+
+    def _sample(self, X: Any, where: str) -> Sample:
+        series, _ = self._read(X, self.columns_, where)
+        stops = [self._stop(one, row, where) for row, one in enumerate(series)]
+        steps = self._steps
+        spans = [(0, one.length - steps) for one in series]
+        return self._sample_of(self._frames(series, stops, where), spans, asks=True)
+
+    def _sample_of(
+        self, frames: list[Frame], spans: list[tuple[int, int]], *, asks: bool
+    ) -> Sample:
+        options = {"context": self.context_, "steps": self._steps}
+        return sample_of(lambda: self.module_, frames, spans, asks=asks, **options)
 
     def _network(self) -> ForecastNetwork:
         network = ForecastNetwork(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Self
@@ -22,15 +22,19 @@ from elman.data import (
     fingerprint,
     vocabulary_from_json,
 )
+from elman.diagnostics import need_of_tokens
 from elman.train import Run
 
 from ._estimator import Estimator
+from ._inspect import LONGEST, Sample
 from ._language_network import LanguageNetwork, NextToken, surprise
 from ._sampling import check_sampling, draw
 
 Texts = str | Path | Iterable[str]
 LEVELS = ("characters", "words", "subwords")
 _UNKNOWN, _END = 0, 1
+# streams to look at, tokens that are asked how far back they matter, and fewer of them tell nothing
+_STREAMS, _ASKED, _FEW = 8, 50_000, 1000
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
@@ -120,7 +124,14 @@ class LanguageModel(Estimator):
                 cut = len(tokens) - round(len(tokens) * self.validation_fraction)
                 train, validation = self._windows(tokens, cut)
                 self._write_vocabulary(opened)
-            self._fit_windows(train, validation, opened, progress)
+            start = 0 if validation is None else cut - 1
+            self._fit_windows(
+                train,
+                validation,
+                opened,
+                progress,
+                lambda asks: self._sample_of(tokens, start, asks=asks),
+            )
             results: dict[str, Any] = {"tokens": len(tokens), "vocabulary": len(self.vocabulary_)}
             if validation is not None:
                 loss, count = surprise(self.module_, validation)
@@ -145,6 +156,7 @@ class LanguageModel(Estimator):
         validation: StreamWindows | None,
         run: Run | None,
         progress: bool,
+        sample: Callable[[bool], Sample],
     ) -> None:
         network, k2 = self._network(), self.bptt_gradient
         objective = NextToken(network, k2 if k2 is not None and k2 < self.bptt else None)
@@ -156,7 +168,31 @@ class LanguageModel(Estimator):
                 return _figures(surprise(network, held)[0])
 
             evaluate = measure
-        self._learn(objective, train, evaluate, run, progress)
+        self._learn(objective, train, evaluate, run, progress, sample)
+
+    def _sample(self, X: Texts, where: str) -> Sample:
+        with tempfile.TemporaryDirectory() as scratch:
+            texts = documents(_source(X))
+            tokens = TokenFile.write(Path(scratch) / "text", texts, self.vocabulary_)
+            return self._sample_of(tokens, 0, asks=True)
+
+    def _sample_of(self, tokens: TokenFile, start: int, *, asks: bool) -> Sample:
+        """Streams of a text from a token on, four times as long as the window."""
+        window = self.bptt_gradient or self.bptt
+        ids = tokens.read(start, min(len(tokens), start + _ASKED)).astype("int64")
+        steps = max(min(4 * window, LONGEST, len(ids) // 2), 1)
+        rows = max(min(_STREAMS, len(ids) // steps), 1)
+        x = torch.from_numpy(ids[: rows * steps].reshape(rows, steps).T.copy())
+        found = None
+        if asks and len(ids) > _FEW:
+            found = need_of_tokens(ids[:-1, None], ids[1:, None], most=min(8 * window, len(ids) // 4))
+        module = self.module_
+        return Sample(
+            lambda: module.scores(module.features(x.to(self._device), None, resets=None)[0]),
+            found,
+            window,
+            [self.vocabulary_.decode([int(one)]) for one in x[:, 0]],
+        )
 
     def _network(self) -> LanguageNetwork:
         size = self.embedding_size or self.hidden_size

@@ -23,6 +23,11 @@ class ModelOptions:
         input_dropout: on the input of the first layer, the same features at all steps of a
             sequence.
         recurrent_dropout: on the entries of W.
+        gradient_clip: bound of the norm of the gradient that a state hands to the step before; None
+            for none.
+        residual: whether every layer above the first adds its input to its output.
+        zoneout: probability with which an entry of a state stays as it was for a step.
+        layer_norm: whether U x and W h are normalised at each step.
 
     Example:
         >>> ModelOptions(cell="gru").num_layers
@@ -37,9 +42,15 @@ class ModelOptions:
     dropout: float = 0.0
     input_dropout: float = 0.0
     recurrent_dropout: float = 0.0
+    gradient_clip: float | None = None
+    residual: bool = False
+    zoneout: float = 0.0
+    layer_norm: bool = False
 
 
-def make_layers(options: ModelOptions, input_size: int, *, bidirectional: bool = False) -> Any:
+def make_layers(
+    options: ModelOptions, input_size: int, *, bidirectional: bool = False, bptt: str = "full"
+) -> Any:
     """The recurrent layers.
 
     Raises:
@@ -57,5 +68,10 @@ def make_layers(options: ModelOptions, input_size: int, *, bidirectional: bool =
         bidirectional=bidirectional,
         init=options.init,
         recurrent_dropout=options.recurrent_dropout,
+        gradient_clip=options.gradient_clip,
+        residual=options.residual,
+        zoneout=options.zoneout,
+        layer_norm=options.layer_norm,
+        bptt=bptt,
         **extra,
     )

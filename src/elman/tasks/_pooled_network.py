@@ -10,7 +10,7 @@ from torch.nn.functional import cross_entropy, dropout, mse_loss
 
 from elman.data import BucketBatches, pad
 from elman.nn import Pooling
-from elman.train import Loss
+from elman.train import Loss, scan_tail
 
 from ._options import ModelOptions, make_layers
 
@@ -25,6 +25,8 @@ class PooledNetwork(nn.Module):
         embedding_size: features of a token; None for numeric sequences.
         bidirectional: whether the layers read from both ends.
         pooling: "last", "mean", "max" or "attention".
+        bptt: "full", "truncated" or "checkpointed".
+        bptt_steps: through which gradients flow where they are truncated.
     """
 
     def __init__(
@@ -36,10 +38,18 @@ class PooledNetwork(nn.Module):
         embedding_size: int | None,
         bidirectional: bool,
         pooling: str,
+        bptt: str = "full",
+        bptt_steps: int = 100,
     ) -> None:
         super().__init__()
         self.embedding = None if embedding_size is None else nn.Embedding(inputs, embedding_size)
-        self.layers = make_layers(options, embedding_size or inputs, bidirectional=bidirectional)
+        self.layers = make_layers(
+            options,
+            embedding_size or inputs,
+            bidirectional=bidirectional,
+            bptt="full" if bptt == "truncated" else bptt,
+        )
+        self.last_steps = bptt_steps if bptt == "truncated" else None
         directions = 2 if bidirectional else 1
         width = options.hidden_size * directions
         self.pooling = Pooling(pooling, width, directions)
@@ -53,7 +63,10 @@ class PooledNetwork(nn.Module):
         if self.training and self.input_dropout:
             # the same features are gone at every step of a sequence (Gal & Ghahramani 2016)
             x = x * dropout(torch.ones_like(x[:1]), self.input_dropout)
-        output, _ = self.layers(x, lengths=lengths)
+        if self.last_steps is not None and self.training:
+            output = scan_tail(self.layers, x, lengths, self.last_steps)
+        else:
+            output, _ = self.layers(x, lengths=lengths)
         return self.head(dropout(self.pooling(output, lengths), self.dropout, self.training))
 
 

@@ -24,13 +24,15 @@ from elman.data import (
     fill_missing,
     guess_columns,
     labelled_sequences,
+    pad,
     table_of,
     vocabulary_from_json,
 )
 from elman.nn import Pooling
-from elman.train import Run
+from elman.train import BPTT, Run
 
 from ._estimator import Estimator
+from ._inspect import LONGEST, ROWS, Sample, need_of_examples
 from ._pooled_network import Examples, PooledNetwork, Supervised, outputs_of
 
 LEVELS = ("characters", "words", "subwords")
@@ -47,6 +49,8 @@ class SequenceEstimator(Estimator):
     bidirectional: bool = False
     pooling: str = "last"
     missing: str = "error"
+    bptt: str = "full"
+    bptt_steps: int = 100
     validation_fraction: float = 0.1
 
     @abstractmethod
@@ -132,7 +136,17 @@ class SequenceEstimator(Estimator):
             return self._figures(found, targets[held])
 
         measured = evaluate if len(held) else None
-        self._learn(self._objective(network, targets[train]), examples, measured, run, progress)
+        objective = self._objective(network, targets[train])
+        shown = [inputs[i] for i in (held if len(held) else train)]
+        answers = targets[held if len(held) else train]
+        self._learn(
+            objective,
+            examples,
+            measured,
+            run,
+            progress,
+            lambda asks: self._sample_of(shown, answers if asks else None),
+        )
         results = {"sequences": len(inputs), **(evaluate() if len(held) else {})}
         self._finish(run, results)
 
@@ -156,6 +170,33 @@ class SequenceEstimator(Estimator):
         known = self.columns_
         columns = None if known is None else replace(known, label=None)
         return self._read(X, None, columns, where, labelled=False)[0]
+
+    def _sample(self, X: Any, where: str) -> Sample:
+        columns = self.columns_
+        given = table_of(X, where)
+        is_labelled = columns is not None and given is not None
+        is_labelled = is_labelled and columns.label in given[0].column_names
+        if not is_labelled:
+            return self._sample_of(self._inputs(self._unlabelled(X, where), where), None)
+        sequences, y, _ = self._read(X, None, columns, where, labelled=True)
+        return self._sample_of(self._inputs(sequences, where), self._known_targets(y, where))
+
+    def _sample_of(self, inputs: list[Any], targets: Any) -> Sample:
+        """The first sequences; with targets all are asked how far back the answer lies."""
+        x, lengths = pad([one[-LONGEST:] for one in inputs[:ROWS]])
+        found = None
+        if targets is not None:
+            found = need_of_examples(inputs, targets, are_tokens=self.is_text_)
+        tokens = None
+        if self.is_text_:
+            tokens = [self.vocabulary_.decode([int(one)]) for one in inputs[0][-LONGEST:]]
+        return Sample(
+            lambda: self.module_(x.to(self._device), lengths), found, self._window(), tokens
+        )
+
+    def _window(self) -> int | None:
+        """Steps that gradients flow through in training; None for all."""
+        return self.bptt_steps if self.bptt == "truncated" else None
 
     def _names(self, X: Any, count: int) -> dict[str, Any]:
         """What tells the rows of a table of predictions: the ids, or the rows' numbers."""
@@ -258,6 +299,8 @@ class SequenceEstimator(Estimator):
             embedding_size=size,
             bidirectional=self.bidirectional,
             pooling=self.pooling,
+            bptt=self.bptt,
+            bptt_steps=self.bptt_steps,
         )
         self._to_device(network)
         return network
@@ -271,6 +314,19 @@ class SequenceEstimator(Estimator):
         if not 0 <= self.validation_fraction < 1:
             raise ValueError(
                 f"{where}: validation_fraction={self.validation_fraction}; give 0 up to below 1."
+            )
+        if self.bptt not in BPTT:
+            raise ValueError(
+                f"{where}: bptt={self.bptt!r} is not known; give one of {', '.join(BPTT)}."
+            )
+        if self.bptt == "truncated" and self.bidirectional:
+            raise ValueError(
+                f'{where}: bptt="truncated" keeps the last steps of a sequence, and bidirectional='
+                'True reads from both ends; give bptt="checkpointed" to save memory.'
+            )
+        if not isinstance(self.bptt_steps, int) or self.bptt_steps < 1:
+            raise ValueError(
+                f"{where}: bptt_steps={self.bptt_steps!r}; give a whole number above zero."
             )
         Pooling(self.pooling, 1)
 

@@ -1,7 +1,7 @@
 """The training loop: backpropagation through time, whole or truncated, saved as it goes."""
 
-from ._atomic import atomic_write
-from ._bptt import detach, scan_window
+from ._atomic import atomic_write, to_json
+from ._bptt import BPTT, detach, scan_tail, scan_window
 from ._interrupt import Interrupted
 from ._loop import Diverged, fit, seed
 from ._monitor import Checkup, Monitor
@@ -12,6 +12,7 @@ from ._remedy import apply_changes
 from ._run import Run
 
 __all__ = [
+    "BPTT",
     "Batches",
     "Checkup",
     "Diverged",
@@ -28,6 +29,8 @@ __all__ = [
     "detach",
     "fit",
     "pick_device",
+    "scan_tail",
     "scan_window",
     "seed",
+    "to_json",
 ]

@@ -6,6 +6,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+BPTT = ("full", "truncated", "checkpointed")
+"""How the gradient of a whole sequence may go back."""
+
 Scan = Callable[..., tuple[Tensor, Any]]
 
 
@@ -76,3 +79,41 @@ def scan_window(
             hx = detach(hx)
         start = stop
     return torch.cat(outputs) if len(outputs) > 1 else outputs[0], carry
+
+
+def scan_tail(layer: Any, input: Tensor, lengths: Tensor, steps: int) -> Tensor:
+    """Runs whole sequences with gradients through each one's last steps alone.
+
+    Args:
+        layer: `layer(input, hx, lengths=...) -> (output, hx)`, of one direction.
+        input: (T, B, I).
+        lengths: (B,).
+        steps: through which gradients flow, k2.
+
+    Returns:
+        The output (T, B, R).
+
+    Example:
+        >>> import torch, elman
+        >>> rnn, x = elman.nn.RNN(2, 3), torch.randn(9, 1, 2, requires_grad=True)
+        >>> scan_tail(rnn, x, torch.tensor([9]), 4)[-1].sum().backward()
+        >>> [bool(g.any()) for g in x.grad]
+        [False, False, False, False, False, True, True, True, True]
+    """
+    cut = (lengths - steps).clamp(min=0)
+    first = int(cut.max())
+    if first == 0:
+        return layer(input, lengths=lengths)[0]
+    with torch.no_grad():
+        head, hx = layer(input[:first], lengths=cut)
+    rest = lengths - cut
+    # each row's own last steps, moved to the start
+    most = int(rest.max())
+    time = (torch.arange(most)[:, None] + cut).clamp(max=len(input) - 1).to(input.device)
+    rows = torch.arange(input.shape[1], device=input.device)
+    tail, _ = layer(input[time, rows], hx, lengths=rest)
+    there = (torch.arange(most)[:, None] < rest).to(input.device)
+    # and back to where they were
+    whole = torch.cat([head, head.new_zeros(len(input) - first, *head.shape[1:])])
+    where = (time[there], rows.expand_as(time)[there])
+    return whole.index_put(where, tail[there])

@@ -368,6 +368,7 @@ class _Trainer:
             {} if self.remedies is None else self.remedies.changed,
             found,
             at.gave_up,
+            None if self.monitor is None else self.monitor.flow,
         )
 
 

@@ -78,6 +78,7 @@ class History:
         diagnosis: the last look at the gradient through time, as plain numbers and words; None
             without one.
         gave_up: whether the training ended early as it was beyond help.
+        flow: the `elman.diagnostics.Flow` that watched the training; None if nothing did.
     """
 
     records: list[dict[str, Any]] = field(default_factory=list)
@@ -88,3 +89,4 @@ class History:
     changed: dict[str, str] = field(default_factory=dict)
     diagnosis: dict[str, Any] | None = None
     gave_up: bool = False
+    flow: Any = None
