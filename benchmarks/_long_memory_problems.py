@@ -30,7 +30,7 @@ class Problem:
         budget: optimiser steps.
         chance: the loss of an answer without memory; for MNIST the accuracy of guessing.
         solved: the loss below which it counts as solved; for MNIST the accuracy above.
-        needed: how far back the answer lies, in steps.
+        needed: how far back the answer lies, in steps; None where the data is asked.
     """
 
     name: str
@@ -39,7 +39,7 @@ class Problem:
     budget: int
     chance: float
     solved: float
-    needed: int
+    needed: int | None
 
     @property
     def title(self) -> str:
@@ -61,7 +61,7 @@ def adding(steps: int, budget: int) -> Problem:
     1997). Saying 1 always costs 0.167.
     """
     rows = 50 if steps <= 200 else 32
-    return Problem("adding", steps, rows, budget, 0.167, 0.01, steps - 1)
+    return Problem("adding", steps, rows, budget, 0.167, 0.01, None)
 
 
 def copy_memory(steps: int, budget: int) -> Problem:
@@ -73,7 +73,7 @@ def copy_memory(steps: int, budget: int) -> Problem:
 def mnist(permuted: bool, budget: int) -> Problem:
     """Handwritten digits, a pixel a step."""
     name = "permuted MNIST" if permuted else "sequential MNIST"
-    return Problem(name, 784, 100, budget, 0.1, 0.8, 600)
+    return Problem(name, 784, 100, budget, 0.1, 0.8, None)
 
 
 class Network(nn.Module):
@@ -115,6 +115,16 @@ class Data:
 
     def __len__(self) -> int:
         return self.problem.budget
+
+    def needed(self) -> int:
+        """How far back the answer lies."""
+        if self.problem.needed is not None:
+            return self.problem.needed
+        x, y = self.batch(2000, 7 if self.problem.name == "adding" else 0, held=True)
+        answers = y[:, 0] if self.problem.name == "adding" else y
+        lag = elman.diagnostics.need(x.numpy(), answers.numpy()).lag
+        assert lag is not None
+        return lag
 
     def epoch(self, epoch: int, start: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
         """The batches, each from its own number."""

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from elman.diagnostics import is_on_its_way
+
 # published figures beside ours: Bai, Kolter & Koltun 2018 (arXiv:1803.01271), Le, Jaitly & Hinton 2015
 # (arXiv:1504.00941); their networks have 70,000 weights, or 100 units
 _PUBLISHED = {
@@ -16,6 +18,23 @@ _PUBLISHED = {
     ("permuted MNIST", "RNN"): "25.3 %",
     ("permuted MNIST", "IRNN"): "82 %",
 }
+
+# the part of the training that the prediction may see
+_EARLY = 0.1
+
+
+def predicted(one: dict[str, Any]) -> bool:
+    """Whether the first tenth of a run says that the problem will be solved: the gradient arrives, or
+    is on its way, and does not explode.
+    """
+    early = _early(one)
+    is_well = bool(early) and early[-1][1] not in ("exploding", "chaotic", "dead")
+    return is_well and is_on_its_way([probe[2] for probe in early], one["needed"])
+
+
+def is_right(one: dict[str, Any]) -> bool:
+    """Whether that was so."""
+    return predicted(one) == one["solved"]
 
 
 def table(found: list[dict[str, Any]]) -> str:
@@ -35,9 +54,9 @@ def table(found: list[dict[str, Any]]) -> str:
             f" | {', '.join(_reach(one) for one in runs)}"
             f" | {figures}{f' ({known})' if known else ''}"
             f" | {sum(one['solved'] for one in runs)} of {len(runs)}"
-            f" | {sum(one['right'] for one in runs)} of {len(runs)} |"
+            f" | {sum(map(is_right, runs))} of {len(runs)} |"
         )
-    right = sum(one["right"] for one in found)
+    right = sum(map(is_right, found))
     lines.append(f"| all | | | | | | **{right} of {len(found)}, {right / len(found):.0%}** |")
     return "\n".join(lines) + "\n"
 
@@ -48,9 +67,13 @@ def _figure(one: dict[str, Any]) -> str:
     return f"{one['figure']:.2g}"
 
 
+def _early(one: dict[str, Any]) -> list[Any]:
+    return [probe for probe in one["probes"] if probe[0] <= _EARLY * one["budget"]]
+
+
 def _reach(one: dict[str, Any]) -> str:
     """The reach that the prediction was made from."""
-    early = [probe for probe in one["probes"] if probe[0] <= 0.1 * one["budget"]]
+    early = _early(one)
     if not early:
         return "?"
     return "all" if early[-1][2] is None else str(early[-1][2])

@@ -19,7 +19,7 @@ from ._pictures import (
     plot_unrolled,
 )
 from ._probe import Probe, probe, probe_run, traced_run
-from ._reach import Reach, reach_of
+from ._reach import Reach, is_on_its_way, reach_of
 
 __all__ = [
     "KINDS",
@@ -33,6 +33,7 @@ __all__ = [
     "States",
     "diagnose",
     "diagnose_run",
+    "is_on_its_way",
     "need",
     "need_of_tokens",
     "plot_flow",

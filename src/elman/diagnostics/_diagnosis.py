@@ -126,12 +126,12 @@ class Diagnosis:
             lines.append(f"the gradient is cut after {_steps(self.window)}")
         lines += [
             f"{name}: {share:.0%} of the values within 2 % of their limits"
-            for name, share in self.saturated.items()
+            for name, share in sorted(self.saturated.items())
             if share >= 0.25
         ]
         if self.dead > 0:
             lines.append(f"{self.dead:.0%} of the units never move")
-        lines += [f"spectral radius of {name}: {one:.3g}" for name, one in self.radius.items()]
+        lines += [f"spectral radius of {name}: {one:.3g}" for name, one in sorted(self.radius.items())]
         return lines
 
     @classmethod

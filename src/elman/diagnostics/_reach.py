@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -97,6 +98,24 @@ def reach_of(relative: Any) -> Reach:
         steps=steps,
         sequences=rows,
     )
+
+
+def is_on_its_way(lags: Sequence[int | None], needed: int) -> bool:
+    """Whether a gradient arrives where the answer lies, or comes nearer while a model trains: its
+    newest reach is far enough, or at least twice its shortest one so far.
+
+    Args:
+        lags: the reaches so far, in the order of training; None for all of the sequences.
+        needed: how far back the answer lies.
+
+    Example:
+        >>> is_on_its_way([50, 14, 40], 100), is_on_its_way([50, 14, 15], 100)
+        (True, False)
+    """
+    newest = lags[-1]
+    if newest is None or newest >= needed:
+        return True
+    return newest >= 2 * min(one for one in lags if one is not None)
 
 
 def mean_curve(relative: Any) -> Any:

@@ -87,10 +87,7 @@ class Recurrent(nn.Module):
         """The parameters of one layer and direction, in the order of `Weights`."""
         named = [name for name, _ in shapes_of_one(self, layer, direction)]
         out = self.fed_back[0] if self.fed_back else "none"
-        kinds = (
-            *("weight_ih", "weight_hh", "bias_ih", "bias_hh", f"weight_{out}", f"bias_{out}"),
-            *("norm_ih", "norm_hh"),
-        )
+        kinds = ("weight_ih", "weight_hh", "bias_ih", "bias_hh", f"weight_{out}", f"bias_{out}")
         return [next((n for n in named if n.startswith(f"{kind}_l")), None) for kind in kinds]
 
     @property
@@ -316,7 +313,12 @@ class Recurrent(nn.Module):
         # arXiv:1708.02182)
         if self.recurrent_dropout and self.training:
             hh = drop(hh, self.recurrent_dropout)
-        return Weights(ih, hh, *rest)
+        made = Weights(ih, hh, *rest)
+        if self.layer_norm:
+            suffix = f"_l{layer}" + ("_reverse" if direction else "")
+            made.norm_ih = self._parameter(f"norm_ih{suffix}")
+            made.norm_hh = self._parameter(f"norm_hh{suffix}")
+        return made
 
     def _parameter(self, name: str | None) -> Any:
         """A parameter by name; one that a parametrisation computes is an attribute."""

@@ -27,7 +27,15 @@ _KEPT_EVERY = 100
 
 
 class Diverged(RuntimeError):
-    """Three steps in a row had a loss or gradient that is not finite."""
+    """Three steps in a row had a loss or gradient that is not finite.
+
+    Attributes:
+        history: what had happened until then.
+    """
+
+    def __init__(self, said: str, history: History) -> None:
+        super().__init__(said)
+        self.history = history
 
 
 Evaluate = Callable[[], dict[str, float]]
@@ -256,7 +264,8 @@ class _Trainer:
             f"training: the loss ({loss:g}) or the gradient norm ({self.norm:g}) was not finite"
             f" {_STRIKES} times in a row, at step {self.at.step + 1} with lr={self.options.lr:g} and"
             f" clip_norm={self.options.clip_norm}{tried}; the last good weights are kept."
-            " Try a lower lr, a smaller clip_norm, or look for extreme values in the data."
+            " Try a lower lr, a smaller clip_norm, or look for extreme values in the data.",
+            self.history(),
         )
 
     def after_step(self) -> None:

@@ -8,7 +8,7 @@ from typing import Any, Self
 
 from torch import nn
 
-from elman.diagnostics import Diagnosis, Flow, diagnose_run, watch
+from elman.diagnostics import Diagnosis, Flow, diagnose_run, is_on_its_way, watch
 
 # probes in a training, and the part of it after which its course is judged
 _PROBES, _JUDGED_AFTER = 40, 0.2
@@ -92,15 +92,16 @@ class Monitor:
     @property
     def is_beyond_help(self) -> bool:
         """Whether a fifth of the training has passed, the gradient does not arrive where the answer
-        lies, and does not come nearer.
+        lies, and is not on its way there.
         """
         if self.diagnosis is None or self.diagnosis.can_learn is not False:
             return False
         steps = sorted(self.found)
         if steps[-1] < _JUDGED_AFTER * self.total_steps or len(steps) < 4:
             return False
-        reaches = [_lag(self.found[step]) for step in steps]
-        return max(reaches[-2:]) <= 1.2 * max(reaches[len(reaches) // 2 - 1 : -2])
+        needed = self.diagnosis.needed
+        lags = [self.found[step].reach.lag for step in steps]
+        return needed is None or not is_on_its_way(lags, needed)
 
     def text(self) -> str:
         """What the live line says."""
@@ -109,7 +110,3 @@ class Monitor:
         reach = self.diagnosis.reach
         far = f"{reach.lag:,}" if reach.lag is not None else f"all {reach.steps:,}"
         return f"reach {far} · clipped {self.clipped_share:.0%}"
-
-
-def _lag(found: Diagnosis) -> int:
-    return found.reach.steps if found.reach.lag is None else found.reach.lag

@@ -73,6 +73,7 @@ class Remedies:
         self._nonlinearity = next(
             (str(one.cell.f.name) for one in self._layers if one.cell.f is not None), "tanh"
         )
+        self._began_orthogonal = all(remedies.is_orthogonal(one) for one in self._square())
         # whether W moves less far than the optimiser would have it
         self._slow = False
         # losses in a row that lie far above the others
@@ -140,7 +141,7 @@ class Remedies:
         if all(one.cell.gates in _GATED for one in self._layers):
             return ["chrono"]
         plan = ["orthogonal", "identity"] if self._square() else []
-        if all(remedies.is_orthogonal(one) for one in self._square()):
+        if self._began_orthogonal:
             plan = plan[1:]
         return [*plan, "gru"] if self._change_cells else plan
 
