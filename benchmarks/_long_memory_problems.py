@@ -31,6 +31,7 @@ class Problem:
         chance: the loss of an answer without memory; for MNIST the accuracy of guessing.
         solved: the loss below which it counts as solved; for MNIST the accuracy above.
         needed: how far back the answer lies, in steps; None where the data is asked.
+        lr: the learning rate at its highest.
     """
 
     name: str
@@ -40,6 +41,7 @@ class Problem:
     chance: float
     solved: float
     needed: int | None
+    lr: float = 1e-3
 
     @property
     def title(self) -> str:
@@ -56,12 +58,12 @@ class Problem:
         return figure > self.solved if self.is_mnist else figure < self.solved
 
 
-def adding(steps: int, budget: int) -> Problem:
+def adding(steps: int, budget: int, lr: float = 1e-3) -> Problem:
     """Two of the numbers are marked; their sum is asked for at the end (Hochreiter & Schmidhuber
     1997). Saying 1 always costs 0.167.
     """
     rows = 50 if steps <= 200 else 32
-    return Problem("adding", steps, rows, budget, 0.167, 0.01, None)
+    return Problem("adding", steps, rows, budget, 0.167, 0.01, None, lr)
 
 
 def copy_memory(steps: int, budget: int) -> Problem:

@@ -5,7 +5,7 @@
 Every run trains a network on a problem whose answer lies a known number of steps back, with the
 gradient probed as it goes; what the probes of the first tenth say (it arrives, or it does not) is
 compared with the outcome (solved, or not). Writes `results/long_memory.json` after every run, skips
-the runs that are there, and at last `results/long_memory.md`.
+the runs that are there, goes on with one that was cut off, and writes `results/long_memory.md`.
 """
 
 import argparse
@@ -29,30 +29,32 @@ from _long_memory_problems import (
 )
 from _long_memory_table import table
 
-from elman.train import Checkup, Diverged, TrainOptions, fit
+from elman.train import Checkup, Diverged, Run, TrainOptions, fit
 
 HERE = Path(__file__).parent
 FOUND = HERE / "results" / "long_memory.json"
+RUNS = HERE.parent / "runs" / "long-memory"
 _SIMPLE = ("RNN", "RNN, remedy", "IRNN", "orthogonal RNN")
 _GATED = ("GRU", "LSTM", "LSTM, chrono")
-_HIDDEN, _LR = 128, 1e-3
+_HIDDEN = 128
 
-Run = tuple[Problem, str, int]
+Asked = tuple[Problem, str, int]
 
 
-def plan() -> list[Run]:
+def plan() -> list[Asked]:
     """The runs: problem, network, seed."""
-    runs: list[Run] = []
+    runs: list[Asked] = []
     near, far = adding(100, 4000), adding(200, 6000)
     # the remedy within the budget in which the network fails by default
     runs += [(far, name, seed) for seed in range(5) for name in ("RNN", "RNN, remedy")]
     runs += [(near, name, seed) for seed in range(3) for name in (*_SIMPLE, *_GATED)]
     runs += [(far, name, seed) for seed in range(2) for name in ("IRNN", "orthogonal RNN", "GRU")]
     runs += [(far, name, 0) for name in ("LSTM", "LSTM, chrono")]
-    long = adding(600, 7000)
+    long = adding(600, 7000, 2e-3)
     runs += [(long, "GRU", 0)]
-    runs += [(copy_memory(100, 2000), name, 0) for name in ("RNN", "IRNN", *_GATED)]
-    runs += [(adding(400, 4000), name, 0) for name in ("RNN", "IRNN", *_GATED)]
+    runs += [(copy_memory(100, 8000), name, 0) for name in ("RNN", "IRNN", *_GATED)]
+    runs += [(adding(400, 4000), name, 0) for name in ("RNN", "IRNN", "GRU", "LSTM")]
+    runs += [(adding(400, 6000), "LSTM, chrono", 0)]
     runs += [(long, name, 0) for name in ("RNN", "LSTM")]
     runs += [(copy_memory(500, 1500), name, 0) for name in ("RNN", "GRU", "LSTM, chrono")]
     runs += [(copy_memory(1000, 1000), name, 0) for name in ("RNN", "GRU", "LSTM, chrono")]
@@ -70,16 +72,23 @@ def run_one(problem: Problem, name: str, seed: int, folder: Path | None) -> dict
     network = Network(layer_of(name, data.inputs, _HIDDEN, needed), problem)
     shown, _ = data.batch(32, 1, held=True)
     options = TrainOptions(
-        epochs=1, lr=_LR, remedy="auto" if name.endswith("remedy") else "none", watch=True,
+        epochs=1, lr=problem.lr, remedy="auto" if name.endswith("remedy") else "none", watch=True,
         device="cpu", keep_best=False,
     )  # fmt: skip
     checkup = Checkup(lambda: network(shown), needed=needed)
+    named = f"{problem.title}-{name}-{seed}-{problem.budget}".replace(" ", "-").replace(",", "")
+    kept = Run.start(RUNS / named, task="long memory", params=vars(options), data={})
     before, diverged = time.perf_counter(), False
     try:
-        history = fit(Objective(network, problem), data, options=options, checkup=checkup)
+        history = fit(
+            Objective(network, problem), data, options=options, checkup=checkup, run=kept
+        )
     except Diverged as error:
         history, diverged = error.history, True
-    probes = [one for one in history.records if "diagnosis" in one]
+    looks = [one for one in history.records if "diagnosis" in one]
+    probes = [[one["step"], one["diagnosis"], one["reach"], one["rate"]] for one in looks]
+    if diverged:
+        probes.append([history.steps, "exploding", None, None])
     changed = [one["remedy"] for one in history.records if "remedy" in one]
     seconds = time.perf_counter() - before
     figure = figure_of(network.eval(), data)
@@ -87,7 +96,7 @@ def run_one(problem: Problem, name: str, seed: int, folder: Path | None) -> dict
         "problem": problem.title, "network": name, "seed": seed, "budget": problem.budget,
         "chance": problem.chance, "figure": figure, "solved": problem.is_solved(figure),
         "needed": needed, "diverged": diverged, "seconds": seconds, "changed": changed,
-        "probes": [[one["step"], one["diagnosis"], one["reach"], one["rate"]] for one in probes],
+        "probes": probes,
     }  # fmt: skip
 
 

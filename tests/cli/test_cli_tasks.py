@@ -200,3 +200,50 @@ def test_a_full_disk_is_one_line_and_a_command_that_goes_on(folder, tmp_path):
     assert "model.safetensors" not in left
     assert not [name for name in left if "tmp" in name]
     assert run(*command).returncode == 0
+
+
+def test_inspect_says_how_far_back_the_gradient_reaches(folder, tmp_path):
+    source = shutil.copytree(folder / "classify", tmp_path / "run")
+    done = run("inspect", source)
+    assert done.returncode == 0, done.stderr
+    assert "gradients" in done.stdout
+    assert "steps" in done.stdout
+    assert (source / "diagnosis.json").is_file()
+    for kind, data in (("regress", "steps.csv"), ("forecast", "sales.csv")):
+        done = run("inspect", folder / kind, folder / data, "--json", "--out", tmp_path / kind)
+        found = json.loads(done.stdout)
+        assert found == json.loads((tmp_path / kind / "diagnosis.json").read_text())
+        assert found["sentence"]
+        assert (tmp_path / kind / "plots" / "reach.png").is_file()
+
+
+def test_inspect_without_its_data_asks_for_some(folder, tmp_path):
+    moved = shutil.copytree(folder / "classify", tmp_path / "run")
+    config = json.loads((moved / "config.json").read_text())
+    config["data"]["source"] = str(tmp_path / "gone.tsv")
+    (moved / "config.json").write_text(json.dumps(config))
+    done = run("inspect", moved)
+    assert done.returncode == 2
+    assert done.stderr == (
+        f"elman: {tmp_path / 'gone.tsv'}: the data is not there; give data of the same kind:"
+        " elman inspect RUN DATA.\n"
+    )
+    done = run("inspect", moved, folder / "sales.csv")
+    assert done.returncode == 2
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_a_training_is_watched_treated_and_given_up(folder, tmp_path):
+    done = run(
+        "train", "classify", folder / "text.tsv", "--out", tmp_path / "run", "--watch",
+        "--remedy", "auto", "--give-up", "--bptt", "checkpointed", *SMALL,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    lines = (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()
+    assert any("diagnosis" in json.loads(line) for line in lines)
+    done = run(
+        "train", "classify", folder / "text.tsv", "--out", tmp_path / "b", "--remedy", "magic"
+    )
+    assert done.returncode == 2
+    assert "remedy='magic' is not known; give one of none, auto" in done.stderr
+    assert not (tmp_path / "b").exists()

@@ -68,14 +68,19 @@ def need(inputs: Any, targets: Any, *, lengths: Any = None, seed: int = 0) -> Ne
         )
     classes = np.issubdtype(y.dtype, np.integer)
     blocks = _blocks(_from_the_end(x, lengths))
-    gains = [_score(np.concatenate([f for _, f in blocks[: n + 1]], 1), y, classes, seed)
-             for n in range(len(blocks))]  # fmt: skip
-    lags = [end for end, _ in blocks]
+    scores = [
+        _score(np.concatenate([f for _, f in blocks[: n + 1]], 1), y, classes, seed)
+        for n in range(len(blocks))
+    ]
+    lags, gains = [end for end, _ in blocks], [mean for mean, _ in scores]
     base = float(np.bincount(y).max() / len(y)) if classes else 0.0
-    most = max(gains) - base
+    best, error = max(scores)
     lag = None
-    if most >= _LEAST:
-        lag = next(end for end, gain in zip(lags, gains, strict=True) if gain - base >= _ENOUGH * most)
+    if best - base >= max(_LEAST, 2 * error):
+        # the shortest that is as good as the best one, but for what chance does (the rule of one
+        # standard error: Breiman et al. 1984)
+        enough = min(base + _ENOUGH * (best - base), best - error)
+        lag = next(end for end, gain in zip(lags, gains, strict=True) if gain >= enough)
     return Need(lag, "accuracy" if classes else "R²", tuple(lags), tuple(gains))
 
 
@@ -148,8 +153,8 @@ def _blocks(by_lag: Any) -> list[tuple[int, Any]]:
     return made
 
 
-def _score(features: Any, y: Any, classes: bool, seed: int) -> float:
-    """What a linear reader of the features gains, by cross-validation."""
+def _score(features: Any, y: Any, classes: bool, seed: int) -> tuple[float, float]:
+    """What a linear reader of the features gains, by cross-validation, and its standard error."""
     from sklearn.linear_model import RidgeClassifier, RidgeCV
     from sklearn.model_selection import KFold, cross_val_score
     from sklearn.pipeline import make_pipeline
@@ -158,5 +163,6 @@ def _score(features: Any, y: Any, classes: bool, seed: int) -> float:
     reader: Any = RidgeClassifier() if classes else RidgeCV(alphas=np.logspace(-3, 3, 7))
     folds = KFold(_FOLDS, shuffle=True, random_state=seed)
     scoring = "accuracy" if classes else "r2"
-    found = cross_val_score(make_pipeline(StandardScaler(), reader), features, y, cv=folds, scoring=scoring)
-    return float(np.mean(found))
+    whole = make_pipeline(StandardScaler(), reader)
+    found = cross_val_score(whole, features, y, cv=folds, scoring=scoring)
+    return float(np.mean(found)), float(np.std(found, ddof=1) / np.sqrt(_FOLDS))

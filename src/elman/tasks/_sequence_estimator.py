@@ -138,14 +138,13 @@ class SequenceEstimator(Estimator):
         measured = evaluate if len(held) else None
         objective = self._objective(network, targets[train])
         shown = [inputs[i] for i in (held if len(held) else train)]
-        answers = targets[held if len(held) else train]
         self._learn(
             objective,
             examples,
             measured,
             run,
             progress,
-            lambda asks: self._sample_of(shown, answers if asks else None),
+            lambda asks: self._sample_of(shown, inputs, targets if asks else None),
         )
         results = {"sequences": len(inputs), **(evaluate() if len(held) else {})}
         self._finish(run, results)
@@ -177,19 +176,23 @@ class SequenceEstimator(Estimator):
         is_labelled = columns is not None and given is not None
         is_labelled = is_labelled and columns.label in given[0].column_names
         if not is_labelled:
-            return self._sample_of(self._inputs(self._unlabelled(X, where), where), None)
+            inputs = self._inputs(self._unlabelled(X, where), where)
+            return self._sample_of(inputs, inputs, None)
         sequences, y, _ = self._read(X, None, columns, where, labelled=True)
-        return self._sample_of(self._inputs(sequences, where), self._known_targets(y, where))
+        inputs = self._inputs(sequences, where)
+        return self._sample_of(inputs, inputs, self._known_targets(y, where))
 
-    def _sample_of(self, inputs: list[Any], targets: Any) -> Sample:
-        """The first sequences; with targets all are asked how far back the answer lies."""
-        x, lengths = pad([one[-LONGEST:] for one in inputs[:ROWS]])
+    def _sample_of(self, shown: list[Any], inputs: list[Any], targets: Any) -> Sample:
+        """The first of the sequences to look at; with targets all are asked how far back their
+        answer lies.
+        """
+        x, lengths = pad([one[-LONGEST:] for one in shown[:ROWS]])
         found = None
         if targets is not None:
             found = need_of_examples(inputs, targets, are_tokens=self.is_text_)
         tokens = None
         if self.is_text_:
-            tokens = [self.vocabulary_.decode([int(one)]) for one in inputs[0][-LONGEST:]]
+            tokens = [self.vocabulary_.decode([int(one)]) for one in shown[0][-LONGEST:]]
         return Sample(
             lambda: self.module_(x.to(self._device), lengths), found, self._window(), tokens
         )

@@ -3,13 +3,14 @@
 from ._atomic import atomic_write, to_json
 from ._bptt import BPTT, detach, scan_tail, scan_window
 from ._interrupt import Interrupted
-from ._loop import Diverged, fit, seed
+from ._loop import Diverged, fit
 from ._monitor import Checkup, Monitor
 from ._optim import pick_device
 from ._options import TrainOptions, check_train_options
 from ._protocols import Batches, History, Loss, Objective
 from ._remedy import apply_changes
 from ._run import Run
+from ._seed import seed
 
 __all__ = [
     "BPTT",

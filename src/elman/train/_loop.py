@@ -1,6 +1,7 @@
 """The training loop."""
 
 import time
+import warnings
 from collections.abc import Callable
 from contextlib import ExitStack, nullcontext
 from math import isfinite
@@ -141,8 +142,11 @@ class _Trainer:
         self.optimizer = make_optimizer(self.module, self.options)
         self.schedule = make_schedule(self.optimizer, self.options, self.total_steps)
         if not isinstance(self.schedule, ReduceLROnPlateau):
-            for _ in range(self.at.step):
-                self.schedule.step()
+            with warnings.catch_warnings():
+                # the optimiser has stepped: the one before this one
+                warnings.simplefilter("ignore", UserWarning)
+                for _ in range(self.at.step):
+                    self.schedule.step()
         self.good = snapshot(self.module, self.optimizer)
         return self.optimizer
 
@@ -379,25 +383,3 @@ class _Trainer:
             at.gave_up,
             None if self.monitor is None else self.monitor.flow,
         )
-
-
-def seed(random_state: Any) -> int:
-    """Seeds torch and gives the seed for the order of the data.
-
-    Args:
-        random_state: an int, None (draws one), or a NumPy RandomState or Generator (draws from it).
-
-    Example:
-        >>> seed(3)
-        3
-    """
-    if random_state is None:
-        number = torch.seed() % 2**31
-    elif hasattr(random_state, "randint"):
-        number = int(random_state.randint(2**31 - 1))
-    elif hasattr(random_state, "integers"):
-        number = int(random_state.integers(2**31 - 1))
-    else:
-        number = int(random_state)
-    torch.manual_seed(number)
-    return number

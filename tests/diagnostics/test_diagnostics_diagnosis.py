@@ -1,0 +1,178 @@
+"""The diagnosis: its class follows from the model, its sentences from its numbers."""
+
+import re
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import elman
+from elman.diagnostics import (
+    KINDS,
+    Diagnosis,
+    Reach,
+    diagnose,
+    is_on_its_way,
+    need,
+    need_of_tokens,
+    reach_of,
+)
+
+
+def linear(eigenvalue, nonlinearity="identity"):
+    layer = elman.nn.RNN(1, 6, nonlinearity=nonlinearity)
+    with torch.no_grad():
+        torch.nn.init.orthogonal_(layer.weight_hh_l0).mul_(eigenvalue)
+    return layer
+
+
+X = torch.randn(80, 4, 1)
+
+
+def test_healthy_vanishing_and_exploding():
+    assert diagnose(linear(1.0), X, needed=70).kind == "healthy"
+    found = diagnose(linear(0.8), X, needed=70)
+    assert (found.kind, found.can_learn) == ("vanishing", False)
+    assert "gradients shrink by 0.8 a step" in str(found)
+    assert "the answer lies 70 steps back: this model cannot learn it as it is." in str(found)
+    assert diagnose(linear(0.8), X, needed=10).can_learn is True
+    found = diagnose(linear(1.3), X)
+    assert (found.kind, found.can_learn) == ("exploding", False)
+    assert "gradients grow by 1.3 a step" in str(found)
+
+
+def test_chaotic_is_a_bounded_cell_whose_gradient_grows():
+    layer = elman.nn.RNN(1, 64, nonlinearity="sin")
+    with torch.no_grad():
+        torch.nn.init.orthogonal_(layer.weight_hh_l0).mul_(4.0)
+    assert diagnose(layer, torch.randn(60, 4, 1)).kind == "chaotic"
+
+
+def test_saturated_and_dead():
+    layer = elman.nn.RNN(1, 6)
+    with torch.no_grad():
+        layer.bias_ih_l0.fill_(5.0)
+    assert diagnose(layer, X, needed=40).kind == "saturated"
+    layer = elman.nn.RNN(1, 6, nonlinearity="relu")
+    with torch.no_grad():
+        layer.bias_ih_l0.fill_(-100.0)
+    found = diagnose(layer, X)
+    assert (found.kind, found.dead) == ("dead", 1.0)
+    assert [name for name, _ in found.remedies][:2] == ["lower lr", "identity"]
+
+
+def test_truncated_too_short():
+    found = diagnose(linear(1.0), X, needed=70, window=20)
+    assert (found.kind, found.can_learn) == ("truncated too short", False)
+    assert found.remedies[0][0] == "longer windows"
+    assert diagnose(linear(1.0), X, needed=70, window=75).kind == "healthy"
+
+
+def test_values_that_are_not_finite_are_an_explosion():
+    found = diagnose(linear(1e30), X)
+    assert found.kind == "exploding"
+    assert "not finite" in str(found)
+
+
+def test_one_step_says_that_it_is_too_short():
+    assert "too short" in str(diagnose(elman.nn.GRU(2, 3), torch.randn(1, 4, 2)))
+
+
+reaches = st.builds(
+    lambda lag, rate, steps: Reach(
+        lag if lag is not None and lag < steps else None, 1.0, 2.0, rate, rate * 0.99, rate * 1.01,
+        steps, 4,
+    ),
+    st.none() | st.integers(1, 400), st.floats(0.05, 2.0), st.integers(2, 500),
+)  # fmt: skip
+found = st.builds(
+    Diagnosis,
+    kind=st.sampled_from(KINDS),
+    reach=reaches,
+    needed=st.none() | st.integers(1, 500),
+    window=st.none() | st.integers(1, 500),
+    reaches=st.just({}),
+    saturated=st.dictionaries(st.sampled_from("ifgo"), st.floats(0, 1)),
+    dead=st.floats(0, 1),
+    radius=st.just({"w (h)": 1.0}),
+    finite=st.booleans(),
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(found)
+def test_sentences_come_from_the_numbers_without_contradiction(one):
+    said = str(one)
+    assert said.startswith(f"{one.kind}: ")
+    assert not ("can learn it" in said and "cannot learn it" in said)
+    if one.finite and one.needed is not None:
+        assert ("this model can learn it." in said) == bool(one.can_learn)
+        assert f"{one.needed:,} step" in said
+    assert not ("gradients grow" in said and "gradients shrink" in said)
+    if "gradients grow" in said:
+        assert one.reach.rate > 1
+    if match := re.search(r"after ([\d,]+) steps? under 1 % is left", said):
+        assert int(match[1].replace(",", "")) == one.reach.lag
+    if "keep over 1 %" in said:
+        assert one.reach.lag is None
+    again = Diagnosis.from_json(one.to_json())
+    assert str(again) == said
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.floats(0.3, 0.99), st.integers(30, 200), st.integers(2, 9))
+def test_the_reach_of_a_known_decay(rate, steps, rows):
+    curve = rate ** np.arange(float(steps))[:, None].repeat(rows, 1)
+    one = reach_of(curve)
+    assert one.rate == pytest.approx(rate, rel=1e-6)
+    first = next((k for k in range(steps) if rate**k < 0.01), None)
+    assert one.lag == first
+    assert one.low <= one.high if one.high is not None else first is None
+
+
+def test_the_interval_covers_what_sequences_differ_by():
+    random = np.random.default_rng(0)
+    rates = random.normal(0.9, 0.02, 40)
+    curve = rates[None] ** np.arange(60.0)[:, None]
+    one = reach_of(curve)
+    assert one.rate_low < 0.9 < one.rate_high
+    assert one.rate_high - one.rate_low < 0.03
+
+
+def test_on_its_way():
+    assert is_on_its_way([10, None], 50)
+    assert is_on_its_way([60, 12, 55], 50)
+    assert is_on_its_way([60, 12, 25], 50)
+    assert not is_on_its_way([60, 12, 20], 50)
+
+
+def test_need_finds_the_lag_of_numbers_classes_and_ragged_rows():
+    random = np.random.default_rng(1)
+    x = random.normal(size=(60, 400, 1))
+    one = need(x, x[-21, :, 0])
+    assert one.lag in range(20, 26)
+    classes = need(x, (x[-7, :, 0] > 0).astype(int))
+    assert classes.unit == "accuracy"
+    assert classes.lag in (6, 7)
+    lengths = random.integers(30, 61, 400)
+    ragged = need(x, x[lengths - 6, np.arange(400), 0], lengths=lengths)
+    assert ragged.lag in range(5, 8)
+    assert need(x, random.normal(size=400)).lag is None
+    with pytest.raises(ValueError, match="at least 20"):
+        need(x[:, :5], np.zeros(5))
+
+
+def test_need_of_tokens_finds_the_period():
+    random = np.random.default_rng(2)
+    block = random.integers(0, 9, (3000,))
+    tokens = np.empty(3000, dtype=int)
+    tokens[:7] = block[:7]
+    for t in range(7, 3000):
+        # every token is the one seven before, or drawn
+        tokens[t] = tokens[t - 7] if random.random() < 0.7 else block[t]
+    one = need_of_tokens(tokens[:-1, None], tokens[1:, None], most=40)
+    assert one.gains[one.lags.index(6)] == max(one.gains)
+    assert one.lag is not None
+    assert one.lag >= 6

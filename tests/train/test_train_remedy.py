@@ -1,0 +1,217 @@
+"""Watching and treating a training."""
+
+import math
+import signal
+
+import pytest
+import torch
+from torch import nn
+
+import elman
+from elman.train import Checkup, Diverged, Interrupted, Loss, Run, TrainOptions, apply_changes, fit
+
+
+class Marked:
+    """Batches whose answer is the first number of each sequence."""
+
+    def __init__(self, count, steps, rows=16):
+        self.count, self.steps, self.rows = count, steps, rows
+
+    def __len__(self):
+        return self.count
+
+    def epoch(self, epoch, start=0):
+        for index in range(start, self.count):
+            generator = torch.Generator().manual_seed(index)
+            yield torch.randn(self.steps, self.rows, 1, generator=generator)
+
+
+class Recall:
+    """Tells the first number at the last step."""
+
+    def __init__(self, layer):
+        self.module = nn.Sequential()
+        self.module.add_module("layers", layer)
+        self.module.add_module("head", nn.Linear(layer.hidden_size, 1))
+
+    def loss(self, batch, carry):
+        output, _ = self.module.layers(batch)
+        value = (self.module.head(output[-1]) - batch[0]).square().mean()
+        return Loss(value, batch.shape[1])
+
+
+def simple(**more):
+    torch.manual_seed(0)
+    return Recall(elman.nn.RNN(1, 16, **more))
+
+
+def records(history, name):
+    return [one for one in history.records if name in one]
+
+
+def is_finite(module):
+    return all(bool(torch.isfinite(p).all()) for p in module.parameters())
+
+
+def test_a_watched_training_is_the_same_training():
+    plain, watched = simple(), simple()
+    batches = Marked(12, 20)
+    fit(plain, batches, options=TrainOptions(epochs=1))
+    history = fit(
+        watched, batches, options=TrainOptions(epochs=1, watch=True), checkup=Checkup(needed=19)
+    )
+    for one, other in zip(plain.module.parameters(), watched.module.parameters(), strict=True):
+        assert torch.equal(one, other)
+    looks = records(history, "diagnosis")
+    assert [one["step"] for one in looks][0] == 0
+    # before the first step, and behind each one
+    assert len(looks) == 13
+    assert history.diagnosis["needed"] == 19
+    assert len(history.flow.history) == 12
+
+
+@pytest.mark.parametrize("remedy", ["none", "auto"])
+@pytest.mark.parametrize("nonlinearity", ["relu", "tanh"])
+def test_a_learning_rate_a_hundred_times_too_high_never_leaves_weights_that_are_not_finite(
+    remedy, nonlinearity
+):
+    objective = simple(nonlinearity=nonlinearity, init="recurrent")
+    # the learning rate that would do, a hundred and a million times
+    for lr in (0.2, 2e3):
+        options = TrainOptions(epochs=1, lr=lr, clip_norm=None, optimizer="sgd", remedy=remedy)
+        try:
+            history = fit(objective, Marked(60, 40), options=options)
+            assert history.steps == 60
+        except Diverged as error:
+            assert "the last good weights are kept" in str(error)
+        assert is_finite(objective.module)
+
+
+def test_after_an_explosion_it_goes_back_and_learns_on_with_a_smaller_rate():
+    objective = simple(nonlinearity="relu", init="recurrent")
+    options = TrainOptions(
+        epochs=1, lr=1.0, clip_norm=None, optimizer="sgd", schedule="constant", remedy="auto"
+    )
+    history = fit(objective, Marked(200, 30), options=options)
+    back = [one for one in records(history, "remedy") if one["remedy"].startswith("back")]
+    assert back
+    assert "the learning rate is now 0.5 times what it was" in back[0]["why"]
+    losses = [one["loss"] for one in records(history, "loss")]
+    assert is_finite(objective.module)
+    assert all(math.isfinite(one) for one in losses[-50:])
+    assert sum(losses[-50:]) < sum(losses[:3]) / 3 * 50 * 1.5
+
+
+def test_a_vanishing_gradient_is_mended_before_the_first_step():
+    objective = simple()
+    history = fit(
+        objective, Marked(40, 60), options=TrainOptions(epochs=1, remedy="auto"),
+        checkup=Checkup(needed=59),
+    )  # fmt: skip
+    first = records(history, "remedy")[0]
+    assert (first["step"], first["remedy"]) == (0, "orthogonal")
+    assert "the answer lies 59 steps back: this model cannot learn it as it is." in first["why"]
+    reaches = [one["reach"] for one in records(history, "diagnosis")]
+    assert reaches[0] < 20
+    assert reaches[1] is None or reaches[1] > 2 * reaches[0]
+
+
+def test_a_remedy_that_does_not_help_is_undone_and_the_next_one_tried():
+    objective = simple(init="recurrent")
+    history = fit(
+        objective, Marked(60, 200), options=TrainOptions(epochs=1, lr=1e-2, remedy="auto"),
+        checkup=Checkup(needed=199, every=5),
+    )  # fmt: skip
+    names = [one["remedy"] for one in records(history, "remedy")]
+    assert names[0] == "identity"
+    assert history.changed == {"nonlinearity": "relu"} or "identity undone" in names
+    again = simple(init="recurrent")
+    apply_changes(again.module, history.changed)
+    again.module.load_state_dict(objective.module.state_dict())
+    batch = next(Marked(1, 20).epoch(0))
+    assert torch.equal(again.loss(batch, None).value, objective.loss(batch, None).value)
+
+
+def test_the_cell_is_changed_only_where_that_is_allowed():
+    options = {"epochs": 1, "remedy": "auto", "lr": 3e-2}
+    checkup = Checkup(needed=299, every=4)
+    kept = simple(init="recurrent")
+    fit(kept, Marked(40, 300), options=TrainOptions(**options), checkup=checkup)
+    assert type(kept.module.layers) is elman.nn.RNN
+    free = simple(init="recurrent", nonlinearity="sigmoid")
+    history = fit(
+        free, Marked(60, 300), options=TrainOptions(change_cell=True, **options), checkup=checkup
+    )
+    names = [one["remedy"] for one in records(history, "remedy")]
+    if "gru" in names:
+        assert type(free.module.layers) is elman.nn.GRU
+        assert history.changed == {"cell": "gru"}
+
+
+def test_a_gradient_that_arrives_is_left_alone():
+    objective = Recall(elman.nn.GRU(1, 8))
+    elman.diagnostics.remedies.chrono(objective.module.layers, 50)
+    history = fit(
+        objective, Marked(20, 20), options=TrainOptions(epochs=1, remedy="auto"),
+        checkup=Checkup(needed=19),
+    )  # fmt: skip
+    assert not records(history, "remedy")
+    assert not history.changed
+
+
+def test_a_hopeless_training_stops_early_if_asked():
+    options = {"epochs": 1, "lr": 1e-4}
+    checkup = Checkup(needed=199, every=2)
+    history = fit(
+        simple(), Marked(60, 200), options=TrainOptions(give_up=True, **options), checkup=checkup
+    )
+    assert history.gave_up
+    assert 12 <= history.steps < 20
+    history = fit(
+        simple(), Marked(20, 200), options=TrainOptions(watch=True, **options), checkup=checkup
+    )
+    assert not history.gave_up
+    assert history.steps == 20
+
+
+class Stopping(Marked):
+    """Is interrupted at a batch."""
+
+    def __init__(self, count, steps, stop):
+        super().__init__(count, steps)
+        self.stop = stop
+
+    def epoch(self, epoch, start=0):
+        for index, batch in enumerate(super().epoch(epoch, start), start):
+            if index == self.stop and not start and self.taken:
+                signal.raise_signal(signal.SIGINT)
+            self.taken = True
+            yield batch
+
+    taken = False
+
+
+@pytest.mark.parametrize("change_cell", [False, True])
+@pytest.mark.parametrize("stop", [3, 17, 26])
+def test_a_treated_training_resumes_bit_for_bit(tmp_path, stop, change_cell):
+    def train(folder, batches):
+        objective = simple(init="recurrent")
+        run = Run.start(folder, task="recall", params={}, data={})
+        options = TrainOptions(epochs=1, lr=5e-3, remedy="auto", change_cell=change_cell)
+        checkup = Checkup(needed=119, every=3)
+        return objective, fit(objective, batches, options=options, run=run, checkup=checkup)
+
+    whole, expected = train(tmp_path / "whole", Marked(30, 120))
+    with pytest.raises(Interrupted):
+        train(tmp_path / "cut", Stopping(30, 120, stop))
+    again, history = train(tmp_path / "cut", Marked(30, 120))
+    for one, other in zip(whole.module.parameters(), again.module.parameters(), strict=True):
+        assert torch.equal(one, other)
+    assert records(history, "remedy") == records(expected, "remedy")
+    assert history.changed == expected.changed
+
+
+@pytest.mark.parametrize(("name", "value"), [("remedy", "magic"), ("remedy", None)])
+def test_options_are_checked(name, value):
+    with pytest.raises(ValueError, match=f"fit: {name}={value!r} is not known; give one of"):
+        fit(simple(), Marked(1, 3), options=TrainOptions(**{name: value}))
