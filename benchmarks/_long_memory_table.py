@@ -4,8 +4,8 @@ from typing import Any
 
 from elman.diagnostics import is_on_its_way
 
-# published figures beside ours: Bai, Kolter & Koltun 2018 (arXiv:1803.01271), Le, Jaitly & Hinton 2015
-# (arXiv:1504.00941); their networks have 70,000 weights, or 100 units
+# published figures beside ours: Bai, Kolter & Koltun 2018 (arXiv:1803.01271), Le, Jaitly & Hinton
+# 2015 (arXiv:1504.00941); their networks have 70,000 weights, or 100 units
 _PUBLISHED = {
     ("adding, T = 600", "GRU"): "5.3e-5",
     ("adding, T = 600", "LSTM"): "0.164",
@@ -24,8 +24,8 @@ _EARLY = 0.1
 
 
 def predicted(one: dict[str, Any]) -> bool:
-    """Whether the first tenth of a run says that the problem will be solved: the gradient arrives, or
-    is on its way, and does not explode.
+    """Whether the first tenth of a run says that the problem will be solved: the gradient arrives,
+    or is on its way, and does not explode.
     """
     early = _early(one)
     is_well = bool(early) and early[-1][1] not in ("exploding", "chaotic", "dead")
@@ -43,7 +43,7 @@ def table(found: list[dict[str, Any]]) -> str:
     for one in found:
         groups.setdefault((one["problem"], one["network"]), []).append(one)
     lines = [
-        "| problem | network | steps | reach at a tenth | figure (published) | solved | told early |",
+        "| problem | network | steps | reach at a tenth | figure (published) | solved | told |",
         "| --- | --- | --- | --- | --- | --- | --- |",
     ]
     for (problem, network), runs in groups.items():

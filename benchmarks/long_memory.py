@@ -80,9 +80,7 @@ def run_one(problem: Problem, name: str, seed: int, folder: Path | None) -> dict
     kept = Run.start(RUNS / named, task="long memory", params=vars(options), data={})
     before, diverged = time.perf_counter(), False
     try:
-        history = fit(
-            Objective(network, problem), data, options=options, checkup=checkup, run=kept
-        )
+        history = fit(Objective(network, problem), data, options=options, checkup=checkup, run=kept)
     except Diverged as error:
         history, diverged = error.history, True
     looks = [one for one in history.records if "diagnosis" in one]
@@ -114,7 +112,9 @@ def main() -> None:
     chosen = [one for one in plan() if asked.only in f"{one[0].title}, {one[1]}, {one[2]}"]
     for problem, name, seed in chosen[part::parts]:
         known = json.loads(FOUND.read_text()) if FOUND.is_file() else []
-        if any((r["problem"], r["network"], r["seed"]) == (problem.title, name, seed) for r in known):
+        if any(
+            (r["problem"], r["network"], r["seed"]) == (problem.title, name, seed) for r in known
+        ):
             continue
         if problem.is_mnist and folder is None:
             print(f"{problem.title}: left out, ELMAN_DATA names no folder")

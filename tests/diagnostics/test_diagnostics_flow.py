@@ -6,7 +6,15 @@ import torch
 from cases import CASES, named, states
 
 import elman
-from elman.diagnostics import Place, probe, reach_of, spectral_radius, states_of, update_ratios, watch
+from elman.diagnostics import (
+    Place,
+    probe,
+    reach_of,
+    spectral_radius,
+    states_of,
+    update_ratios,
+    watch,
+)
 from elman.ops import BackendError
 from elman.train import scan_window
 

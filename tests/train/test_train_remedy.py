@@ -1,5 +1,6 @@
 """Watching and treating a training."""
 
+import contextlib
 import math
 import signal
 
@@ -63,7 +64,7 @@ def test_a_watched_training_is_the_same_training():
     for one, other in zip(plain.module.parameters(), watched.module.parameters(), strict=True):
         assert torch.equal(one, other)
     looks = records(history, "diagnosis")
-    assert [one["step"] for one in looks][0] == 0
+    assert looks[0]["step"] == 0
     # before the first step, and behind each one
     assert len(looks) == 13
     assert history.diagnosis["needed"] == 19
@@ -79,11 +80,9 @@ def test_a_learning_rate_a_hundred_times_too_high_never_leaves_weights_that_are_
     # the learning rate that would do, a hundred and a million times
     for lr in (0.2, 2e3):
         options = TrainOptions(epochs=1, lr=lr, clip_norm=None, optimizer="sgd", remedy=remedy)
-        try:
-            history = fit(objective, Marked(60, 40), options=options)
-            assert history.steps == 60
-        except Diverged as error:
-            assert "the last good weights are kept" in str(error)
+        # it may end early, with a word
+        with contextlib.suppress(Diverged):
+            assert fit(objective, Marked(60, 40), options=options).steps == 60
         assert is_finite(objective.module)
 
 

@@ -27,7 +27,7 @@ def inspect(
     model = load(run)
     known = Run.open(run).config["data"].get("source", "")
     source = data or Path(known)
-    if not known and data is None or not source.exists():
+    if (not known and data is None) or not source.exists():
         raise ValueError(
             f"{source if data or known else run}: the data is not there;"
             " give data of the same kind: elman inspect RUN DATA."

@@ -9,7 +9,6 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-import torch
 from torch import Tensor, nn
 
 from elman.nn import Recurrent
@@ -131,7 +130,9 @@ class Diagnosis:
         ]
         if self.dead > 0:
             lines.append(f"{self.dead:.0%} of the units never move")
-        lines += [f"spectral radius of {name}: {one:.3g}" for name, one in sorted(self.radius.items())]
+        lines += [
+            f"spectral radius of {name}: {one:.3g}" for name, one in sorted(self.radius.items())
+        ]
         return lines
 
     @classmethod
@@ -264,9 +265,10 @@ def _kind(found: Diagnosis, layers: list[Recurrent]) -> str:
     if found.growth > _GROWN and reach.rate_low > 1:
         # states that cannot grow while their gradient does: neighbours part, as in chaos
         return "chaotic" if bounded else "exploding"
-    if found.window is not None and found.needed is not None and found.window < found.needed:
-        if reach.lag is None or reach.lag >= found.window:
-            return "truncated too short"
+    window, needed = found.window, found.needed
+    arrives = window is None or reach.lag is None or reach.lag >= window
+    if window is not None and needed is not None and window < needed and arrives:
+        return "truncated too short"
     goal = found.needed if found.needed is not None else steps // 2
     if reach.lag is not None and reach.lag < goal:
         stuck = max(found.saturated.values(), default=0.0) >= _HALF

@@ -53,7 +53,9 @@ class Seen:
         """The latest step whose gradient is not finite, the first one that the gradient meets on
         its way back; None if all are finite.
         """
-        bad = ~np.logical_and.reduce([np.isfinite(n.cpu().numpy()).all(1) for n in self.norms.values()])
+        bad = ~np.logical_and.reduce(
+            [np.isfinite(n.cpu().numpy()).all(1) for n in self.norms.values()]
+        )
         return int(np.flatnonzero(bad)[-1]) if bad.any() else None
 
 
@@ -80,8 +82,8 @@ class Flow:
         }
         if not self._layers:
             raise ValueError(
-                f"watch: {type(model).__name__} has no recurrent layer of elman.nn; elman.nn.convert"
-                " makes them of torch's."
+                f"watch: {type(model).__name__} has no recurrent layer of elman.nn;"
+                " elman.nn.convert makes them of torch's."
             )
 
     def __enter__(self) -> Self:
@@ -105,7 +107,7 @@ class Flow:
         return lambda number, direction: _Eye(self, Place(name, number, direction), letters)
 
     def note(self, step: int) -> None:
-        """Keeps the norms of the newest backward pass in the history, as those of a training step."""
+        """Keeps the norms of the newest backward pass in the history, as a training step's."""
         self.history.append((step, {place: mean_norms(seen) for place, seen in self.last.items()}))
 
     def report(self, *args: Any, **kwargs: Any) -> Diagnosis:

@@ -117,7 +117,9 @@ def spectral_radius(layer: Recurrent) -> dict[str, dict[str, float]]:
                 w = w @ out
             found[name] = {
                 gate: float(torch.linalg.eigvals(block).abs().max())
-                for gate, block in zip(layer.cell.gates, w.chunk(len(layer.cell.gates)), strict=True)
+                for gate, block in zip(
+                    layer.cell.gates, w.chunk(len(layer.cell.gates)), strict=True
+                )
             }
     return found
 

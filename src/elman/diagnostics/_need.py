@@ -29,7 +29,7 @@ class Need:
         lag: so many steps before the end are needed; None where the data gave no sign of any.
         unit: what the gains are: "R²", "accuracy" or "bits".
         lags: the lags that were tried.
-        gains: what the steps up to each lag tell; of tokens, what the token at the lag itself tells.
+        gains: what the steps up to each lag tell; of tokens, what the one at the lag itself tells.
 
     Example:
         >>> import numpy as np
@@ -111,7 +111,9 @@ def need_of_tokens(tokens: Any, targets: Any, *, most: int, seed: int = 0) -> Ne
 
 def _spread(most: int) -> list[int]:
     """All small lags, and ever fewer large ones."""
-    return sorted({*range(min(most, 64) + 1), *np.geomspace(1, max(most, 1), 64).astype(int).tolist()})
+    return sorted(
+        {*range(min(most, 64) + 1), *np.geomspace(1, max(most, 1), 64).astype(int).tolist()}
+    )
 
 
 def _information(a: Any, b: Any) -> float:

@@ -60,7 +60,8 @@ class Reach:
 def reach_from_json(found: dict[str, Any]) -> Reach:
     """The reach that a file holds, where what is not a number is null."""
     numbers = ("low", "rate", "rate_low", "rate_high")
-    return Reach(**found | {name: math.nan for name in numbers if found[name] is None})
+    known: dict[str, Any] = {name: math.nan for name in numbers if found[name] is None}
+    return Reach(**{**found, **known})
 
 
 def reach_of(relative: Any) -> Reach:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol, cast
 
 import torch
 from torch import Tensor
@@ -174,4 +174,6 @@ def segment_size(steps: int) -> int:
     """About √T steps, for a segment of a checkpointed pass; there are at most as many segments. T
     may be symbolic.
     """
-    return torch.sym_int(torch.sym_sqrt(steps)) + 1
+    # a symbol behaves as a number
+    root: Any = torch.sym_sqrt(steps)
+    return cast(int, torch.sym_int(root)) + 1

@@ -17,8 +17,8 @@ _CELLS: dict[str, type[Any]] = {"rnn": RNN, "gru": GRU, "lstm": LSTM}
 def change_cell(
     layer: Recurrent, *, cell: str | None = None, nonlinearity: str | None = None
 ) -> Recurrent:
-    """A layer like another one, of another cell and freshly drawn; or the same layer, its weights as
-    they are, with another nonlinearity.
+    """A layer like another one, of another cell and freshly drawn; or the same layer, its weights
+    as they are, with another nonlinearity.
 
     Args:
         layer: the layer; it must not feed an output back if its cell changes.
@@ -35,7 +35,9 @@ def change_cell(
     """
     if nonlinearity is not None:
         if not isinstance(layer, RNN):
-            raise ValueError(f"change_cell: a {type(layer).__name__} has no nonlinearity to choose.")
+            raise ValueError(
+                f"change_cell: a {type(layer).__name__} has no nonlinearity to choose."
+            )
         found = named_nonlinearity(nonlinearity)
         layer.cell = rnn.cell(found, layer.cell.output)
         layer.nonlinearity = nonlinearity
@@ -43,7 +45,9 @@ def change_cell(
         return layer
     check_one_of("change_cell", "cell", cell, tuple(_CELLS))
     if layer.fed_back:
-        raise ValueError("change_cell: the layer feeds an output back; make the other one yourself.")
+        raise ValueError(
+            "change_cell: the layer feeds an output back; make the other one yourself."
+        )
     like = next(layer.parameters())
     return _CELLS[cell](
         layer.input_size,

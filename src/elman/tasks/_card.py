@@ -35,7 +35,11 @@ def model_card(run: Run, results: dict[str, Any], found: Diagnosis) -> str:
 def reach_text(found: Diagnosis) -> str:
     """How far back the gradient reaches."""
     reach = found.reach
-    return f"all {reach.steps:,} steps" if reach.lag is None else f"{reach.lag:,} of {reach.steps:,} steps"
+    return (
+        f"all {reach.steps:,} steps"
+        if reach.lag is None
+        else f"{reach.lag:,} of {reach.steps:,} steps"
+    )
 
 
 def _number(value: Any) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -23,10 +22,10 @@ from elman.data import (
 from elman.train import Run
 
 from ._estimator import Estimator
-from ._inspect import Sample
 from ._forecast_network import ForecastNetwork, Quantiles, forecasts, sample_of, sample_paths
 from ._forecast_windows import ForecastWindows, Frame, Window, cut_into_windows, window_batch
-from ._frames import NORMALIZATIONS, Framer
+from ._frames import NORMALIZATIONS, Framer, digest_of
+from ._inspect import Sample
 from ._skill import Skill
 
 _STRATEGIES = ("direct", "recursive")
@@ -125,7 +124,7 @@ class Forecaster(Estimator):
         where = "Forecaster.fit"
         self.columns_ = columns
         series, data = self._read(X, columns, where)
-        opened = self._begin(run, {**data, "content": _digest(series)})
+        opened = self._begin(run, {**data, "content": digest_of(series)})
         if opened is not None and opened.finished:
             self._reopen(opened)
             return self
@@ -389,13 +388,3 @@ class Forecaster(Estimator):
             value = getattr(self, name)
             if value is not None and (not isinstance(value, int) or value < 1):
                 raise ValueError(f"Forecaster: {name}={value!r}; give a whole number above zero.")
-
-
-def _digest(series: list[Series]) -> str:
-    """Tells whether two runs had the same data."""
-    digest = hashlib.sha256()
-    for one in series:
-        for block in (one.target, one.observed, one.known):
-            digest.update(np.ascontiguousarray(block).tobytes())
-        digest.update(f"{one.name}{one.calendar}".encode())
-    return digest.hexdigest()[:16]

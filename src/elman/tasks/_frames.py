@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from itertools import accumulate
@@ -224,3 +225,13 @@ def follow(level: Any, spread: Any, y: Any, rate: float) -> tuple[Any, Any]:
     level = level + rate * (y - level)
     variance = (1 - rate) * spread**2 + rate * (y - level) ** 2
     return level, (variance + rate * LEAST_SPREAD**2) ** 0.5
+
+
+def digest_of(series: list[Series]) -> str:
+    """Tells whether two runs had the same data."""
+    digest = hashlib.sha256()
+    for one in series:
+        for block in (one.target, one.observed, one.known):
+            digest.update(np.ascontiguousarray(block).tobytes())
+        digest.update(f"{one.name}{one.calendar}".encode())
+    return digest.hexdigest()[:16]

@@ -185,7 +185,9 @@ class LanguageModel(Estimator):
         x = torch.from_numpy(ids[: rows * steps].reshape(rows, steps).T.copy())
         found = None
         if asks and len(ids) > _FEW:
-            found = need_of_tokens(ids[:-1, None], ids[1:, None], most=min(8 * window, len(ids) // 4))
+            found = need_of_tokens(
+                ids[:-1, None], ids[1:, None], most=min(8 * window, len(ids) // 4)
+            )
         module = self.module_
         return Sample(
             lambda: module.scores(module.features(x.to(self._device), None, resets=None)[0]),

@@ -173,9 +173,7 @@ class SequenceEstimator(Estimator):
     def _sample(self, X: Any, where: str) -> Sample:
         columns = self.columns_
         given = table_of(X, where)
-        is_labelled = columns is not None and given is not None
-        is_labelled = is_labelled and columns.label in given[0].column_names
-        if not is_labelled:
+        if columns is None or given is None or columns.label not in given[0].column_names:
             inputs = self._inputs(self._unlabelled(X, where), where)
             return self._sample_of(inputs, inputs, None)
         sequences, y, _ = self._read(X, None, columns, where, labelled=True)
@@ -327,7 +325,7 @@ class SequenceEstimator(Estimator):
                 f'{where}: bptt="truncated" keeps the last steps of a sequence, and bidirectional='
                 'True reads from both ends; give bptt="checkpointed" to save memory.'
             )
-        if not isinstance(self.bptt_steps, int) or self.bptt_steps < 1:
+        if self.bptt_steps < 1:
             raise ValueError(
                 f"{where}: bptt_steps={self.bptt_steps!r}; give a whole number above zero."
             )

@@ -17,7 +17,7 @@ from ._monitor import Checkup, Monitor
 from ._optim import load_schedule_state, make_optimizer, make_schedule, schedule_state
 from ._options import TrainOptions, check_train_options
 from ._progress import ProgressLine
-from ._protocols import Batches, History, Loss, Objective, Progress
+from ._protocols import Batches, History, Objective, Progress
 from ._remedy import Remedies
 from ._run import Run
 from ._snapshot import is_finite, restore, snapshot
@@ -266,8 +266,8 @@ class _Trainer:
             tried = f", a learning rate of {self.remedies.rate:.0e} times that was tried"
         raise Diverged(
             f"training: the loss ({loss:g}) or the gradient norm ({self.norm:g}) was not finite"
-            f" {_STRIKES} times in a row, at step {self.at.step + 1} with lr={self.options.lr:g} and"
-            f" clip_norm={self.options.clip_norm}{tried}; the last good weights are kept."
+            f" {_STRIKES} times in a row, at step {self.at.step + 1} with lr={self.options.lr:g}"
+            f" and clip_norm={self.options.clip_norm}{tried}; the last good weights are kept."
             " Try a lower lr, a smaller clip_norm, or look for extreme values in the data.",
             self.history(),
         )

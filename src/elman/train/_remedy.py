@@ -30,8 +30,8 @@ _VANISHED = ("vanishing", "saturated", "dead")
 _GATED = (("i", "f", "g", "o"), ("r", "z", "n"))
 # the part that is left of U where W is the identity, whose sums grow with the steps
 _SMALL = 0.1
-# and how far W moves there in a step, in units of what the optimiser would: a product over all steps
-# is made of it
+# and how far W moves there in a step, in units of what the optimiser would: a product over all
+# steps is made of it
 _SLOW = 0.3
 
 
@@ -219,7 +219,9 @@ class Remedies:
         restore(self._kept[-1], self.module, self.optimizer)
         self._losses.clear()
         self._above = 0
-        why = f"the loss was {loss:.3g}; the learning rate is now {self.rate:.3g} times what it was."
+        why = (
+            f"the loss was {loss:.3g}; the learning rate is now {self.rate:.3g} times what it was."
+        )
         self._log(step, "back to the last good step", why)
         return True
 

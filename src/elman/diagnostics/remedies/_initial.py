@@ -8,7 +8,10 @@ from torch import Tensor, nn
 from elman.nn import Recurrent
 
 # the gate that keeps the state, and the one that lets the new in against it
-_KEEPS = {("i", "f", "g", "o"): ("f", "i"), ("r", "z", "n"): ("z", None)}
+_KEEPS: dict[tuple[str, ...], tuple[str, str | None]] = {
+    ("i", "f", "g", "o"): ("f", "i"),
+    ("r", "z", "n"): ("z", None),
+}
 
 
 def orthogonal(layer: Recurrent) -> None:

@@ -37,8 +37,8 @@ def _nearest(w: Tensor, gates: int) -> Tensor:
 
 
 def keep_orthogonal(layer: Recurrent) -> None:
-    """Makes each gate's W an orthogonal matrix and parametrises it so that it stays one: W = Q exp(A
-    - Aᵀ), where A is what is learned.
+    """Makes each gate's W an orthogonal matrix and parametrises it so that it stays one:
+    W = Q exp(A - Aᵀ), where A is what is learned.
 
     `torch.nn.utils.parametrize.remove_parametrizations` makes it a plain parameter again.
 
@@ -61,7 +61,8 @@ def keep_orthogonal(layer: Recurrent) -> None:
             continue
         if weight.shape[1] * gates != weight.shape[0]:
             raise ValueError(
-                f"keep_orthogonal: {name} of shape {tuple(weight.shape)} is not square gate by gate."
+                f"keep_orthogonal: {name} of shape {tuple(weight.shape)} is not square gate by"
+                " gate."
             )
         parametrize.register_parametrization(layer, name, _Orthogonal(weight, gates))
 

@@ -3,18 +3,17 @@
 import torch
 from torch import Tensor
 
+from elman.diagnostics._flow import Flow, Place
 from elman.nn import Recurrent
 from elman.ops import Call, scan
-
-from .._flow import Flow, Place
 
 
 def flow_penalty(layer: Recurrent, input: Tensor, flow: Flow, module: str = "") -> Tensor:
     r"""Pascanu's regulariser of the gradient's flow.
 
     .. math::
-        \Omega = \frac{1}{T B} \sum_t \left( \frac{\| \delta_{t+1} \, \partial h_{t+1} / \partial h_t
-        \|}{\| \delta_{t+1} \|} - 1 \right)^2,
+        \Omega = \frac{1}{T B} \sum_t \left( \frac{\| \delta_{t+1} \,
+        \partial h_{t+1} / \partial h_t \|}{\| \delta_{t+1} \|} - 1 \right)^2,
         \quad \delta_t = \frac{\partial L}{\partial h_t}
 
     with the gradient by the weights of the step alone: the states and :math:`\delta` count as
@@ -55,7 +54,7 @@ def flow_penalty(layer: Recurrent, input: Tensor, flow: Flow, module: str = "") 
                 "flow_penalty: the layer's gradients were not seen; call backward within"
                 " watch(model, vectors=True)."
             )
-        states = {name: s for name, s in trace.states.items()}
+        states = dict(trace.states)
         states[layer.cell.states[0]] = trace.output
         if layer.batch_first:
             states = {name: s.transpose(0, 1) for name, s in states.items()}
@@ -71,15 +70,20 @@ def _ratios(
     before = tuple(s[:-1].flatten(0, 1).detach().requires_grad_() for s in states.values())
     delta = tuple(deltas[name][1:].flatten(0, 1) for name in states)
     # every step of every sequence is a sequence of one step
-    call = Call(layer.cell, layer.weights_of(number), x[1:].flatten(0, 1).unsqueeze(0).detach(), before)
+    call = Call(
+        layer.cell, layer.weights_of(number), x[1:].flatten(0, 1).unsqueeze(0).detach(), before
+    )
     _, after = scan(call, backend="reference")
     # what a state's gradient owes to the fed-back state of the same step comes by that one
-    more = torch.autograd.grad(after[0], after[1:], delta[0], retain_graph=True) if after[1:] else ()
+    more = (
+        torch.autograd.grad(after[0], after[1:], delta[0], retain_graph=True) if after[1:] else ()
+    )
     delta = (delta[0], *(d - m for d, m in zip(delta[1:], more, strict=True)))
     passed = torch.autograd.grad(after, before, delta, create_graph=True)
     size = sum(d.square().sum(-1) for d in delta)
     handed = sum(p.square().sum(-1) for p in passed)
-    assert isinstance(size, Tensor) and isinstance(handed, Tensor)
+    assert isinstance(size, Tensor)
+    assert isinstance(handed, Tensor)
     there = size > 0
     if not bool(there.any()):
         return handed.sum() * 0
