@@ -75,7 +75,7 @@ def copy_memory(steps: int, budget: int) -> Problem:
 def mnist(permuted: bool, budget: int) -> Problem:
     """Handwritten digits, a pixel a step."""
     name = "permuted MNIST" if permuted else "sequential MNIST"
-    return Problem(name, 784, 100, budget, 0.1, 0.8, None)
+    return Problem(name, 784, 100, budget, 0.1, 0.8, None, 3e-3)
 
 
 class Network(nn.Module):

@@ -59,7 +59,7 @@ def plan() -> list[Asked]:
     runs += [(copy_memory(500, 1500), name, 0) for name in ("RNN", "GRU", "LSTM, chrono")]
     runs += [(copy_memory(1000, 1000), name, 0) for name in ("RNN", "GRU", "LSTM, chrono")]
     digits = mnist(False, 6000)
-    runs += [(digits, name, 0) for name in ("GRU", "RNN")]
+    runs += [(digits, name, 0) for name in ("GRU, chrono", "RNN")]
     few = mnist(True, 1800)
     return runs + [(few, name, 0) for name in ("RNN", "IRNN", "GRU")]
 

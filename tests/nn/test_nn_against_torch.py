@@ -9,6 +9,7 @@ from tolerances import assert_close
 from torch.nn.utils.rnn import pack_padded_sequence
 
 import elman
+from elman.nn._shapes import widths_of
 
 OPTIONS = [
     {"num_layers": layers, "bidirectional": both, "bias": bias, "batch_first": first}
@@ -56,7 +57,7 @@ def _packed(input):
 
 def _state(ours, dtype, batch):
     shape = [ours.num_layers * ours.num_directions, *([batch] if batch else [])]
-    parts = [torch.randn(*shape, width, dtype=dtype) for width in ours._widths()]
+    parts = [torch.randn(*shape, width, dtype=dtype) for width in widths_of(ours)]
     return parts[0] if len(parts) == 1 else tuple(parts)
 
 

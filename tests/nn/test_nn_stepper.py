@@ -7,6 +7,7 @@ from tolerances import assert_close
 
 import elman
 from elman.kernels import cpu
+from elman.nn._shapes import widths_of
 
 
 def _layer(case, I=5, H=19, **options):
@@ -99,7 +100,7 @@ def test_the_short_way_gives_the_same_bits_as_the_long_one(case, first, monkeypa
     layer = _layer(case, batch_first=first)
     x = torch.randn(3, 4, 5)
     batch = 3 if first else 4
-    states = tuple(torch.randn(1, batch, width) for width in layer._widths())
+    states = tuple(torch.randn(1, batch, width) for width in widths_of(layer))
     lengths = torch.tensor([2, 0, 4] if first else [3, 1, 0, 2])
     for hx, ends in ((None, None), (states[0] if len(states) == 1 else states, lengths)):
         with torch.no_grad():

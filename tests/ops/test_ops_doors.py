@@ -160,12 +160,13 @@ def test_export_with_dynamic_steps_and_batch(tmp_path, pair):
     _same(loaded(x)[0], reference(x)[0])
 
 
+@pytest.mark.parametrize("way", [(False, None), (True, 0.5)])
 @pytest.mark.parametrize("kind", ["dense", "all-reverse"])
 @pytest.mark.parametrize("name", ["rnn_tanh", "gru", "gru_reset_before", "lstm"])
-def test_opcheck(name, kind):
+def test_opcheck(name, kind, way):
     call = make(CELLS[name], (4, 3, 2, 5), KINDS[kind], torch.float64)
     tensors = tensors_of(call)
-    rest = (call.lengths, call.resets, name, call.cell.output.name, call.reverse)
+    rest = (call.lengths, call.resets, name, call.cell.output.name, call.reverse, *way)
     opcheck(torch.ops.elman.scan.default, (*tensors, *rest, True))
     with torch.no_grad():
         out, _, _, saved = torch.ops.elman.scan.default(*tensors, *rest, True)

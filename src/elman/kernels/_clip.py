@@ -30,7 +30,8 @@ class _Clipped(torch.autograd.Function):
     def backward(ctx: Any, *grads: Any) -> Any:
         (grad,) = grads
         norm = torch.linalg.vector_norm(grad, dim=-1, keepdim=True)
-        return grad * torch.clamp(ctx.bound / norm, max=1), None
+        # so that the derivative at zero is a number
+        return grad * (ctx.bound / norm.clamp(min=ctx.bound)), None
 
     @staticmethod
     def jvp(ctx: Any, *tangents: Any) -> Any:
