@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check -q
 
-.PHONY: demo test lint format quality bench bench-quick sanitize clean
+.PHONY: demo test lint format quality bench bench-quick bench-gradient long-memory sanitize clean
 
 # what the native module is built from
 NATIVE := CMakeLists.txt $(wildcard native/*) $(wildcard src/elman/cells/*.py) $(wildcard src/elman/kernels/generator/*.py)
@@ -48,6 +48,15 @@ bench: $(VENV)/.installed-bench
 
 bench-quick: $(VENV)/.installed
 	$(BIN)/python benchmarks/speed.py --quick
+
+# what watching the gradient costs and checkpointing saves (five minutes)
+bench-gradient: $(VENV)/.installed
+	$(BIN)/python benchmarks/gradient_flow.py
+
+# which networks learn what lies far back, and whether the diagnosis told it early (an hour and a
+# half on two cores); ELMAN_DATA names the folder of data sets
+long-memory: $(VENV)/.installed
+	$(BIN)/python benchmarks/long_memory.py
 
 $(VENV)/.installed-bench: $(VENV)/.installed
 	$(PIP) install -c constraints.txt -C cmake.define.ELMAN_WERROR=ON -e '.[bench]'

@@ -19,6 +19,10 @@ _PUBLISHED = {
     ("permuted MNIST", "IRNN"): "82 %",
 }
 
+_NETWORKS = (
+    *("RNN", "RNN, remedy", "IRNN", "orthogonal RNN"),
+    *("GRU", "GRU, chrono", "LSTM", "LSTM, chrono"),
+)
 # the part of the training that the prediction may see
 _EARLY = 0.1
 
@@ -40,7 +44,7 @@ def is_right(one: dict[str, Any]) -> bool:
 def table(found: list[dict[str, Any]]) -> str:
     """Problem by network: how many seeds solved it, and how many diagnoses were right."""
     groups: dict[tuple[str, str], list[dict[str, Any]]] = {}
-    for one in found:
+    for one in sorted(found, key=_place):
         groups.setdefault((one["problem"], one["network"]), []).append(one)
     lines = [
         "| problem | network | steps | reach at a tenth | figure (published) | solved | told |",
@@ -59,6 +63,12 @@ def table(found: list[dict[str, Any]]) -> str:
     right = sum(map(is_right, found))
     lines.append(f"| all | | | | | | **{right} of {len(found)}, {right / len(found):.0%}** |")
     return "\n".join(lines) + "\n"
+
+
+def _place(one: dict[str, Any]) -> tuple[str, int, int, int]:
+    """Where a run stands in the table."""
+    name, _, steps = one["problem"].partition(", T = ")
+    return name, int(steps or 0), _NETWORKS.index(one["network"]), one["seed"]
 
 
 def _figure(one: dict[str, Any]) -> str:

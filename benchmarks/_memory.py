@@ -31,7 +31,8 @@ def _measured(which: str, cell: str, size: Any) -> float:
     return float(subprocess.run(words, check=True, stdout=subprocess.PIPE, text=True).stdout)
 
 
-def _peak() -> float:
+def peak() -> float:
+    """The peak of this process so far, in megabytes."""
     # Linux hands the peak of the process that started this one on in getrusage
     status = Path("/proc/self/status")
     if not status.exists():
@@ -53,10 +54,10 @@ def _main() -> None:
         run()
     problem = Problem(cell, Size(**json.loads(text)), 1)
     run = contenders(problem, True, ["torch.nn"])["elman" if which == "ours" else "torch.nn"]
-    before = _peak()
+    before = peak()
     for _ in range(STEPS):
         run()
-    print(_peak() - before)
+    print(peak() - before)
 
 
 if __name__ == "__main__":

@@ -7,20 +7,40 @@
 
 namespace elman::ELMAN_ISA {
 
+// The sum of the squares of n numbers times a scale.
+template <class Real>
+inline double sum_of_squares(const Real* numbers, int64_t n, Real scale) {
+  constexpr int V = LANES<Real>;
+  // two chains of sums, so that one need not wait for the other
+  Vec<Real> even{}, odd{};
+  int64_t k = 0;
+  for (; k + 2 * V <= n; k += 2 * V) {
+    const Vec<Real> v = scale * load(numbers + k, V), w = scale * load(numbers + k + V, V);
+    even += v * v;
+    odd += w * w;
+  }
+  for (; k < n; k += V) {
+    const Vec<Real> v = scale * load(numbers + k, smaller(V, n - k));
+    even += v * v;
+  }
+  even += odd;
+  Real parts[V];
+  for (int i = 0; i < V; ++i) parts[i] = even[i];
+  for (int half = V / 2; half > 0; half /= 2) {
+    for (int i = 0; i < half; ++i) parts[i] += parts[i + half];
+  }
+  return static_cast<double>(parts[0]);
+}
+
 // The norm of n numbers, whatever their size.
 template <class Real>
 inline double norm_of(const Real* numbers, int64_t n) {
-  constexpr int V = LANES<Real>;
-  // squares in between lose nothing
-  constexpr double LEAST = 1e-24, MOST = 1e30;
-  Vec<Real> sum{};
-  for (int64_t k = 0; k < n; k += V) {
-    const Vec<Real> v = load(numbers + k, smaller(V, n - k));
-    sum += v * v;
+  // squares in between lose nothing; a power of two changes no digit
+  constexpr double LEAST = 1e-24, MOST = 1e30, LARGE = 1ll << 60;
+  for (const double scale : {1.0, LARGE, 1 / LARGE}) {
+    const double total = sum_of_squares(numbers, n, static_cast<Real>(scale));
+    if (total > LEAST && total < MOST) return std::sqrt(total) / scale;
   }
-  double total = 0;
-  for (int i = 0; i < V; ++i) total += static_cast<double>(sum[i]);
-  if (total > LEAST && total < MOST) return std::sqrt(total);
   double largest = 0;
   for (int64_t k = 0; k < n; ++k) {
     const double one = std::fabs(static_cast<double>(numbers[k]));
@@ -28,7 +48,7 @@ inline double norm_of(const Real* numbers, int64_t n) {
     largest = one > largest ? one : largest;
   }
   if (largest == 0) return 0;
-  total = 0;
+  double total = 0;
   for (int64_t k = 0; k < n; ++k) {
     const double one = static_cast<double>(numbers[k]) / largest;
     total += one * one;

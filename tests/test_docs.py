@@ -72,10 +72,16 @@ def test_links_lead_somewhere():
 
 
 @pytest.mark.parametrize(
-    ("name", "file"), [("quality", "quality.md"), ("speed", "results/summary.md")]
+    ("page", "name", "file"),
+    [
+        ("README.md", "quality", "quality.md"),
+        ("README.md", "speed", "results/summary.md"),
+        ("docs/gradients.md", "long", "results/long_sequence.md"),
+        ("docs/gradients.md", "long-memory", "results/long_memory.md"),
+    ],
 )
-def test_a_table_of_figures_is_the_measured_one(name, file):
-    text = (ROOT / "README.md").read_text("utf-8")
+def test_a_table_of_figures_is_the_measured_one(page, name, file):
+    text = (ROOT / page).read_text("utf-8")
     shown = re.search(rf"<!-- {name} -->\n(.*?)<!-- /{name} -->", text, re.S)
     assert shown is not None
-    assert shown.group(1).strip() == (ROOT / "benchmarks" / file).read_text().strip()
+    assert shown.group(1).strip() == (ROOT / "benchmarks" / file).read_text("utf-8").strip()

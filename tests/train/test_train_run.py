@@ -124,3 +124,9 @@ def test_nothing_is_pickled(tmp_path):
     run.save_weights({"w": torch.zeros(3)})
     assert torch.equal(run.weights()["w"], torch.zeros(3))
     assert {p.suffix for p in tmp_path.iterdir()} <= {".json", ".jsonl", ".safetensors"}
+
+
+def test_a_run_that_was_killed_at_its_first_file_starts_anew(tmp_path):
+    (tmp_path / ".config.json.abc").write_text('{"form')
+    run = Run.start(tmp_path, task="demo", params={}, data={})
+    assert [one.name for one in run.path.iterdir()] == ["config.json"]

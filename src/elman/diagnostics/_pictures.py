@@ -40,13 +40,16 @@ def plot_reach(probed: Probe, path: str | Path, diagnosis: Diagnosis | None = No
         with np.errstate(divide="ignore", invalid="ignore"):
             curve = mean_curve(norms / norms[:1])
         grey = 0.6 * n / max(len(probed.norms) - 1, 1)
-        axes.plot(np.maximum(curve, _LEAST), _LINES[n % 4], color=str(grey), label=str(place))
+        # what is smaller is not drawn
+        curve = np.where(curve >= _LEAST, curve, np.nan)
+        axes.plot(curve, _LINES[n % 4], color=str(grey), label=str(place))
     axes.axhline(GONE, color="0.7", linewidth=0.8)
     axes.annotate("1 %", (0, GONE), xytext=(2, 2), textcoords="offset points", fontsize=8)
     if diagnosis is not None and np.isfinite(diagnosis.reach.rate):
         lags = np.arange(diagnosis.reach.steps)
         with np.errstate(over="ignore", under="ignore"):
-            fitted = np.clip(diagnosis.reach.rate ** lags.astype(float), _LEAST, 1e12)
+            fitted = diagnosis.reach.rate ** lags.astype(float)
+        fitted = np.where((fitted >= _LEAST) & (fitted <= 1 / _LEAST), fitted, np.nan)
         label = f"fitted, {diagnosis.reach.rate:.3g} a step"
         axes.plot(lags, fitted, color="0.75", linewidth=3, zorder=0, label=label)
         if diagnosis.needed is not None:

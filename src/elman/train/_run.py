@@ -56,7 +56,7 @@ class Run:
         path = Path(path)
         if path.exists() and not path.is_dir():
             raise ValueError(f"{path}: this is a file; give a folder for the run.")
-        if path.is_dir() and any(path.iterdir()):
+        if path.is_dir() and _holds_something(path):
             run = cls.open(path)
             given = json.loads(to_json({"task": task, "params": params, "data": data}))
             differences = _differences(run.config, given)
@@ -188,6 +188,19 @@ class Run:
             return safetensors.torch.load(content)
         except SafetensorError as error:
             raise ValueError(f"{file}: the weights cannot be read: {error}; train again.") from None
+
+
+def _holds_something(path: Path) -> bool:
+    """Whether a folder is not empty. What a run left that was killed while it wrote its first file
+    is nothing; it is taken away.
+    """
+    found = list(path.iterdir())
+    torn = [one for one in found if one.name.startswith(".config.json.")]
+    if len(torn) < len(found):
+        return True
+    for one in torn:
+        one.unlink()
+    return False
 
 
 def _read_json(file: Path) -> Any:

@@ -1,0 +1,141 @@
+"""What watching the gradient costs, and what checkpointing saves.
+
+    make bench-gradient       # about three minutes
+
+Watching: training steps of the grid with and without `elman.diagnostics.watch`, in turn, round
+after round, on one thread; median ratio and difference. Checkpointing: one sequence of 1,000,000
+steps (LSTM, I = 1, H = 64, B = 1, loss at the end), a training step each in a process of its own.
+Writes `results/gradient_flow.json`, `gradient_flow.md` and `long_sequence.md`.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import torch
+from _memory import peak
+from speed import sizes
+
+import elman
+
+RESULTS = Path(__file__).parent / "results"
+_CELLS = {"RNN": elman.nn.RNN, "GRU": elman.nn.GRU, "LSTM": elman.nn.LSTM}
+# a part of a round, seconds, and rounds
+_PART, _ROUNDS = 0.02, 15
+_MOST_RATIO, _MOST_MICROSECONDS = 1.03, 20
+_STEPS, _HIDDEN = 1_000_000, 64
+
+
+def watch_row(cell: str, size: Any) -> dict[str, Any]:
+    """A training step on our kernels with and without a watch."""
+    torch.manual_seed(0)
+    layer = _CELLS[cell](size.I, size.H, size.layers, backend="cpu")
+    x = torch.randn(size.T, size.B, size.I)
+    weight = torch.randn(size.T, size.B, size.H)
+
+    def step() -> None:
+        output, _ = layer(x)
+        output.backward(weight)
+
+    def timed(many: int) -> float:
+        before = time.perf_counter()
+        for _ in range(many):
+            step()
+        return (time.perf_counter() - before) / many
+
+    many = max(1, int(_PART / timed(3)))
+    plain, watched = [], []
+    for _ in range(_ROUNDS):
+        plain.append(timed(many))
+        with elman.diagnostics.watch(layer):
+            watched.append(timed(many))
+    pairs = list(zip(plain, watched, strict=True))
+    ratio, more = median(w / p for p, w in pairs), 1e6 * median(w - p for p, w in pairs)
+    return {
+        "cell": cell, "size": str(size), "microseconds": 1e6 * median(plain), "ratio": ratio,
+        "more_microseconds": more,
+        "within": ratio <= _MOST_RATIO or more <= _MOST_MICROSECONDS,
+    }  # fmt: skip
+
+
+def long_row(bptt: str) -> dict[str, Any]:
+    """A training step on a million steps, in a process of its own."""
+    words = [sys.executable, __file__, "--long", bptt]
+    done = subprocess.run(words, check=True, stdout=subprocess.PIPE, text=True)
+    return json.loads(done.stdout)
+
+
+def train_long(bptt: str) -> dict[str, Any]:
+    """Time and peak memory of the second training step."""
+    torch.set_num_threads(1)
+    torch.manual_seed(0)
+    layer = elman.nn.LSTM(1, _HIDDEN, bptt=bptt, backend="cpu")
+    x = torch.randn(_STEPS, 1, 1)
+    seconds, loss = [], torch.zeros(())
+    for _ in range(3):
+        layer.zero_grad()
+        before = time.perf_counter()
+        output, _ = layer(x)
+        loss = output[-1].square().sum()
+        loss.backward()
+        seconds.append(time.perf_counter() - before)
+    digest = sum(float(p.grad.double().sum()) for p in layer.parameters() if p.grad is not None)
+    return {
+        "bptt": bptt, "seconds": min(seconds), "peak_gigabytes": peak() / 1024,
+        "loss": float(loss.detach()), "gradients": digest,
+    }  # fmt: skip
+
+
+def report(found: dict[str, Any]) -> str:
+    """The tables."""
+    lines = ["| (T, B, I, H) | cell | training step, us | watched | more, us |"]
+    lines.append("| --- | --- | --- | --- | --- |")
+    lines += [
+        f"| {r['size']} | {r['cell']} | {r['microseconds']:,.0f} | {r['ratio']:.3f}"
+        f" | {r['more_microseconds']:.0f} |"
+        for r in found["watch"]
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def long_report(found: dict[str, Any]) -> str:
+    """The table of the long sequence."""
+    lines = ["| 1,000,000 steps | seconds | peak, GB |", "| --- | --- | --- |"]
+    lines += [
+        f"| {r['bptt']} | {r['seconds']:.2f} | {r['peak_gigabytes']:.2f} |" for r in found["long"]
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def main() -> None:
+    """Measures and writes."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--long", choices=("full", "checkpointed"), help="this row alone")
+    asked = parser.parse_args()
+    if asked.long:
+        print(json.dumps(train_long(asked.long)))
+        return
+    torch.set_num_threads(1)
+    found: dict[str, Any] = {"watch": [], "long": []}
+    for size in sizes("dense", quick=False):
+        for cell in _CELLS:
+            found["watch"].append(watch_row(cell, size))
+            print(found["watch"][-1], flush=True)
+    for bptt in ("full", "checkpointed"):
+        found["long"].append(long_row(bptt))
+        print(found["long"][-1], flush=True)
+    full, half = found["long"]
+    if (full["loss"], full["gradients"]) != (half["loss"], half["gradients"]):
+        sys.exit("the checkpointed pass differs from the full one")
+    (RESULTS / "gradient_flow.json").write_text(json.dumps(found, indent=1) + "\n")
+    (RESULTS / "gradient_flow.md").write_text(report(found))
+    (RESULTS / "long_sequence.md").write_text(long_report(found))
+
+
+if __name__ == "__main__":
+    main()
