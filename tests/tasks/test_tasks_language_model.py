@@ -94,7 +94,7 @@ def test_a_run_comes_back_as_it_was(tmp_path):
     assert again.generate("to", seed=1) == fitted.generate("to", seed=1)
     names = {p.name for p in (tmp_path / "run").iterdir()}
     assert names == {
-        "README.md", "checkpoints", "config.json", "metrics.jsonl", "model.safetensors", "plots",
+        "README.md", "checkpoints", "config.json", "diagnosis.json", "metrics.jsonl", "model.safetensors", "plots",
         "vocabulary.json",
     }  # fmt: skip
     fitted.save(tmp_path / "saved")

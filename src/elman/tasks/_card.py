@@ -6,14 +6,18 @@ from elman.diagnostics import Diagnosis
 from elman.train import Run
 
 
-def model_card(run: Run, results: dict[str, Any], found: Diagnosis) -> str:
+def model_card(run: Run, results: dict[str, Any], found: Diagnosis | None) -> str:
     """What the model is, how it did, how to use it."""
     config = run.config
     lines = [f"# {config['task']}: {run.path.name}", "", "## Results", "", "| | |", "| --- | --- |"]
     lines += [f"| {name} | {_number(value)} |" for name, value in results.items()]
-    lines += ["", "![loss](plots/loss.png)", "", "## Gradient through time", ""]
-    lines += [f"Reach: {reach_text(found)}. {found.kind}: {found.sentence()}", ""]
-    lines += ["![gradient by lag](plots/reach.png)", "", "## Options", "", "| | |", "| --- | --- |"]
+    lines += ["", "![loss](plots/loss.png)", ""]
+    if found is not None:
+        lines += ["## Gradient through time", ""]
+        lines += [f"Reach: {reach_text(found)}. {found.kind}: {found.sentence()}", ""]
+    if (run.path / "plots" / "reach.png").is_file():
+        lines += ["![gradient by lag](plots/reach.png)", ""]
+    lines += ["## Options", "", "| | |", "| --- | --- |"]
     lines += [f"| {name} | {value} |" for name, value in config["params"].items()]
     lines += ["", "## Data", "", "| | |", "| --- | --- |"]
     lines += [f"| {name} | {value} |" for name, value in config["data"].items()]

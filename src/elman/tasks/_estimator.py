@@ -44,7 +44,8 @@ class Estimator(TrainOptions, ModelOptions, BaseEstimator):
     module_: Any = field(init=False)
     results_: dict[str, Any] = field(init=False)
     history_: History = field(init=False)
-    diagnosis_: Diagnosis = field(init=False)
+    # None for a model that was fitted in memory alone and not watched
+    diagnosis_: Diagnosis | None = field(init=False)
 
     @abstractmethod
     def _fitted(self) -> dict[str, Any]:
@@ -124,8 +125,10 @@ class Estimator(TrainOptions, ModelOptions, BaseEstimator):
         """
         self.module_ = objective.module
         is_watched = self.watch or self.give_up or self.remedy == "auto"
-        held = sample(is_watched)
-        checkup = Checkup(held.run, needed=held.needed, window=held.window)
+        held = sample(is_watched) if is_watched or run is not None else None
+        checkup = None
+        if held is not None:
+            checkup = Checkup(held.run, needed=held.needed, window=held.window)
         if run is not None:
             run.update(fitted=self._fitted())
         self.history_ = fit(
@@ -139,7 +142,7 @@ class Estimator(TrainOptions, ModelOptions, BaseEstimator):
             unit=self.unit,
         )
         folder = None if run is None else run.path
-        self.diagnosis_ = inspect_into(self.module_, held, folder)
+        self.diagnosis_ = None if held is None else inspect_into(self.module_, held, folder)
         if run is not None:
             draw_history(self.history_, run.path)
             run.update(fitted=self._fitted() | {"changed": self.history_.changed})
@@ -172,7 +175,9 @@ class Estimator(TrainOptions, ModelOptions, BaseEstimator):
         self.module_.to(pick_device(self.device)).eval()
         self.results_ = run.config["results"]
         self.history_ = History(run.metrics(), changed=changed)
-        self.diagnosis_ = Diagnosis.from_json(run.read_json("diagnosis.json"))
+        self.diagnosis_ = None
+        if (run.path / "diagnosis.json").is_file():
+            self.diagnosis_ = Diagnosis.from_json(run.read_json("diagnosis.json"))
 
     def save(self, path: str | Path) -> None:
         """Writes the fitted estimator as a run folder.
@@ -184,7 +189,8 @@ class Estimator(TrainOptions, ModelOptions, BaseEstimator):
         run = Run.start(path, task=self.task, params=self._plain_params(), data={})
         self._write_fitted(run)
         run.update(fitted=self._fitted() | {"changed": self.history_.changed})
-        run.write_json("diagnosis.json", self.diagnosis_.to_json())
+        if self.diagnosis_ is not None:
+            run.write_json("diagnosis.json", self.diagnosis_.to_json())
         self._finish(run, self.results_)
 
     def _write_fitted(self, run: Run) -> None:
