@@ -2,44 +2,74 @@
 #pragma once
 
 #include <cmath>
+#include <utility>
 
 #include "parts.h"
 
 namespace elman::ELMAN_ISA {
 
-// The sum of the squares of n numbers times a scale.
-template <class Real>
-inline double sum_of_squares(const Real* numbers, int64_t n, Real scale) {
+// The squares of n numbers of each of N rows times a scale, summed into a vector's lanes.
+template <class Real, int N>
+ELMAN_INLINE void squares(Vec<Real> (&sums)[N], Real* const (&rows)[N], int64_t n, Real scale) {
   constexpr int V = LANES<Real>;
-  // two chains of sums, so that one need not wait for the other
-  Vec<Real> even{}, odd{};
-  int64_t k = 0;
-  for (; k + 2 * V <= n; k += 2 * V) {
-    const Vec<Real> v = scale * load(numbers + k, V), w = scale * load(numbers + k + V, V);
-    even += v * v;
-    odd += w * w;
+  Vec<Real> in_registers[N]{};
+  for (int64_t k = 0; k < n; k += V) {
+    const int64_t here = smaller(V, n - k);
+#pragma GCC unroll 16
+    for (int i = 0; i < N; ++i) {
+      const Vec<Real> v = scale * load(rows[i] + k, here);
+      in_registers[i] += v * v;
+    }
   }
-  for (; k < n; k += V) {
-    const Vec<Real> v = scale * load(numbers + k, smaller(V, n - k));
-    even += v * v;
-  }
-  even += odd;
-  Real parts[V];
-  for (int i = 0; i < V; ++i) parts[i] = even[i];
-  for (int half = V / 2; half > 0; half /= 2) {
-    for (int i = 0; i < half; ++i) parts[i] += parts[i + half];
-  }
-  return static_cast<double>(parts[0]);
+#pragma GCC unroll 16
+  for (int i = 0; i < N; ++i) sums[i] = in_registers[i];
 }
+
+template <class Real, int... J>
+ELMAN_INLINE Vec<Real> neighbours(Vec<Real> a, Vec<Real> b, std::integer_sequence<int, J...>) {
+  return __builtin_shufflevector(a, b, (2 * J)...) + __builtin_shufflevector(a, b, (2 * J + 1)...);
+}
+
+// The sum of a vector's lanes; neighbours first.
+template <class Real>
+ELMAN_INLINE Real sum(Vec<Real> v) {
+  Real parts[LANES<Real>];
+  store(parts, v);
+  for (int half = LANES<Real> / 2; half > 0; half /= 2) {
+    for (int i = 0; i < half; ++i) parts[i] = parts[2 * i] + parts[2 * i + 1];
+  }
+  return parts[0];
+}
+
+// The sum of each of N vectors, in the same order: neighbours are added until one vector holds them all.
+template <class Real, int N>
+ELMAN_INLINE Vec<Real> totals(Vec<Real> (&parts)[N]) {
+  if constexpr (N == 1) {
+    return parts[0];
+  } else {
+    Vec<Real> half[N / 2];
+#pragma GCC unroll 16
+    for (int i = 0; i < N / 2; ++i) {
+      half[i] = neighbours<Real>(parts[2 * i], parts[2 * i + 1],
+                                 std::make_integer_sequence<int, LANES<Real>>());
+    }
+    return totals<Real, N / 2>(half);
+  }
+}
+
+// squares in between lose nothing
+constexpr double LEAST_SQUARES = 1e-24, MOST_SQUARES = 1e30;
 
 // The norm of n numbers, whatever their size.
 template <class Real>
-inline double norm_of(const Real* numbers, int64_t n) {
-  // squares in between lose nothing; a power of two changes no digit
-  constexpr double LEAST = 1e-24, MOST = 1e30, LARGE = 1ll << 60;
+inline double norm_of(Real* numbers, int64_t n) {
+  // a power of two changes no digit
+  constexpr double LARGE = 1ll << 60;
   for (const double scale : {1.0, LARGE, 1 / LARGE}) {
-    const double total = sum_of_squares(numbers, n, static_cast<Real>(scale));
-    if (total > LEAST && total < MOST) return std::sqrt(total) / scale;
+    Vec<Real> lanes[1];
+    squares<Real, 1>(lanes, {numbers}, n, static_cast<Real>(scale));
+    const double total = static_cast<double>(sum<Real>(lanes[0]));
+    if (total > LEAST_SQUARES && total < MOST_SQUARES) return std::sqrt(total) / scale;
   }
   double largest = 0;
   for (int64_t k = 0; k < n; ++k) {
@@ -56,8 +86,25 @@ inline double norm_of(const Real* numbers, int64_t n) {
   return largest * std::sqrt(total);
 }
 
+// The norms of up to LANES rows of n numbers each; the same as one by one.
+template <class Real>
+inline void norms_of(Real* const* rows, int64_t count, int64_t n, double* norms) {
+  constexpr int V = LANES<Real>;
+  Real* all[V];
+  for (int i = 0; i < V; ++i) all[i] = rows[smaller(i, count - 1)];
+  Vec<Real> parts[V];
+  squares<Real, V>(parts, all, n, Real{1});
+  const Vec<Real> sums = totals<Real>(parts);
+  for (int i = 0; i < V; ++i) norms[i] = std::sqrt(static_cast<double>(sums[i]));
+  for (int64_t i = 0; i < count; ++i) {
+    const double total = static_cast<double>(sums[i]);
+    if (!(total > LEAST_SQUARES && total < MOST_SQUARES)) norms[i] = norm_of(rows[i], n);
+  }
+}
+
 template <class Real>
 struct StateGradients {
+  static constexpr int V = LANES<Real>;
   const Call& call;
   const Plan<Real>& plan;
   const int64_t count;
@@ -136,8 +183,16 @@ struct StateGradients {
   void measure(const PartBack<Real>& part, int64_t step, int64_t alive, const Team& columns) const {
     for (int64_t k = 0; k < count; ++k) {
       double* const norms = k ? call.dnorm_1 : call.dnorm_0;
-      for (int64_t i = columns.index; i < alive; i += columns.size) {
-        norms[at(part.row(i), step)] = norm_of(part.dtotal[k][i], plan.width(k));
+      Real* const* const rows = part.dtotal[k].at;
+      for (int64_t i = columns.index * V; i < alive; i += columns.size * V) {
+        const int64_t here = smaller(V, alive - i);
+        double some[V];
+        if (here > 1) {
+          norms_of(rows + i, here, plan.width(k), some);
+        } else {
+          some[0] = norm_of(rows[i], plan.width(k));
+        }
+        for (int64_t j = 0; j < here; ++j) norms[at(part.row(i + j), step)] = some[j];
       }
     }
   }

@@ -115,6 +115,8 @@ def test_sentences_come_from_the_numbers_without_contradiction(one):
         assert one.reach.rate > 1
     if match := re.search(r"after ([\d,]+) steps? under 1 % is left", said):
         assert int(match[1].replace(",", "")) == one.reach.lag
+    if match := re.search(r"shrink by ([\d.e-]+) a step", said):
+        assert float(match[1]) < 1
     if "keep over 1 %" in said:
         assert one.reach.lag is None
     again = Diagnosis.from_json(one.to_json())
@@ -139,6 +141,38 @@ def test_the_interval_covers_what_sequences_differ_by():
     one = reach_of(curve)
     assert one.rate_low < 0.9 < one.rate_high
     assert one.rate_high - one.rate_low < 0.03
+
+
+def test_a_rate_near_one_is_not_said_to_be_one():
+    reach = reach_of(0.9991 ** np.arange(9000.0)[:, None])
+    found = Diagnosis("vanishing", reach, None, None, {}, {}, 0.0, {}, True)
+    assert "shrink by 0.9991 a step: after 5,115 steps" in str(found)
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(st.tuples(st.integers(1, 60), st.integers(2, 60)), min_size=1, max_size=12))
+def test_the_reach_lies_within_its_interval_in_ragged_batches(rows):
+    curve = np.full((60, len(rows)), np.nan)
+    for row, (fall, length) in enumerate(rows):
+        curve[:length, row] = np.where(np.arange(length) < fall, 1.0, 0.0)
+    one = reach_of(curve)
+    known = sorted(fall for fall, length in rows if fall < length)
+    if len(known) == len(rows):
+        assert one.lag == known[(len(known) - 1) // 2]
+    if not known:
+        assert (one.lag, one.high) == (None, None)
+    if one.lag is not None:
+        assert one.lag in known
+        assert one.low <= one.lag
+        assert one.high is None or one.lag <= one.high
+
+
+def test_one_sequence_whose_gradient_dies_does_not_speak_for_all():
+    curve = np.ones((50, 8))
+    curve[20:, 3] = 0
+    assert reach_of(curve).lag is None
+    curve[30:, :5] = 0
+    assert reach_of(curve).lag == 30
 
 
 def test_on_its_way():

@@ -17,7 +17,7 @@ from ._advice import advice_for
 from ._measures import spectral_radius, states_of
 from ._need import Need
 from ._probe import Probe, probe_run, traced_run
-from ._reach import Reach, mean_curve, reach_from_json, reach_of
+from ._reach import GONE, Reach, median_curve, reach_from_json, reach_of
 
 KINDS = (
     "healthy",
@@ -187,9 +187,7 @@ def diagnose(
         >>> import torch, elman
         >>> rnn = elman.nn.RNN(1, 8, init="recurrent")
         >>> with torch.no_grad():
-        ...     rnn.weight_hh_l0.mul_(0.5);
-        Parameter containing:
-        ...
+        ...     _ = rnn.weight_hh_l0.mul_(0.5)
         >>> found = elman.diagnostics.diagnose(rnn, torch.randn(60, 4, 1), needed=40)
         >>> found.kind, found.can_learn
         ('vanishing', False)
@@ -240,7 +238,7 @@ def _classified(
     with np.errstate(all="ignore"):
         furthest = probed.furthest
         reach = reach_of(furthest)
-        curve = mean_curve(furthest)
+        curve = median_curve(furthest)
     reaches = {str(place): reach_of(_relative(one)) for place, one in probed.norms.items()}
     found = Diagnosis(
         "healthy", reach, needed, window, reaches, saturated, dead, radius, probed.finite, (), curve
@@ -285,12 +283,22 @@ def _going(reach: Reach) -> str:
             f"gradients grow by {reach.rate:.3g} a step: {reach.at(reach.steps):.1e} times over"
             f" {_steps(reach.steps)};"
         )
+    if reach.lag is not None and reach.at(reach.lag) > 10 * GONE:
+        return (
+            f"gradients keep their size and then fall: under 1 % is left after {_steps(reach.lag)};"
+        )
     if reach.lag is not None:
         return (
-            f"gradients shrink by {reach.rate:.2g} a step: after {_steps(reach.lag)} under 1 % is"
-            " left;"
+            f"gradients shrink by {_factor(reach.rate)} a step: after {_steps(reach.lag)} under"
+            " 1 % is left;"
         )
     return f"gradients keep over 1 % of their size through {_steps(reach.steps)};"
+
+
+def _factor(rate: float) -> str:
+    """A rate with two digits of what it lacks to 1."""
+    digits = 2 if rate >= 1 or rate <= 0 else 1 - math.floor(math.log10(1 - rate))
+    return f"{rate:.{digits}f}".rstrip("0").rstrip(".") if rate > 0.01 else f"{rate:.2g}"
 
 
 def _steps(n: int) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ._measures import range_of
-from ._reach import GONE, mean_curve
+from ._reach import GONE, median_curve
 
 if TYPE_CHECKING:
     from elman.nn import Recurrent, Trace
@@ -38,7 +38,7 @@ def plot_reach(probed: Probe, path: str | Path, diagnosis: Diagnosis | None = No
     figure, axes = _figure()
     for n, (place, norms) in enumerate(probed.norms.items()):
         with np.errstate(divide="ignore", invalid="ignore"):
-            curve = mean_curve(norms / norms[:1])
+            curve = median_curve(norms / norms[:1])
         grey = 0.6 * n / max(len(probed.norms) - 1, 1)
         # what is smaller is not drawn
         curve = np.where(curve >= _LEAST, curve, np.nan)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -20,8 +21,9 @@ class Reach:
     """How far back the gradient of a loss at the end reaches.
 
     Args:
-        lag: the first lag at which the norm has fallen to 1 % of its value at the end; None where
-            it has not within the sequences.
+        lag: the first lag at which the norm has fallen to 1 % of its value at the end, the median
+            over sequences; None where it lies beyond them. A sequence that ends before its gradient
+            has fallen counts as long as it lasts (Kaplan & Meier 1958).
         low: lower end of a 95 % confidence interval of the lag over sequences.
         high: its upper end; None where it lies beyond the sequences.
         rate: the factor by which the norm changes with each step back, fitted; the exponential of
@@ -72,18 +74,10 @@ def reach_of(relative: Any) -> Reach:
             shorter.
     """
     steps, rows = relative.shape
-    curve = mean_curve(relative)
-    lags, slopes = [], []
-    for row in range(rows):
-        one = relative[:, row]
-        one = one[~np.isnan(one)]
-        if len(one) < 2 or not np.isfinite(one).all():
-            continue
-        lags.append(_first_below(one))
-        slopes.append(_slope(one))
-    lag = _first_below(curve)
-    known = [steps if one is None else one for one in lags]
-    low, high = _interval(known)
+    curves = [one[~np.isnan(one)] for one in np.asarray(relative).T]
+    known = [one for one in curves if len(one) > 1 and np.isfinite(one).all()]
+    lag, low, high = _median_lag(known)
+    slopes = [_slope(one) for one in known]
     rate, rate_low, rate_high = (
         (math.exp(float(np.mean(slopes))), *map(math.exp, _interval(slopes)))
         if slopes
@@ -91,8 +85,8 @@ def reach_of(relative: Any) -> Reach:
     )
     return Reach(
         lag=lag,
-        low=max(low, 0.0),
-        high=None if any(one is None for one in lags) and high >= steps - 1 else high,
+        low=low,
+        high=high,
         rate=rate,
         rate_low=rate_low,
         rate_high=rate_high,
@@ -119,21 +113,43 @@ def is_on_its_way(lags: Sequence[int | None], needed: int) -> bool:
     return newest >= 2 * min(one for one in lags if one is not None)
 
 
-def mean_curve(relative: Any) -> Any:
-    """The geometric mean over the sequences that are long enough, (K,); lags that fewer than half
-    of them reach are NaN.
+def median_curve(relative: Any) -> Any:
+    """The median over the sequences that are long enough, (K,); lags that fewer than half of them
+    reach are NaN.
     """
-    there = ~np.isnan(relative)
-    logs = np.where(there, np.log(np.maximum(relative, 1e-300)), 0.0)
-    count = there.sum(1)
-    with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
-        mean = np.exp(logs.sum(1) / count)
-    return np.where(count * 2 >= relative.shape[1], mean, np.nan)
+    relative = np.asarray(relative)
+    there = (~np.isnan(relative)).sum(1) * 2 >= relative.shape[1]
+    curve = np.full(len(relative), np.nan)
+    curve[there] = np.nanmedian(relative[there], axis=1)
+    return curve
 
 
-def _first_below(curve: Any) -> int | None:
-    below = np.flatnonzero(curve < GONE)
-    return int(below[0]) if len(below) else None
+def _median_lag(curves: list[Any]) -> tuple[int | None, float, float | None]:
+    """The lag at which half of the gradients are gone, and its 95 % confidence interval: the lags
+    where the interval of the share that is left holds one half (Brookmeyer & Crowley 1982).
+    """
+    from scipy.stats import CensoredData, ecdf
+
+    below = [np.flatnonzero(one < GONE) for one in curves]
+    fell = [int(lags[0]) for lags in below if len(lags)]
+    if not fell:
+        return None, float(max(map(len, curves), default=math.nan)), None
+    lasted = [len(one) - 1 for one, lags in zip(curves, below, strict=True) if not len(lags)]
+    left = ecdf(CensoredData(uncensored=fell, right=lasted)).sf
+    with warnings.catch_warnings():
+        # none or all are left: the interval is that share itself
+        warnings.simplefilter("ignore", RuntimeWarning)
+        interval = left.confidence_interval(method="log-log")
+
+    def at_half(shares: Any) -> float | None:
+        shares = np.where(np.isnan(shares), left.probabilities, shares)
+        halved = np.flatnonzero(shares <= 0.5)
+        return float(left.quantiles[halved[0]]) if len(halved) else None
+
+    lag = at_half(left.probabilities)
+    low, high = at_half(interval.low.probabilities), at_half(interval.high.probabilities)
+    end = float(max(map(len, curves)))
+    return None if lag is None else int(lag), end if low is None else low, high
 
 
 def _slope(curve: Any) -> float:

@@ -80,6 +80,7 @@ def fit(
 
     Example:
         >>> import torch
+        >>> from elman.train import Loss
         >>> class Mean:
         ...     module = torch.nn.Linear(1, 1)
         ...     def loss(self, batch, carry):

@@ -80,9 +80,7 @@ def project_orthogonal(layer: Recurrent) -> None:
         >>> import torch, elman
         >>> rnn = elman.nn.RNN(2, 3, init="recurrent")
         >>> with torch.no_grad():
-        ...     rnn.weight_hh_l0 += 0.01;
-        Parameter containing:
-        ...
+        ...     _ = rnn.weight_hh_l0.add_(0.01)
         >>> project_orthogonal(rnn)
         >>> w = rnn.weight_hh_l0.detach()
         >>> torch.allclose(w @ w.T, torch.eye(3), atol=1e-4)
