@@ -1,0 +1,33 @@
+"""One to one: a vector in, a vector out."""
+
+from torch import Tensor, nn
+
+from ._recurrent import Recurrent
+
+
+class OneToOne(nn.Module):
+    r"""A sequence of a single step: :math:`o = V h + c` with :math:`h` the layers' output for x
+    from their first state. A plain network, in the same words as the other shapes.
+
+    Args:
+        layers: recurrent layers of `elman.nn`, not `batch_first`.
+        outputs: features of the output, O.
+
+    Shape:
+        - x: (B, I). Returns (B, O).
+
+    Example:
+        >>> import torch, elman
+        >>> elman.nn.OneToOne(elman.nn.RNN(3, 4), 2)(torch.randn(5, 3)).shape
+        torch.Size([5, 2])
+    """
+
+    def __init__(self, layers: Recurrent, outputs: int) -> None:
+        super().__init__()
+        self.layers = layers
+        self.head = nn.Linear(layers.state_size * layers.num_directions, outputs)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The outputs."""
+        output, _ = self.layers(x[None])
+        return self.head(output[0])
