@@ -98,7 +98,7 @@ class SequenceClassifier(ClassifierMixin, SequenceEstimator):
         weights = None
         if self.class_weight is not None:
             weights = torch.tensor(self._weights(targets), dtype=torch.float32)
-            weights = weights.to(network.head.weight.device)
+            weights = weights.to(network.body.head.weight.device)
         return Supervised(network, classes=True, weights=weights)
 
     def _weights(self, targets: Any) -> list[float]:

@@ -23,12 +23,13 @@ from elman.data import (
     vocabulary_from_json,
 )
 from elman.diagnostics import need_of_tokens
+from elman.nn import draw
 from elman.train import Run
 
 from ._estimator import Estimator
 from ._inspect import LONGEST, Sample
 from ._language_network import LanguageNetwork, NextToken, surprise
-from ._sampling import check_sampling, draw
+from ._sampling import check_sampling
 
 Texts = str | Path | Iterable[str]
 LEVELS = ("characters", "words", "subwords")
@@ -297,11 +298,12 @@ class LanguageModel(Estimator):
             for _ in range(length):
                 tokens = torch.tensor(feed, device=self._device)[:, None]
                 features, hx = self.module_.features(tokens, hx, resets=None)
-                scores = self.module_.scores(features[-1, 0]).float().cpu()
-                scores[_UNKNOWN] = -torch.inf
-                token = draw(
+                scores = self.module_.scores(features[-1]).float().cpu()
+                scores[:, _UNKNOWN] = -torch.inf
+                drawn = draw(
                     scores, temperature=temperature, top_k=top_k, top_p=top_p, generator=generator
                 )
+                token = int(drawn)
                 if token == _END:
                     return
                 added.append(token)

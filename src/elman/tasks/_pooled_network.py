@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, dropout, mse_loss
 
 from elman.data import BucketBatches, pad
-from elman.nn import Pooling
+from elman.nn import ManyToOne
 from elman.train import Loss, scan_tail
 
 from ._options import ModelOptions, make_layers
@@ -43,18 +43,15 @@ class PooledNetwork(nn.Module):
     ) -> None:
         super().__init__()
         self.embedding = None if embedding_size is None else nn.Embedding(inputs, embedding_size)
-        self.layers = make_layers(
+        layers = make_layers(
             options,
             embedding_size or inputs,
             bidirectional=bidirectional,
             bptt="full" if bptt == "truncated" else bptt,
         )
+        self.body = ManyToOne(layers, outputs, pooling=pooling, dropout=options.dropout)
         self.last_steps = bptt_steps if bptt == "truncated" else None
-        directions = 2 if bidirectional else 1
-        width = options.hidden_size * directions
-        self.pooling = Pooling(pooling, width, directions)
-        self.head = nn.Linear(width, outputs)
-        self.input_dropout, self.dropout = options.input_dropout, options.dropout
+        self.input_dropout = options.input_dropout
 
     def forward(self, x: Tensor, lengths: Tensor) -> Tensor:
         """The outputs (B, O) of padded sequences (T, B, I), or (T, B) of tokens."""
@@ -64,10 +61,9 @@ class PooledNetwork(nn.Module):
             # the same features are gone at every step of a sequence (Gal & Ghahramani 2016)
             x = x * dropout(torch.ones_like(x[:1]), self.input_dropout)
         if self.last_steps is not None and self.training:
-            output = scan_tail(self.layers, x, lengths, self.last_steps)
-        else:
-            output, _ = self.layers(x, lengths=lengths)
-        return self.head(dropout(self.pooling(output, lengths), self.dropout, self.training))
+            output = scan_tail(self.body.layers, x, lengths, self.last_steps)
+            return self.body.summarise(output, lengths)
+        return self.body(x, lengths)
 
 
 class Examples:
@@ -121,7 +117,7 @@ class Supervised:
     def loss(self, batch: Any, carry: Any) -> Loss:
         """The mean cross entropy in nats, or the mean squared error."""
         x, lengths, target = batch
-        device = self.module.head.weight.device
+        device = self.module.body.head.weight.device
         output, target = self.module(x.to(device), lengths), target.to(device)
         if not self.classes:
             return Loss(mse_loss(output, target.to(output.dtype)), len(target), None, len(target))
@@ -135,8 +131,8 @@ def outputs_of(module: PooledNetwork, sequences: Sequence[Any], batch_size: int)
     """The outputs (N, O) for sequences, in their order."""
     lengths = [len(s) for s in sequences]
     batches = BucketBatches(lengths, batch_size=batch_size, seed=0, shuffle=False)
-    device = module.head.weight.device
-    found: Any = np.zeros((len(sequences), module.head.out_features), dtype=np.float64)
+    device = module.body.head.weight.device
+    found: Any = np.zeros((len(sequences), module.body.head.out_features), dtype=np.float64)
     with torch.inference_mode():
         for rows in batches.epoch(0):
             x, counts = pad([sequences[row] for row in rows])
