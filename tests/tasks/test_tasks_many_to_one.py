@@ -124,7 +124,7 @@ def test_missing_values_are_handled_when_asked(missing):
         classifier().fit(holes, LABELS)
     model = classifier(missing=missing).fit(holes, LABELS)
     assert model.score(holes, LABELS) > 0.9
-    assert model.module_.layers.input_size == (4 if missing == "mask" else 2)
+    assert model.module_.body.layers.input_size == (4 if missing == "mask" else 2)
 
 
 @pytest.mark.parametrize(
