@@ -8,6 +8,8 @@ from typing import Annotated, Any, get_type_hints
 
 import typer
 
+HELD_OUT = "Data of the same kind to choose the best weights by, instead of a part."
+
 
 @dataclass(kw_only=True)
 class Training:
@@ -94,6 +96,7 @@ class ManyToOne:
     missing: Annotated[str | None, typer.Option(help="Missing numbers: error, ffill or mask.")] = (
         None
     )
+    validation: Annotated[Path | None, typer.Option(help=HELD_OUT)] = None
 
     def columns(self) -> Any:
         """The columns that were named."""

@@ -1,10 +1,11 @@
 """elman train: a file in, a trained model out."""
 
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from ._options import ManyToOne, Training, spread
+from ._options import HELD_OUT, ManyToOne, Training, spread
 from ._output import say, show
 from ._settings import settings
 
@@ -18,11 +19,13 @@ def language_model(
     level: Annotated[str | None, typer.Option(help="characters, words or subwords.")] = None,
     bptt: Annotated[int | None, typer.Option(help="Steps of a window.")] = None,
     text_column: Annotated[str | None, typer.Option(help="The column with the text.")] = None,
+    validation: Annotated[Path | None, typer.Option(help=HELD_OUT)] = None,
 ) -> None:
     """The next character, word or subword of a text."""
     from elman.tasks import LanguageModel
 
-    _run(LanguageModel, shared, shared.given(level=level, bptt=bptt), column=text_column)
+    given = shared.given(level=level, bptt=bptt)
+    _run(LanguageModel, shared, given, column=text_column, validation=validation)
 
 
 @train.command("classify")
@@ -49,7 +52,8 @@ def _many_to_one(estimator: Any, shared: Training, sequences: ManyToOne) -> None
     table = read_table(shared.data)
     columns = guess_columns(table, sequences.columns(), str(shared.data), labelled=True)
     _tell(shared, columns)
-    _run(estimator, shared, shared.given(**sequences.given()), columns=columns)
+    given = shared.given(**sequences.given())
+    _run(estimator, shared, given, columns=columns, validation=sequences.validation)
 
 
 @train.command("forecast")

@@ -15,6 +15,7 @@ from elman.train import Run
 
 from ._pooled_network import PooledNetwork, Supervised
 from ._sequence_estimator import SequenceEstimator, softmax
+from ._supervised import Pairs
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
@@ -94,10 +95,10 @@ class SequenceClassifier(ClassifierMixin, SequenceEstimator):
     def _outputs(self) -> int:
         return len(self.classes_)
 
-    def _objective(self, network: PooledNetwork, targets: Any) -> Supervised:
+    def _objective(self, network: PooledNetwork, train: Pairs) -> Supervised:
         weights = None
         if self.class_weight is not None:
-            weights = torch.tensor(self._weights(targets), dtype=torch.float32)
+            weights = torch.tensor(self._weights(train.targets), dtype=torch.float32)
             weights = weights.to(network.body.head.weight.device)
         return Supervised(network, classes=True, weights=weights)
 

@@ -89,6 +89,7 @@ class LanguageModel(Estimator):
         *,
         run: str | Path | None = None,
         column: str | None = None,
+        validation: Texts | None = None,
         progress: bool = False,
     ) -> Self:
         """Learns from texts.
@@ -99,6 +100,7 @@ class LanguageModel(Estimator):
             y: not used; scikit-learn passes it.
             run: a folder to keep the run in; the same call goes on with one that was cut off.
             column: the text column of a table; guessed if None.
+            validation: texts to choose the best weights by, instead of the end of X.
             progress: whether to show a live line.
 
         Returns:
@@ -109,9 +111,10 @@ class LanguageModel(Estimator):
         """
         self._check()
         source = _source(X)
-        data = {"source": str(source) if isinstance(source, Path) else f"{len(source)} texts"}
-        if isinstance(source, Path) and not source.exists():
-            raise FileNotFoundError(f"{source}: no such file or folder.")
+        other = None if validation is None else _source(validation)
+        data = {"source": _told(source)}
+        if other is not None:
+            data |= {"validation": _told(other)}
         opened = self._begin(run, {**data, "content": fingerprint(source), "column": column})
         if opened is not None and opened.finished:
             self._reopen(opened)
@@ -122,34 +125,46 @@ class LanguageModel(Estimator):
                 self.vocabulary_ = self._vocabulary(source, column)
                 texts = documents(source, column_name=column)
                 tokens = TokenFile.write(Path(scratch) / "text", texts, self.vocabulary_)
-                cut = len(tokens) - round(len(tokens) * self.validation_fraction)
-                train, validation = self._windows(tokens, cut)
+                part = self._part(tokens, other, column, Path(scratch) / "validation")
+                train, validated = self._windows(tokens, part)
                 self._write_vocabulary(opened)
-            start = 0 if validation is None else cut - 1
             self._fit_windows(
                 train,
-                validation,
+                validated,
                 opened,
                 progress,
-                lambda asks: self._sample_of(tokens, start, asks=asks),
+                lambda asks: self._sample_of(part.tokens, part.first, asks=asks),
             )
             results: dict[str, Any] = {"tokens": len(tokens), "vocabulary": len(self.vocabulary_)}
-            if validation is not None:
-                loss, count = surprise(self.module_, validation)
-                results |= self._results(loss, count, self._characters(tokens, cut, len(tokens)))
+            if validated is not None:
+                loss, count = surprise(self.module_, validated)
+                characters = self._characters(part.tokens, part.first + 1, len(part.tokens))
+                results |= self._results(loss, count, characters)
             self._finish(opened, results)
         return self
 
-    def _windows(self, tokens: TokenFile, cut: int) -> tuple[StreamWindows, StreamWindows | None]:
-        """The windows to train on, and those of the held-out part behind the cut."""
+    def _part(
+        self, tokens: TokenFile, other: Path | list[str] | None, column: str | None, path: Path
+    ) -> _Part:
+        """The text that is held out: the end of the tokens, or another text."""
+        if other is not None:
+            texts = documents(other, column_name=column)
+            return _Part(TokenFile.write(path, texts, self.vocabulary_), 0, len(tokens))
+        cut = len(tokens) - round(len(tokens) * self.validation_fraction)
+        # from its first token on, given the one before
+        return _Part(tokens, cut - 1 if cut < len(tokens) else 0, cut)
+
+    def _windows(
+        self, tokens: TokenFile, part: _Part
+    ) -> tuple[StreamWindows, StreamWindows | None]:
+        """The windows to train on, and those of the held-out part."""
         k1, k2 = self.bptt, self.bptt_gradient or self.bptt
         context = max(k2 - k1, 0)
         rows = self.batch_size
-        train = StreamWindows(tokens, batch_size=rows, bptt=k1, context=context, stop=cut)
-        if cut == len(tokens):
+        train = StreamWindows(tokens, batch_size=rows, bptt=k1, context=context, stop=part.cut)
+        if part.tokens is tokens and part.cut == len(tokens):
             return train, None
-        # the held-out part is read from its first token on, given the one before
-        return train, StreamWindows(tokens, batch_size=rows, bptt=k1, start=cut - 1)
+        return train, StreamWindows(part.tokens, batch_size=rows, bptt=k1, start=part.first)
 
     def _fit_windows(
         self,
@@ -346,6 +361,21 @@ class LanguageModel(Estimator):
 
 def _figures(loss: float) -> dict[str, float]:
     return {"loss": loss, "perplexity": math.exp(min(loss, 700.0))}
+
+
+@dataclass(frozen=True)
+class _Part:
+    """The text that is held out: the tokens from the first one on; and where training ends."""
+
+    tokens: TokenFile
+    first: int
+    cut: int
+
+
+def _told(source: Path | list[str]) -> str:
+    if isinstance(source, Path) and not source.exists():
+        raise FileNotFoundError(f"{source}: no such file or folder.")
+    return str(source) if isinstance(source, Path) else f"{len(source)} texts"
 
 
 def _source(X: Texts) -> Path | list[str]:

@@ -14,6 +14,7 @@ from elman.train import Run
 
 from ._pooled_network import PooledNetwork, Supervised
 from ._sequence_estimator import SequenceEstimator
+from ._supervised import Pairs
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
@@ -75,13 +76,8 @@ class SequenceRegressor(RegressorMixin, SequenceEstimator):
     def _outputs(self) -> int:
         return len(self.target_scaler_.mean)
 
-    def _objective(self, network: PooledNetwork, targets: Any) -> Supervised:
+    def _objective(self, network: PooledNetwork, train: Pairs) -> Supervised:
         return Supervised(network, classes=False)
-
-    def _split(self, targets: Any, seed: int) -> tuple[Any, Any]:
-        order = np.random.default_rng(seed).permutation(len(targets))
-        held = round(len(targets) * self.validation_fraction)
-        return np.sort(order[held:]), np.sort(order[:held])
 
     def _figures(self, outputs: Any, targets: Any) -> dict[str, float]:
         truth, found = (self.target_scaler_.inverse(a) for a in (targets, outputs))

@@ -4,11 +4,9 @@ part.
 
 from __future__ import annotations
 
-import hashlib
 from abc import abstractmethod
 from dataclasses import asdict, dataclass, replace
-from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 import torch
@@ -31,15 +29,15 @@ from elman.data import (
 from elman.nn import Pooling
 from elman.train import BPTT, Run
 
-from ._estimator import Estimator
 from ._inspect import LONGEST, ROWS, Sample, need_of_examples
-from ._pooled_network import Examples, PooledNetwork, Supervised, outputs_of
+from ._pooled_network import Examples, PooledNetwork, outputs_of
+from ._supervised import Pairs, SupervisedEstimator, check_pairs
 
 LEVELS = ("characters", "words", "subwords")
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
-class SequenceEstimator(Estimator):
+class SequenceEstimator(SupervisedEstimator):
     """A many-to-one task; abstract."""
 
     level: str = "words"
@@ -51,7 +49,6 @@ class SequenceEstimator(Estimator):
     missing: str = "error"
     bptt: str = "full"
     bptt_steps: int = 100
-    validation_fraction: float = 0.1
 
     @abstractmethod
     def _read_targets(self, y: Any) -> Any:
@@ -62,92 +59,24 @@ class SequenceEstimator(Estimator):
         """Outputs of the network."""
 
     @abstractmethod
-    def _objective(self, network: PooledNetwork, targets: Any) -> Supervised:
-        """How the network is trained."""
-
-    @abstractmethod
     def _figures(self, outputs: Any, targets: Any) -> dict[str, float]:
         """How well outputs fit targets; "loss" among the figures."""
 
-    @abstractmethod
-    def _split(self, targets: Any, seed: int) -> tuple[Any, Any]:
-        """Row numbers to train on and to hold out."""
+    def _prepare(
+        self, inputs: list[Any], targets: Any, rows: Any, seed: int, where: str
+    ) -> tuple[Pairs, Any, Any]:
+        # the rows to hold out are chosen by class
+        return super()._prepare(inputs, self._read_targets(targets), rows, seed, where)
 
-    def fit(
-        self,
-        X: Any,
-        y: Any = None,
-        *,
-        run: str | Path | None = None,
-        columns: Columns | None = None,
-        progress: bool = False,
-    ) -> Self:
-        """Learns from labelled sequences.
+    def _learn_from(self, inputs: list[Any], targets: Any, train: Any, where: str) -> Pairs:
+        return Pairs(self._learn_inputs([inputs[i] for i in train], inputs, where), targets)
 
-        Args:
-            X: a list of texts, a list of arrays (T_i, I), an array (N, T, I); or, without y, a
-                table: a data frame, a dict of columns, or a `pathlib.Path` of a .csv, .tsv, .jsonl
-                    or .parquet file.
-            y: the targets, one for each sequence.
-            run: a folder to keep the run in; the same call goes on with one that was cut off.
-            columns: which columns of a table hold what; guessed where not given.
-            progress: whether to show a live line.
+    def _batches(self, train: Pairs, seed: int) -> Examples:
+        return Examples(train.inputs, train.targets, batch_size=self.batch_size, seed=seed)
 
-        Returns:
-            The estimator.
-
-        Raises:
-            ValueError: an option, the data or the run folder does not fit.
-        """
-        self._check()
-        where = f"{type(self).__name__}.fit"
-        self.columns_ = columns
-        sequences, y, data = self._read(X, y, columns, where, labelled=True)
-        opened = self._begin(run, {**data, "content": _digest(sequences, y)})
-        if opened is not None and opened.finished:
-            self._reopen(opened)
-            return self
-        seed = self._seed()
-        with self._preparing(opened):
-            targets = self._read_targets(y)
-            train, held = self._split(targets, seed)
-            inputs = self._learn_inputs([sequences[i] for i in train], sequences, where)
-            self._write_fitted_to(opened)
-        self._fit_examples(inputs, targets, train, held, seed, opened, progress)
-        return self
-
-    def _fit_examples(
-        self,
-        inputs: list[Any],
-        targets: Any,
-        train: Any,
-        held: Any,
-        seed: int,
-        run: Run | None,
-        progress: bool,
-    ) -> None:
-        network = self._network()
-        examples = Examples(
-            [inputs[i] for i in train], targets[train], batch_size=self.batch_size, seed=seed
-        )
-
-        def evaluate() -> dict[str, float]:
-            found = outputs_of(network, [inputs[i] for i in held], self.batch_size)
-            return self._figures(found, targets[held])
-
-        measured = evaluate if len(held) else None
-        objective = self._objective(network, targets[train])
-        shown = [inputs[i] for i in (held if len(held) else train)]
-        self._learn(
-            objective,
-            examples,
-            measured,
-            run,
-            progress,
-            lambda asks: self._sample_of(shown, inputs, targets if asks else None),
-        )
-        results = {"sequences": len(inputs), **(evaluate() if len(held) else {})}
-        self._finish(run, results)
+    def _measure(self, pairs: Pairs) -> dict[str, float]:
+        found = outputs_of(self.module_, pairs.inputs, self.batch_size)
+        return self._figures(found, pairs.targets)
 
     def evaluate(
         self, X: Any, y: Any = None, *, columns: Columns | None = None
@@ -158,10 +87,6 @@ class SequenceEstimator(Estimator):
         sequences, y, _ = self._read(X, y, columns or self.columns_, where, labelled=True)
         outputs = self._raw(sequences, where)
         return self._figures(outputs, self._known_targets(y, where))
-
-    @abstractmethod
-    def predictions(self, X: Any) -> dict[str, Any]:
-        """The predictions for each sequence of a table, as columns."""
 
     def _unlabelled(self, X: Any, where: str) -> list[Any]:
         """Sequences to predict for; a table's label column may be missing."""
@@ -175,22 +100,20 @@ class SequenceEstimator(Estimator):
         given = table_of(X, where)
         if columns is None or given is None or columns.label not in given[0].column_names:
             inputs = self._inputs(self._unlabelled(X, where), where)
-            return self._sample_of(inputs, inputs, None)
+            return self._sample_of(Pairs(inputs, []), None)
         sequences, y, _ = self._read(X, None, columns, where, labelled=True)
-        inputs = self._inputs(sequences, where)
-        return self._sample_of(inputs, inputs, self._known_targets(y, where))
+        pairs = Pairs(self._inputs(sequences, where), self._known_targets(y, where))
+        return self._sample_of(pairs, pairs)
 
-    def _sample_of(self, shown: list[Any], inputs: list[Any], targets: Any) -> Sample:
-        """The first of the sequences to look at; with targets all are asked how far back their
-        answer lies.
-        """
-        x, lengths = pad([one[-LONGEST:] for one in shown[:ROWS]])
+    def _sample_of(self, shown: Pairs, everything: Pairs | None) -> Sample:
+        x, lengths = pad([one[-LONGEST:] for one in shown.inputs[:ROWS]])
         found = None
-        if targets is not None:
+        if everything is not None:
+            inputs, targets = list(everything.inputs), everything.targets
             found = need_of_examples(inputs, targets, are_tokens=self.is_text_)
         tokens = None
         if self.is_text_:
-            tokens = [self.vocabulary_.decode([int(one)]) for one in shown[0][-LONGEST:]]
+            tokens = [self.vocabulary_.decode([int(one)]) for one in shown.inputs[0][-LONGEST:]]
         return Sample(
             lambda: self.module_(x.to(self._device), lengths), found, self._window(), tokens
         )
@@ -229,14 +152,7 @@ class SequenceEstimator(Estimator):
         if isinstance(X, str):
             raise TypeError(f"{where}: X is a str ({X[:30]!r}…); give a list of sequences.")
         sequences = list(X)
-        if labelled and y is None:
-            raise ValueError(f"{where}: y is missing; give a target for each sequence.")
-        if y is not None and len(y) != len(sequences):
-            raise ValueError(
-                f"{where}: {len(sequences)} sequences and {len(y)} targets; give one for each."
-            )
-        if not sequences:
-            raise ValueError(f"{where}: there are no sequences; give at least one.")
+        check_pairs(sequences, y, where, labelled=labelled)
         return sequences, y, {"source": f"{len(sequences)} sequences"}
 
     def _learn_inputs(self, train: list[Any], sequences: list[Any], where: str) -> list[Any]:
@@ -312,10 +228,6 @@ class SequenceEstimator(Estimator):
             raise ValueError(
                 f"{where}: level={self.level!r} is not known; give one of {', '.join(LEVELS)}."
             )
-        if not 0 <= self.validation_fraction < 1:
-            raise ValueError(
-                f"{where}: validation_fraction={self.validation_fraction}; give 0 up to below 1."
-            )
         if self.bptt not in BPTT:
             raise ValueError(
                 f"{where}: bptt={self.bptt!r} is not known; give one of {', '.join(BPTT)}."
@@ -339,10 +251,6 @@ class SequenceEstimator(Estimator):
             fitted |= {"features": self.features_, "scaler": self.scaler_.to_json()}
         return fitted
 
-    def _write_fitted_to(self, run: Run | None) -> None:
-        if run is not None:
-            self._write_fitted(run)
-
     def _write_fitted(self, run: Run) -> None:
         if self.is_text_:
             run.write_json("vocabulary.json", self.vocabulary_.to_json())
@@ -356,16 +264,6 @@ class SequenceEstimator(Estimator):
             self.features_ = int(fitted["features"])
             self.scaler_ = Scaler.from_json(fitted["scaler"])
         self.module_ = self._network()
-
-
-def _digest(sequences: list[Any], y: Any) -> str:
-    """Tells whether two runs had the same data."""
-    digest = hashlib.sha256()
-    for one in sequences:
-        content = one.encode() if isinstance(one, str) else np.asarray(one).tobytes()
-        digest.update(content + b"\0")
-    digest.update(repr(list(y)).encode())
-    return digest.hexdigest()[:16]
 
 
 def softmax(outputs: Any) -> Any:

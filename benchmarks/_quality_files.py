@@ -1,0 +1,198 @@
+"""Makes the files that the quality problems read of the data sets as they are distributed."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import json
+import lzma
+import tarfile
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from sklearn.model_selection import train_test_split
+
+
+def lines_of(file: Path, encoding: str = "utf-8") -> list[str]:
+    """The lines of a text file, which may be compressed."""
+    opened = gzip.open if file.suffix == ".gz" else open
+    with opened(file, "rt", encoding=encoding) as stream:
+        return stream.read().splitlines()
+
+
+def write_lines(file: Path, lines: Iterable[str]) -> None:
+    """Writes a text file."""
+    file.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+
+
+def write_rows(file: Path, rows: Iterable[dict[str, Any]]) -> None:
+    """Writes JSON lines."""
+    write_lines(file, (json.dumps(row, ensure_ascii=False) for row in rows))
+
+
+def write_labelled(file: Path, texts: Iterable[str], labels: Iterable[str]) -> None:
+    """Writes texts with their labels as JSON lines."""
+    pairs = zip(texts, labels, strict=True)
+    write_rows(file, ({"text": text, "label": label} for text, label in pairs))
+
+
+def sms_spam(data: Path, out: Path) -> None:
+    """A seeded stratified 80/20 split."""
+    rows = [line.split("\t", 1) for line in lines_of(data / "sms-spam" / "SMSSpamCollection.gz")]
+    parts = train_test_split(rows, test_size=0.2, stratify=[r[0] for r in rows], random_state=0)
+    for name, part in zip(("train", "test"), parts, strict=True):
+        lines = ["label\ttext", *("\t".join(row) for row in part)]
+        write_lines(out / f"{name}.tsv", lines)
+
+
+def imdb(data: Path, out: Path) -> None:
+    """Whole reviews; the stars are in the files' names, the class in the folders'."""
+    parts: dict[str, list[tuple[str, str]]] = {"train": [], "test": []}
+    with tarfile.open(data / "imdb" / "aclImdb_labelled.tar.xz") as archive:
+        for member in archive:
+            pieces = member.name.split("/")
+            if len(pieces) != 4 or pieces[2] not in ("pos", "neg"):
+                continue
+            text = archive.extractfile(member).read().decode()  # pyright: ignore[reportOptionalMemberAccess]
+            parts[pieces[1]].append((text.replace("<br />", " "), pieces[2]))
+    for name, rows in parts.items():
+        write_labelled(out / f"{name}.jsonl", *zip(*rows, strict=True))
+
+
+def sst2(data: Path, out: Path) -> None:
+    """Sentences, their official parts."""
+    for name in ("train", "dev", "test"):
+        rows = [line.rsplit("\t", 1) for line in lines_of(data / "sst" / "sst2" / f"{name}.tsv.gz")]
+        words = {"0": "negative", "1": "positive"}
+        write_labelled(out / f"{name}.jsonl", (r[0] for r in rows), (words[r[1]] for r in rows))
+
+
+def trec(data: Path, out: Path) -> None:
+    """Questions of six types."""
+    for name in ("train", "test"):
+        file = data / "sentence-classification" / f"TREC.{name}.all.gz"
+        rows = [line.split(" ", 1) for line in lines_of(file, "latin-1")]
+        write_labelled(out / f"{name}.jsonl", (r[1] for r in rows), (f"type {r[0]}" for r in rows))
+
+
+def snips(data: Path, out: Path) -> None:
+    """Queries with their intents, and words with their slots; the official parts."""
+    for name in ("train", "valid", "test"):
+        folder = data / "snips" / name
+        texts, slots, intents = (
+            [line.strip() for line in lines_of(folder / part)]
+            for part in ("seq.in", "seq.out", "label")
+        )
+        write_labelled(out / f"intent-{name}.jsonl", texts, intents)
+        lines: list[str] = []
+        for text, tags in zip(texts, slots, strict=True):
+            lines += [f"{w}\t{t}" for w, t in zip(text.split(), tags.split(), strict=True)] + [""]
+        write_lines(out / f"slots-{name}.conll", lines)
+
+
+def japanese_vowels(data: Path, out: Path) -> None:
+    """The archive's split; utterances of 7 to 29 steps, 12 channels, 9 speakers."""
+    for name in ("train", "test"):
+        file = data / "uea-ucr" / f"JapaneseVowels_{name.upper()}.ts.gz"
+        write_rows(out / f"{name}.jsonl", _ts_rows(file))
+
+
+def _ts_rows(file: Path) -> list[dict[str, Any]]:
+    """The rows of the archive's format: channels by colons, steps by commas, the label last."""
+    rows: list[dict[str, Any]] = []
+    for line in lines_of(file):
+        if line.startswith(("#", "@")) or not line.strip():
+            continue
+        *channels, label = line.strip().split(":")
+        numbers = [[float(x) for x in one.split(",")] for one in channels]
+        steps = [list(step) for step in zip(*numbers, strict=True)]
+        rows.append({"sequence": steps, "label": label})
+    return rows
+
+
+def sequential_mnist(data: Path, out: Path) -> None:
+    """Digits, pixel by pixel; the last 5,000 of the training images choose the weights."""
+    import pyarrow as pa
+    import pyarrow.parquet as parquet
+
+    kinds = {"train": "train", "test": "t10k"}
+    for name, kind in kinds.items():
+        with lzma.open(data / "mnist" / f"{kind}-images-idx3-ubyte.xz") as stream:
+            images = np.frombuffer(stream.read(), np.uint8, offset=16).reshape(-1, 784) / 255.0
+        with lzma.open(data / "mnist" / f"{kind}-labels-idx1-ubyte.xz") as stream:
+            labels = np.frombuffer(stream.read(), np.uint8, offset=8)
+        values = pa.array(images.astype(np.float32).ravel())
+        table = pa.table(
+            {
+                "sequence": pa.FixedSizeListArray.from_arrays(values, 784),
+                "label": [str(one) for one in labels],
+            }
+        )
+        if name == "train":
+            parquet.write_table(table.slice(55_000), out / "valid.parquet")
+            table = table.slice(0, 55_000)
+        parquet.write_table(table, out / f"{name}.parquet")
+
+
+def tiny_shakespeare(data: Path, out: Path) -> None:
+    """The text as it is."""
+    (out / "input.txt").write_bytes((data / "tiny-shakespeare" / "input.txt").read_bytes())
+
+
+def wikitext_2(data: Path, out: Path) -> None:
+    """The text as it is, its three parts."""
+    for name in ("train", "valid", "test"):
+        write_lines(out / f"{name}.txt", lines_of(data / "wikitext-2" / f"{name}.txt.gz"))
+
+
+def sunspots(data: Path, out: Path) -> None:
+    """Monthly, 24 months ahead; the last 282 months are tested on."""
+    with (data / "classic-series" / "monthly-sunspots.csv").open(newline="") as file:
+        write_series(out, list(csv.reader(file)), 282)
+
+
+def oil_temperature(data: Path, out: Path) -> None:
+    """ETTh1, oil temperature, 24 hours ahead; 12 months, 4 to choose by, 4 to test."""
+    with gzip.open(data / "ett" / "ETTh1.csv.gz", "rt", newline="") as file:
+        rows = [[row[0], row[-1]] for row in csv.reader(file)]
+    write_series(out, rows[: 1 + 20 * 720], 4 * 720)
+
+
+def write_series(out: Path, rows: Sequence[list[str]], last: int) -> None:
+    """A series without its last steps, and with them."""
+    for name, part in (("train", rows[:-last]), ("all", rows)):
+        with (out / f"{name}.csv").open("w", newline="") as stream:
+            csv.writer(stream).writerows(part)
+
+
+# sensors of FD001 that never change tell nothing
+_CONSTANT = (1, 5, 6, 10, 16, 18, 19)
+# cycles of an engine that are read, and the life above which none is told apart, as in the papers
+_CYCLES, _MOST = 50, 125
+
+
+def cmapss(data: Path, out: Path) -> None:
+    """Windows of an engine's last cycles with its remaining life; engines 81 to 100 choose the
+    weights; the test asks once for each engine.
+    """
+    folder = data / "cmapss"
+    kept = [4 + s for s in range(1, 22) if s not in _CONSTANT]
+    engines = {
+        name: np.array([line.split() for line in lines_of(folder / f"{name}_FD001.txt.gz")], float)
+        for name in ("train", "test")
+    }
+    lives = [float(line) for line in lines_of(folder / "RUL_FD001.txt")]
+    rows: dict[str, list[dict[str, Any]]] = {"train": [], "valid": [], "test": []}
+    for number in np.unique(engines["train"][:, 0]):
+        steps = engines["train"][engines["train"][:, 0] == number][:, kept]
+        for end in range(1, len(steps) + 1):
+            life = min(float(len(steps) - end), _MOST)
+            row = {"sequence": steps[max(end - _CYCLES, 0) : end].tolist(), "label": life}
+            rows["train" if number <= 80 else "valid"].append(row)
+    for number, life in zip(np.unique(engines["test"][:, 0]), lives, strict=True):
+        steps = engines["test"][engines["test"][:, 0] == number][:, kept]
+        rows["test"].append({"sequence": steps[-_CYCLES:].tolist(), "label": min(life, _MOST)})
+    for name, part in rows.items():
+        write_rows(out / f"{name}.jsonl", part)
