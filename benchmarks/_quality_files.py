@@ -196,3 +196,93 @@ def cmapss(data: Path, out: Path) -> None:
         rows["test"].append({"sequence": steps[-_CYCLES:].tolist(), "label": min(life, _MOST)})
     for name, part in rows.items():
         write_rows(out / f"{name}.jsonl", part)
+
+
+def ud_english(data: Path, out: Path) -> None:
+    """The English Web Treebank, its official parts."""
+    for name in ("train", "dev", "test"):
+        file = data / "ud-english-ewt" / f"en_ewt-ud-{name}.conllu.gz"
+        (out / f"{name}.conllu.gz").write_bytes(file.read_bytes())
+
+
+def multi30k(data: Path, out: Path) -> None:
+    """German and English captions, lower-cased and cut into tokens by their makers, and as they
+    are; the test is that of 2016.
+    """
+    parts = {"train": "train", "val": "val", "test": "test_2016_flickr"}
+    for kind in ("tok", "raw"):
+        for name, stem in parts.items():
+            for language in ("de", "en"):
+                found = sorted((data / "multi30k" / kind).glob(f"{stem}*.{language}.gz"))
+                write_lines(out / f"{kind}-{name}.{language}", lines_of(found[0]))
+
+
+def sigmorphon(data: Path, out: Path) -> None:
+    """German: the features and the letters of a lemma, the letters of the form."""
+    for name in ("train", "dev", "test"):
+        rows = ["source\ttarget"]
+        for line in lines_of(data / "sigmorphon2016" / f"german-task1-{name}.gz"):
+            lemma, features, form = line.split("\t")
+            rows.append(f"{' '.join(features.split(','))} {spaced(lemma)}\t{spaced(form)}")
+        write_lines(out / f"{name}.tsv", rows)
+
+
+def spaced(word: str) -> str:
+    """Its letters with blanks between; a blank of its own is shown."""
+    return " ".join(word.replace(" ", "␣"))
+
+
+def cmudict(data: Path, out: Path) -> None:
+    """Words and sounds; seeded by word 85 % / 5 % to choose by / 10 %, all sounds of a word in one
+    part; a word may have several.
+    """
+    words: dict[str, list[str]] = {}
+    for line in lines_of(data / "cmudict" / "cmudict.dict.gz"):
+        word, sounds = line.split(" #")[0].split(" ", 1)
+        words.setdefault(word.split("(")[0], []).append(sounds.strip())
+    names = sorted(words)
+    order = np.random.default_rng(0).permutation(len(names))
+    a, b = round(0.85 * len(names)), round(0.9 * len(names))
+    for name, part in (("train", order[:a]), ("valid", order[a:b]), ("test", order[b:])):
+        rows = [f"{spaced(names[i])}\t{one}" for i in part for one in words[names[i]]]
+        write_lines(out / f"{name}.tsv", ["source\ttarget", *rows])
+
+
+def spoken_digits(data: Path, out: Path) -> None:
+    """The official split: takes 0 to 4 are the test; takes 5 to 9 choose the weights. A folder for
+    each digit.
+    """
+    with tarfile.open(data / "free-spoken-digits" / "fsdd.tar.xz") as archive:
+        for member in archive:
+            name = Path(member.name).name
+            if not name.endswith(".wav"):
+                continue
+            digit, _, take = Path(name).stem.split("_")
+            part = "test" if int(take) < 5 else "valid" if int(take) < 10 else "train"
+            folder = out / part / digit
+            folder.mkdir(parents=True, exist_ok=True)
+            sound: Any = archive.extractfile(member)
+            (folder / name).write_bytes(sound.read())
+
+
+def an4(data: Path, out: Path) -> None:
+    """Utterances as cepstra, the official split; of the training speakers every tenth chooses the
+    weights.
+    """
+    with tarfile.open(data / "an4" / "an4-mfcc.tar.xz") as archive:
+        archive.extractall(out, filter="data")
+    root = out / "an4"
+    for part in ("train", "test"):
+        ids = lines_of(root / "etc" / f"an4_{part}.fileids")
+        texts = lines_of(root / "etc" / f"an4_{part}.transcription")
+        rows: list[dict[str, Any]] = []
+        for one, line in zip(ids, texts, strict=True):
+            words = line.rsplit("(", 1)[0].replace("<s>", "").replace("</s>", "").split()
+            file = root / "feat" / f"{one.strip()}.mfc"
+            rows.append({"file": str(file.relative_to(out)), "text": " ".join(words)})
+        if part == "train":
+            speakers = sorted({Path(row["file"]).parent.name for row in rows})[::10]
+            held = [row for row in rows if Path(row["file"]).parent.name in speakers]
+            write_rows(out / "valid.jsonl", held)
+            rows = [row for row in rows if row not in held]
+        write_rows(out / f"{part}.jsonl", rows)

@@ -10,7 +10,16 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from . import cells, data, diagnostics, kernels, nn, ops, tasks, train
     from .nn import explain
-    from .tasks import Forecaster, LanguageModel, SequenceClassifier, SequenceRegressor, load
+    from .tasks import (
+        Forecaster,
+        LanguageModel,
+        SequenceClassifier,
+        SequenceRegressor,
+        SequenceTagger,
+        SpeechRecognizer,
+        Translator,
+        load,
+    )
 
 __version__ = version("elman")
 
@@ -19,6 +28,9 @@ __all__ = [
     "LanguageModel",
     "SequenceClassifier",
     "SequenceRegressor",
+    "SequenceTagger",
+    "SpeechRecognizer",
+    "Translator",
     "cells",
     "data",
     "diagnostics",
@@ -36,6 +48,9 @@ _HOME = {
     "LanguageModel": "tasks",
     "SequenceClassifier": "tasks",
     "SequenceRegressor": "tasks",
+    "SequenceTagger": "tasks",
+    "SpeechRecognizer": "tasks",
+    "Translator": "tasks",
     "explain": "nn",
     "load": "tasks",
 }

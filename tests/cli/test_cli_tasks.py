@@ -247,3 +247,47 @@ def test_a_training_is_watched_treated_and_given_up(folder, tmp_path):
     assert done.returncode == 2
     assert "remedy='magic' is not known; give one of none, auto" in done.stderr
     assert not (tmp_path / "b").exists()
+
+
+def test_tagging_from_a_file_to_predictions(tmp_path):
+    rows = "the DET\ndog NOUN\nruns VERB\n\na DET\ncat NOUN\nsleeps VERB\n\n" * 12
+    (tmp_path / "a.conll").write_text(rows)
+    out = tmp_path / "run"
+    options = ["--hidden", "8", "--epochs", "6", "--lr", "0.02", "--crf"]
+    done = run("train", "tag", tmp_path / "a.conll", "--out", out, *options)
+    assert done.returncode == 0, done.stderr
+    assert "accuracy" in done.stdout
+    found = run("evaluate", out, tmp_path / "a.conll", "--json")
+    assert json.loads(found.stdout)["accuracy"] == 1
+    (tmp_path / "new.conll").write_text("a\ndog\nsleeps\n")
+    done = run("predict", out, tmp_path / "new.conll", "--out", tmp_path / "p.csv")
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "p.csv").read_text().splitlines()[1:] == [
+        '1,"a","DET"', '1,"dog","NOUN"', '1,"sleeps","VERB"',
+    ]  # fmt: skip
+    (tmp_path / "bad.conll").write_text("a X Y\nb Z\n")
+    bad = run("train", "tag", tmp_path / "bad.conll", "--out", tmp_path / "none")
+    assert (bad.returncode, bad.stderr.count("\n")) == (2, 1)
+    assert "line 2 has 2 columns, the line before it 3" in bad.stderr
+    assert not (tmp_path / "none").exists()
+
+
+def test_translating_from_two_files_to_predictions(tmp_path):
+    (tmp_path / "a.de").write_text("ja\nnein\nja ja\n" * 20)
+    (tmp_path / "a.en").write_text("yes\nno\nyes yes\n" * 20)
+    out = tmp_path / "run"
+    options = ["--hidden", "16", "--epochs", "30", "--lr", "0.02", "--batch", "8"]
+    done = run("train", "translate", tmp_path / "a.de", "--targets", tmp_path / "a.en",
+               "--validation", tmp_path / "a.de", "--validation-targets", tmp_path / "a.en",
+               "--out", out, *options)  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    found = run("evaluate", out, tmp_path / "a.de", "--targets", tmp_path / "a.en", "--json")
+    assert json.loads(found.stdout)["accuracy"] == 1
+    done = run("predict", out, tmp_path / "a.de", "--out", tmp_path / "p.tsv")
+    assert (tmp_path / "p.tsv").read_text().splitlines()[1].startswith("ja\tyes\t-")
+    (tmp_path / "a.en").write_text("yes\n")
+    bad = run("train", "translate", tmp_path / "a.de", "--targets", tmp_path / "a.en", "--out", out)
+    assert (bad.returncode, bad.stderr.count("\n")) == (2, 1)
+    assert "line 2 of a.de has no partner" in bad.stderr
+    wrong = run("evaluate", out, tmp_path / "a.de", "--last", "3")
+    assert "--last is for the task forecast, and the run is of the task translate" in wrong.stderr

@@ -14,17 +14,21 @@ def evaluate(
     text_column: Annotated[
         str | None, typer.Option(help="Language models: the column with the text.")
     ] = None,
+    targets: Annotated[
+        Path | None, typer.Option(help="Translators: a file whose lines go with those of DATA.")
+    ] = None,
     last: Annotated[
         int | None, typer.Option(help="Forecasts: measure them in the last steps of each series.")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print results as JSON.")] = False,
 ) -> None:
     """Measure a trained model on data."""
-    from elman.tasks import Forecaster, LanguageModel, load
+    from elman.tasks import Forecaster, LanguageModel, Translator, load
 
     model = load(run)
     for option, value, made in (
         ("--text-column", text_column, LanguageModel),
+        ("--targets", targets, Translator),
         ("--last", last, Forecaster),
     ):
         if value is not None and not isinstance(model, made):
@@ -37,4 +41,6 @@ def evaluate(
         options["column"] = text_column
     if isinstance(model, Forecaster):
         options["last"] = last
+    if isinstance(model, Translator):
+        options["y"] = targets
     show(model.evaluate(data, **options), as_json=as_json)

@@ -49,10 +49,14 @@ def regress(shared: Training, sequences: ManyToOne) -> None:
 def _many_to_one(estimator: Any, shared: Training, sequences: ManyToOne) -> None:
     from elman.data import guess_columns, read_table
 
+    given = shared.given(**sequences.given())
+    if shared.data.is_dir():
+        # a folder whose folders are classes
+        _run(estimator, shared, given, validation=sequences.validation)
+        return
     table = read_table(shared.data)
     columns = guess_columns(table, sequences.columns(), str(shared.data), labelled=True)
     _tell(shared, columns)
-    given = shared.given(**sequences.given())
     _run(estimator, shared, given, columns=columns, validation=sequences.validation)
 
 
@@ -90,6 +94,89 @@ def forecast(
         horizon=horizon, context=context, season=season, strategy=strategy, missing=missing
     )
     _run(Forecaster, shared, given, columns=columns)
+
+
+@train.command("tag")
+@spread
+def tag(
+    shared: Training,
+    word_column: Annotated[int | None, typer.Option(help="The words' column, from 1.")] = None,
+    tag_column: Annotated[int | None, typer.Option(help="The tags' column, or -1.")] = None,
+    crf: Annotated[bool | None, typer.Option(help="Tell a sentence's tags together.")] = None,
+    validation: Annotated[Path | None, typer.Option(help=HELD_OUT)] = None,
+) -> None:
+    """The tag of each word: CoNLL and CoNLL-U files."""
+    from elman.data import TagColumns
+    from elman.tasks import SequenceTagger
+
+    columns = None if word_column is tag_column is None else TagColumns(word_column, tag_column)
+    _run(SequenceTagger, shared, shared.given(crf=crf), columns=columns, validation=validation)
+
+
+@train.command("translate")
+@spread
+def translate(
+    shared: Training,
+    targets: Annotated[
+        Path | None, typer.Option(help="A text file whose lines go with those of DATA.")
+    ] = None,
+    validation: Annotated[Path | None, typer.Option(help=HELD_OUT)] = None,
+    validation_targets: Annotated[
+        Path | None, typer.Option(help="The file whose lines go with those of --validation.")
+    ] = None,
+    source_column: Annotated[str | None, typer.Option(help="The column that is read.")] = None,
+    target_column: Annotated[
+        str | None, typer.Option(help="The column that is written; a number in a bare .tsv.")
+    ] = None,
+    source_level: Annotated[
+        str | None, typer.Option(help="words, characters, subwords or tokens.")
+    ] = None,
+    target_level: Annotated[str | None, typer.Option(help="As --source-level.")] = None,
+    attention: Annotated[str | None, typer.Option(help="additive, multiplicative or none.")] = None,
+) -> None:
+    """A text for a text: two columns of a table, or two files."""
+    from elman.tasks import Translator
+
+    columns = _pair_columns(source_column, target_column)
+    held: Any = validation
+    if validation is not None and validation_targets is not None:
+        held = (validation, validation_targets)
+    given = shared.given(source_level=source_level, target_level=target_level, attention=attention)
+    _run(Translator, shared, given, y=targets, columns=columns, validation=held)
+
+
+@train.command("recognize")
+@spread
+def recognize(
+    shared: Training,
+    level: Annotated[str | None, typer.Option(help="characters or words.")] = None,
+    file_column: Annotated[str | None, typer.Option(help="The column with the files.")] = None,
+    text_column: Annotated[str | None, typer.Option(help="The column with the texts.")] = None,
+    bidirectional: Annotated[
+        bool | None, typer.Option(help="Read from both ends; without, the model streams.")
+    ] = None,
+    augment: Annotated[bool | None, typer.Option(help="Hide parts of the training.")] = None,
+    validation: Annotated[Path | None, typer.Option(help=HELD_OUT)] = None,
+) -> None:
+    """What is said: WAV or feature files, named in a table or with a .txt beside each."""
+    from elman.data import SpeechColumns
+    from elman.tasks import SpeechRecognizer
+
+    columns = None
+    if file_column is not None or text_column is not None:
+        columns = SpeechColumns(file_column, text_column)
+    given = shared.given(level=level, bidirectional=bidirectional, augment=augment)
+    _run(SpeechRecognizer, shared, given, columns=columns, validation=validation)
+
+
+def _pair_columns(source: str | None, target: str | None) -> Any:
+    """The columns that were named or numbered."""
+    from elman.data import PairColumns
+
+    if source is None and target is None:
+        return None
+    numbered = [int(one) if one is not None and one.isdigit() else one for one in (source, target)]
+    return PairColumns(*numbered)
 
 
 def _tell(shared: Training, columns: Any) -> None:

@@ -1,15 +1,22 @@
 """Sequences in: readers, vocabularies, ragged batches, windows that carry state."""
 
+from ._audio import Frontend, LogMel, Resampled, read_features, read_wav
 from ._calendar import Calendar
+from ._folders import Sorted, read_folders
 from ._labelled import Columns, guess_columns, labelled_sequences
+from ._pairs import PairColumns, aligned_lines, pairs_of_table, read_lines, read_pairs
 from ._sequences import BucketBatches, Scaler, as_sequences, fill_missing, forward_fill, pad
 from ._series import Series, SeriesColumns, as_series, guess_series_columns, series_of_table
+from ._spans import Span, bio_rules, is_bio, may_follow, span_scores, spans_of
 from ._table import as_table, column, read_table, table_of
+from ._tagged import TagColumns, Tagged, read_tagged
 from ._text import documents, fingerprint
 from ._tokens import StreamWindows, TokenFile, Window
+from ._utterances import SpeechColumns, Spoken, features_of, read_utterances
 from ._vocabulary import (
     CharacterVocabulary,
     SubwordVocabulary,
+    TokenVocabulary,
     Vocabulary,
     WordVocabulary,
     vocabulary_from_json,
@@ -20,29 +27,55 @@ __all__ = [
     "Calendar",
     "CharacterVocabulary",
     "Columns",
+    "Frontend",
+    "LogMel",
+    "PairColumns",
+    "Resampled",
     "Scaler",
     "Series",
     "SeriesColumns",
+    "Sorted",
+    "Span",
+    "SpeechColumns",
+    "Spoken",
     "StreamWindows",
     "SubwordVocabulary",
+    "TagColumns",
+    "Tagged",
     "TokenFile",
+    "TokenVocabulary",
     "Vocabulary",
     "Window",
     "WordVocabulary",
+    "aligned_lines",
     "as_sequences",
     "as_series",
     "as_table",
+    "bio_rules",
     "column",
     "documents",
+    "features_of",
     "fill_missing",
     "fingerprint",
     "forward_fill",
     "guess_columns",
     "guess_series_columns",
+    "is_bio",
     "labelled_sequences",
+    "may_follow",
     "pad",
+    "pairs_of_table",
+    "read_features",
+    "read_folders",
+    "read_lines",
+    "read_pairs",
     "read_table",
+    "read_tagged",
+    "read_utterances",
+    "read_wav",
     "series_of_table",
+    "span_scores",
+    "spans_of",
     "table_of",
     "vocabulary_from_json",
 ]

@@ -1,4 +1,4 @@
-"""Text as numbers: vocabularies of characters, words and subwords."""
+"""Text as numbers: vocabularies of characters, words, tokens and subwords."""
 
 from __future__ import annotations
 
@@ -132,9 +132,7 @@ class WordVocabulary:
                 counts.update(_WORD.findall(text.lower() if lowercase else text))
                 if len(counts) > _MOST_COUNTED:
                     counts = Counter({word: n for word, n in counts.items() if n > 1})
-        ranked = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
-        known = [word for word, n in ranked[: max_size - END - 1] if n >= min_count]
-        return cls(known, lowercase=lowercase)
+        return cls(_commonest(counts, max_size, min_count), lowercase=lowercase)
 
     def __len__(self) -> int:
         return len(self.words) + END + 1
@@ -159,6 +157,70 @@ class WordVocabulary:
     def to_json(self) -> dict[str, Any]:
         """The words in order."""
         return {"kind": "words", "words": self.words, "lowercase": self.lowercase}
+
+
+def _commonest(counts: Counter[str], size: int, least: int) -> list[str]:
+    """The words that a vocabulary of this size has room for, most frequent first."""
+    ranked = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+    return [word for word, n in ranked[: size - END - 1] if n >= least]
+
+
+class TokenVocabulary:
+    """What stands between blanks is a token: for text that was cut into tokens before.
+
+    Args:
+        tokens: the tokens, most frequent first.
+        lowercase: whether they are lower-cased.
+
+    Example:
+        >>> vocabulary = TokenVocabulary.fit([iter(["AH0 B EH1 T", "AH0"])])
+        >>> vocabulary.encode("AH0 T ?").tolist(), vocabulary.decode([2, 3])
+        ([2, 5, 0], 'AH0 B')
+    """
+
+    def __init__(self, tokens: Sequence[str], *, lowercase: bool = False) -> None:
+        self.tokens, self.lowercase = list(tokens), lowercase
+        self._ids = {token: i for i, token in enumerate(self.tokens, END + 1)}
+
+    @classmethod
+    def fit(
+        cls,
+        documents: Documents,
+        *,
+        max_size: int = 1_000_000,
+        min_count: int = 1,
+        lowercase: bool = False,
+    ) -> TokenVocabulary:
+        """Collects the `max_size` most frequent tokens that occur at least `min_count` times."""
+        counts: Counter[str] = Counter()
+        for pieces in documents:
+            for text in pieces:
+                counts.update((text.lower() if lowercase else text).split())
+        return cls(_commonest(counts, max_size, min_count), lowercase=lowercase)
+
+    def __len__(self) -> int:
+        return len(self.tokens) + END + 1
+
+    def encode(self, text: str) -> Ids:
+        """The ids of the tokens."""
+        return self.encode_tokens((text.lower() if self.lowercase else text).split())
+
+    def encode_tokens(self, tokens: Iterable[str]) -> Ids:
+        """The ids of tokens, which may have blanks in them."""
+        known = self._ids
+        if self.lowercase:
+            tokens = (token.lower() for token in tokens)
+        return np.array([known.get(token, UNKNOWN) for token in tokens], dtype=np.uint32)
+
+    def decode(self, ids: Sequence[int] | Ids) -> str:
+        """The tokens with blanks between; an unknown one is <unk>."""
+        return " ".join(
+            "<unk>" if i == UNKNOWN else self.tokens[i - END - 1] for i in ids if i != END
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """The tokens in order."""
+        return {"kind": "tokens", "tokens": self.tokens, "lowercase": self.lowercase}
 
 
 class SubwordVocabulary:
@@ -244,6 +306,8 @@ def vocabulary_from_json(saved: dict[str, Any]) -> Vocabulary:
         return CharacterVocabulary(saved["characters"])
     if kind == "words":
         return WordVocabulary(saved["words"], lowercase=saved["lowercase"])
+    if kind == "tokens":
+        return TokenVocabulary(saved["tokens"], lowercase=saved["lowercase"])
     if kind == "subwords":
         return SubwordVocabulary(saved["tokenizer"])
     raise ValueError(f"vocabulary: kind {kind!r} is not known; the file is damaged.")

@@ -11,6 +11,7 @@ from ._flow import Flow, Place, Seen, watch
 from ._measures import States, spectral_radius, states_of, update_ratios
 from ._need import Need, need, need_of_tokens
 from ._pictures import (
+    plot_attention,
     plot_flow,
     plot_gates,
     plot_history,
@@ -36,6 +37,7 @@ __all__ = [
     "is_on_its_way",
     "need",
     "need_of_tokens",
+    "plot_attention",
     "plot_flow",
     "plot_gates",
     "plot_history",

@@ -203,6 +203,42 @@ def plot_unrolled(norms: Any, path: str | Path, tokens: list[str] | None = None)
     _save(figure, path)
 
 
+def plot_attention(weights: Any, source: list[str], target: list[str], path: str | Path) -> None:
+    """Draws where a decoder looked in the source while it wrote each token of the target.
+
+    Args:
+        weights: (T, S), each row adds up to 1.
+        source: the S tokens that were read.
+        target: the T tokens that were written.
+        path: the PNG to write.
+
+    Raises:
+        ValueError: the tokens are not as many as the weights.
+
+    Example:
+        >>> import tempfile, numpy
+        >>> path = tempfile.mkdtemp() + "/attention.png"
+        >>> plot_attention(numpy.eye(2), ["ja", "!"], ["yes", "!"], path)
+    """
+    weights = np.asarray(weights)
+    if weights.shape != (len(target), len(source)):
+        raise ValueError(
+            f"plot_attention: weights of shape {weights.shape} for {len(target)} tokens written and"
+            f" {len(source)} read; give (T, S)."
+        )
+    figure, axes = _figure()
+    figure.set_size_inches(2 + 0.32 * len(source), 1.6 + 0.26 * len(target))
+    shown = axes.imshow(weights, cmap="Greys", vmin=0, vmax=1, aspect="auto")
+    # a blank has no ink
+    axes.set_xticks(range(len(source)), [one if one.strip() else "␣" for one in source])
+    axes.tick_params(axis="x", rotation=60, labelsize=9)
+    axes.set_yticks(range(len(target)), [one if one.strip() else "␣" for one in target], fontsize=9)
+    axes.set_xlabel("read")
+    axes.set_ylabel("written")
+    figure.colorbar(shown, label="weight")
+    _save(figure, path)
+
+
 def _figure(columns: int = 1) -> tuple[Any, Any]:
     """A figure without pyplot, whose state is the whole process's, and its axes."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg

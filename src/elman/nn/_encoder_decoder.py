@@ -158,6 +158,13 @@ class EncoderDecoder(nn.Module):
             The scores (T, B, targets), where the writing then stands, and the attention's weights
             (T, B, S), or None without attention.
         """
+        told, at, weights = self.features(at, target, lengths)
+        return self.head(told), at, weights
+
+    def features(
+        self, at: Writing, target: Tensor, lengths: Tensor | None = None
+    ) -> tuple[Tensor, Writing, Tensor | None]:
+        """As `write`, but what the output layer `head` reads, (T, B, ·), instead of the scores."""
         x = self._dropped(self.target(target))
         output, lower = _run(self.decoder, x, at.lower, lengths)
         weights = None
@@ -168,8 +175,7 @@ class EncoderDecoder(nn.Module):
         if self.upper is not None and upper is not None:
             above, upper = _run(self.upper, self._dropped(told), upper, lengths)
             told = told + above
-        scores = self.head(self._dropped(told))
-        return scores, at._replace(lower=lower, upper=upper), weights
+        return self._dropped(told), at._replace(lower=lower, upper=upper), weights
 
     def step(self, tokens: Tensor, at: Writing) -> tuple[Tensor, Writing]:
         """The log-probabilities (B, targets) of the token behind these (B,)."""

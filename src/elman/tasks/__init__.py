@@ -3,18 +3,26 @@
 from ._classifier import SequenceClassifier
 from ._forecaster import Forecaster
 from ._language_model import LanguageModel
+from ._listening import Listening
 from ._load import TASKS, load
 from ._ngram import NGram
 from ._options import ModelOptions
+from ._recognizer import SpeechRecognizer
 from ._regressor import SequenceRegressor
+from ._tagger import SequenceTagger
+from ._translator import Translator
 
 __all__ = [
     "TASKS",
     "Forecaster",
     "LanguageModel",
+    "Listening",
     "ModelOptions",
     "NGram",
     "SequenceClassifier",
     "SequenceRegressor",
+    "SequenceTagger",
+    "SpeechRecognizer",
+    "Translator",
     "load",
 ]

@@ -12,6 +12,8 @@ def model_card(run: Run, results: dict[str, Any], found: Diagnosis | None) -> st
     lines = [f"# {config['task']}: {run.path.name}", "", "## Results", "", "| | |", "| --- | --- |"]
     lines += [f"| {name} | {_number(value)} |" for name, value in results.items()]
     lines += ["", "![loss](plots/loss.png)", ""]
+    if (run.path / "plots" / "attention.png").is_file():
+        lines += ["## Attention", "", "![attention](plots/attention.png)", ""]
     if found is not None:
         lines += ["## Gradient through time", ""]
         lines += [f"Reach: {reach_text(found)}. {found.kind}: {found.sentence()}", ""]

@@ -156,8 +156,12 @@ class Estimator(TrainOptions, ModelOptions, BaseEstimator):
         run.save_weights(self.module_.state_dict())
         (run.path / "plots").mkdir(exist_ok=True)
         plot_losses(self.history_.records, run.path / "plots" / "loss.png")
+        self._draw(run.path / "plots")
         run.write_text("README.md", model_card(run, results, self.diagnosis_))
         run.finish(results)
+
+    def _draw(self, folder: Path) -> None:
+        """Draws what only this task has to show."""
 
     def _reopen(self, run: Run) -> None:
         """Takes everything from a finished run."""

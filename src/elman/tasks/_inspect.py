@@ -46,12 +46,15 @@ class Sample:
         need: how far back their answer lies; None where the data is too little to tell.
         window: steps that gradients flow through in training; None for all.
         tokens: of the first sequence, as people read them; None for numbers.
+        layers: the name of the recurrent layers that read these tokens, which are drawn; None
+            where there are no others.
     """
 
     run: Callable[[], Any]
     need: Need | None = None
     window: int | None = None
     tokens: list[str] | None = None
+    layers: str | None = None
 
     @property
     def needed(self) -> int | None:
@@ -97,6 +100,8 @@ def inspect_into(module: nn.Module, sample: Sample, folder: Path | None) -> Diag
     plot_reach(probed, plots / "reach.png", found)
     layers = {n: one for n, one in module.named_modules() if isinstance(one, Recurrent)}
     for name, (traces, lengths) in traced_run(module, sample.run).items():
+        if sample.layers not in (None, name):
+            continue
         plot_gates(layers[name], traces, plots / "gates.png")
         end = len(traces[0].output) if lengths is None else int(lengths[0])
         tokens = None if sample.tokens is None else sample.tokens[:end][-_SHOWN:]

@@ -8,9 +8,20 @@ from elman.train import Run
 from ._classifier import SequenceClassifier
 from ._forecaster import Forecaster
 from ._language_model import LanguageModel
+from ._recognizer import SpeechRecognizer
 from ._regressor import SequenceRegressor
+from ._tagger import SequenceTagger
+from ._translator import Translator
 
-_ESTIMATORS = (Forecaster, LanguageModel, SequenceClassifier, SequenceRegressor)
+_ESTIMATORS = (
+    Forecaster,
+    LanguageModel,
+    SequenceClassifier,
+    SequenceRegressor,
+    SequenceTagger,
+    SpeechRecognizer,
+    Translator,
+)
 TASKS: dict[str, Any] = {one.task: one for one in _ESTIMATORS}
 """The estimators by the names of their tasks."""
 

@@ -49,22 +49,29 @@ class ModelOptions:
 
 
 def make_layers(
-    options: ModelOptions, input_size: int, *, bidirectional: bool = False, bptt: str = "full"
+    options: ModelOptions,
+    input_size: int,
+    *,
+    hidden_size: int | None = None,
+    num_layers: int | None = None,
+    bidirectional: bool = False,
+    bptt: str = "full",
 ) -> Any:
-    """The recurrent layers.
+    """The recurrent layers; of another size than the options say, where it is given.
 
     Raises:
         ValueError: an option cannot be.
     """
     if options.cell not in _LAYERS:
         raise ValueError(f"cell={options.cell!r} is not known; give one of {', '.join(_LAYERS)}.")
+    num_layers = num_layers or options.num_layers
     extra = {"nonlinearity": options.nonlinearity} if options.cell == "rnn" else {}
     return _LAYERS[options.cell](
         input_size,
-        options.hidden_size,
-        options.num_layers,
+        hidden_size or options.hidden_size,
+        num_layers,
         # one layer has nothing between layers
-        dropout=options.dropout if options.num_layers > 1 else 0.0,
+        dropout=options.dropout if num_layers > 1 else 0.0,
         bidirectional=bidirectional,
         init=options.init,
         recurrent_dropout=options.recurrent_dropout,

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ import torch
 from elman.data import (
     CharacterVocabulary,
     Columns,
+    LogMel,
     Scaler,
     SubwordVocabulary,
     Vocabulary,
@@ -23,6 +25,7 @@ from elman.data import (
     guess_columns,
     labelled_sequences,
     pad,
+    read_folders,
     table_of,
     vocabulary_from_json,
 )
@@ -97,7 +100,7 @@ class SequenceEstimator(SupervisedEstimator):
 
     def _sample(self, X: Any, where: str) -> Sample:
         columns = self.columns_
-        given = table_of(X, where)
+        given = None if _folder(X) is not None else table_of(X, where)
         if columns is None or given is None or columns.label not in given[0].column_names:
             inputs = self._inputs(self._unlabelled(X, where), where)
             return self._sample_of(Pairs(inputs, []), None)
@@ -124,6 +127,8 @@ class SequenceEstimator(SupervisedEstimator):
 
     def _names(self, X: Any, count: int) -> dict[str, Any]:
         """What tells the rows of a table of predictions: the ids, or the rows' numbers."""
+        if (folder := _folder(X)) is not None:
+            return {"file": read_folders(folder, self.mel_, labelled=False).names}
         given = table_of(X, type(self).__name__)
         if given is not None and self.columns_ is not None and self.columns_.id is not None:
             name = self.columns_.id
@@ -143,6 +148,13 @@ class SequenceEstimator(SupervisedEstimator):
         self, X: Any, y: Any, columns: Columns | None, where: str, *, labelled: bool
     ) -> tuple[list[Any], Any, dict[str, Any]]:
         """Sequences and targets from whatever they came in."""
+        if (folder := _folder(X)) is not None:
+            mel = self.mel_ if "module_" in vars(self) else LogMel()
+            read = read_folders(folder, mel, labelled=labelled)
+            self.mel_ = read.mel
+            return read.sequences, read.labels, {"source": str(X)}
+        if "module_" not in vars(self):
+            self.mel_ = LogMel()
         given = table_of(X, where) if y is None else None
         if given is not None:
             table, name = given
@@ -151,7 +163,7 @@ class SequenceEstimator(SupervisedEstimator):
             return sequences, found, {"source": name, "columns": chosen.describe()}
         if isinstance(X, str):
             raise TypeError(f"{where}: X is a str ({X[:30]!r}…); give a list of sequences.")
-        sequences = list(X)
+        sequences: list[Any] = list(X)
         check_pairs(sequences, y, where, labelled=labelled)
         return sequences, y, {"source": f"{len(sequences)} sequences"}
 
@@ -245,6 +257,7 @@ class SequenceEstimator(SupervisedEstimator):
 
     def _fitted(self) -> dict[str, Any]:
         fitted: dict[str, Any] = {"is_text": self.is_text_, "columns": None}
+        fitted["mel"] = asdict(self.mel_)
         if self.columns_ is not None:
             fitted["columns"] = asdict(self.columns_)
         if not self.is_text_:
@@ -257,6 +270,8 @@ class SequenceEstimator(SupervisedEstimator):
 
     def _restore(self, run: Run, fitted: dict[str, Any]) -> None:
         self.is_text_ = bool(fitted["is_text"])
+        # runs of before know of no sounds
+        self.mel_ = LogMel(**fitted.get("mel", {}))
         self.columns_ = None if fitted["columns"] is None else Columns.from_json(fitted["columns"])
         if self.is_text_:
             self.vocabulary_ = vocabulary_from_json(run.read_json("vocabulary.json"))
@@ -264,6 +279,11 @@ class SequenceEstimator(SupervisedEstimator):
             self.features_ = int(fitted["features"])
             self.scaler_ = Scaler.from_json(fitted["scaler"])
         self.module_ = self._network()
+
+
+def _folder(X: Any) -> Path | None:
+    """X, if it is a folder whose folders are classes."""
+    return X if isinstance(X, Path) and X.is_dir() else None
 
 
 def softmax(outputs: Any) -> Any:

@@ -124,6 +124,7 @@ class SupervisedEstimator(Estimator):
             more, more_y, held_data = self._read(held_x, held_y, columns, where, labelled=True)
             inputs, targets = [*inputs, *more], [*targets, *more_y]
             data = data | {"validation": held_data["source"]}
+        data = {key: one for key, one in data.items() if key != "names"}
         opened = self._begin(run, {**data, "content": _digest(inputs, targets)})
         if opened is not None and opened.finished:
             self._reopen(opened)
@@ -134,7 +135,8 @@ class SupervisedEstimator(Estimator):
             pairs, train, held = self._prepare(inputs, targets, rows, seed, where)
             if opened is not None:
                 self._write_fitted(opened)
-        self._fit_pairs(pairs, train, held, seed, opened, progress)
+        known = Pairs(inputs, targets).take(held)
+        self._fit_pairs(pairs, train, held, known, seed, opened, progress)
         return self
 
     def _prepare(
@@ -145,7 +147,14 @@ class SupervisedEstimator(Estimator):
         return self._learn_from(inputs, targets, train, where), train, held
 
     def _fit_pairs(
-        self, pairs: Pairs, train: Any, held: Any, seed: int, run: Run | None, progress: bool
+        self,
+        pairs: Pairs,
+        train: Any,
+        held: Any,
+        known: Pairs,
+        seed: int,
+        run: Run | None,
+        progress: bool,
     ) -> None:
         self.module_ = self._network()
         taught, held_out = pairs.take(train), pairs.take(held)
@@ -163,8 +172,12 @@ class SupervisedEstimator(Estimator):
             progress,
             lambda asks: self._sample_of(shown, pairs if asks else None),
         )
-        results = {"sequences": len(pairs), **(evaluate() if is_held else {})}
-        self._finish(run, results)
+        results = self._results(held_out, known) if is_held else {}
+        self._finish(run, {"sequences": len(pairs), **results})
+
+    def _results(self, held_out: Pairs, known: Pairs) -> dict[str, Any]:
+        """The figures of the trained model on the held-out part, encoded and as it was given."""
+        return self._measure(held_out)
 
     @abstractmethod
     def predictions(self, X: Any) -> dict[str, Any]:

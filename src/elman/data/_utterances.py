@@ -1,0 +1,152 @@
+"""Utterances: sounds or their features, with what was said."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ._audio import FEATURES, SOUNDS, LogMel, read_features, read_wav
+from ._table import TABLES, column, present, read_table, string_columns, suffix
+
+_FILES = ("file", "path", "audio", "wav", "sound")
+_TEXTS = ("text", "transcript", "sentence", "label")
+
+
+@dataclass(frozen=True)
+class SpeechColumns:
+    """Which columns of a table hold what.
+
+    Args:
+        file: the sound's or feature file's path, from the table's folder on.
+        text: what is said.
+    """
+
+    file: str | None = None
+    text: str | None = None
+
+
+@dataclass(frozen=True)
+class Spoken:
+    """Utterances.
+
+    Args:
+        names: of the files.
+        features: (T_i, I) each.
+        texts: what is said; None where the texts were not read.
+        mel: how features were made of sounds, with the rate.
+    """
+
+    names: list[str]
+    features: list[Any]
+    texts: list[str] | None
+    mel: LogMel
+
+
+def read_utterances(
+    path: Path, mel: LogMel, columns: SpeechColumns | None = None, *, labelled: bool = True
+) -> Spoken:
+    """The features and the texts of utterances.
+
+    Args:
+        path: a table whose rows name a file and say its text; or a folder of sounds or feature
+            files, with a .txt of the same name beside each; or, without `labelled`, one such file.
+        mel: how features are made of sounds.
+        columns: which columns of a table hold what; guessed where not given.
+        labelled: whether texts are read.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: something cannot be read, or the files are not all sounds or all features.
+    """
+    if not path.exists():
+        raise FileNotFoundError(f"{path}: no such file or folder.")
+    if path.is_dir():
+        files, texts = _folder(path, labelled)
+    elif suffix(path) in TABLES:
+        files, texts = _table(path, columns or SpeechColumns(), labelled)
+    else:
+        files, texts = [path], None
+        if labelled:
+            raise ValueError(
+                f"{path}: what is said in it is missing; give a table of files and texts"
+                f" ({', '.join(TABLES)}), or a folder with a .txt beside each file."
+            )
+    features, mel = features_of(files, mel)
+    return Spoken([str(one) for one in files], features, texts, mel)
+
+
+def _folder(path: Path, labelled: bool) -> tuple[list[Path], list[str] | None]:
+    known = (*SOUNDS, *FEATURES)
+    files = sorted(one for one in path.rglob("*") if one.suffix.lower() in known)
+    if not files:
+        raise ValueError(f"{path}: no sounds below this folder; it needs {', '.join(known)} files.")
+    if not labelled:
+        return files, None
+    texts: list[str] = []
+    for one in files:
+        beside = one.with_suffix(".txt")
+        if not beside.exists():
+            raise ValueError(f"{one}: there is no {beside.name} beside it that says its text.")
+        texts.append(" ".join(beside.read_text(encoding="utf-8").split()))
+    return files, texts
+
+
+def _table(
+    path: Path, columns: SpeechColumns, labelled: bool
+) -> tuple[list[Path], list[str] | None]:
+    table = read_table(path)
+    names = string_columns(table)
+    file = columns.file or next((one for one in _FILES if one in names), None)
+    others = [one for one in names if one != file]
+    text = columns.text or next((one for one in _TEXTS if one in others), None)
+    for what, name, option in (("file", file, "--file-column"), ("text", text, "--text-column")):
+        if name is None and (labelled or what == "file"):
+            raise ValueError(
+                f"{path}: which column holds the {what}? The columns are"
+                f" {', '.join(map(repr, table.column_names))}. Name one with {option}."
+            )
+    assert file is not None
+    column(table, file, str(path))
+    files = [path.parent / str(one) for one in present(table, file, str(path))]
+    if not labelled:
+        return files, None
+    assert text is not None
+    return files, [str(one) for one in present(table, text, str(path))]
+
+
+def features_of(files: list[Path], mel: LogMel) -> tuple[list[Any], LogMel]:
+    """The features (T_i, I) of sounds or of feature files, and how they were made, with the rate.
+
+    Raises:
+        ValueError: a file cannot be read, or not all are of one kind; the text names it.
+    """
+    kinds = {one.suffix.lower() in SOUNDS for one in files}
+    if len(kinds) > 1:
+        odd = next(one for one in files if one.suffix.lower() not in SOUNDS)
+        raise ValueError(f"{odd}: no sound, and others are; give all sounds or all features.")
+    found: list[Any] = []
+    for one in files:
+        if one.suffix.lower() in SOUNDS:
+            try:
+                samples, rate = read_wav(one, mel.rate)
+                mel = replace(mel, rate=rate)
+                found.append(mel.of(samples))
+            except ValueError as error:
+                said = str(error)
+                raise ValueError(said if str(one) in said else f"{one}: {said}") from None
+        elif one.suffix.lower() in FEATURES:
+            found.append(read_features(one))
+        else:
+            known = ", ".join((*SOUNDS, *FEATURES))
+            raise ValueError(f"{one}: cannot read {one.suffix or 'no ending'}; give {known}.")
+        if not np.isfinite(found[-1]).all():
+            raise ValueError(f"{one}: the features have NaN or infinite numbers; mend the file.")
+        if found[-1].shape[1] != found[0].shape[1]:
+            raise ValueError(
+                f"{one}: {found[-1].shape[1]} features a frame, {files[0].name} has"
+                f" {found[0].shape[1]}; all need the same."
+            )
+    return found, mel

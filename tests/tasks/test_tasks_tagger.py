@@ -1,0 +1,168 @@
+"""The tagger: spans, characters, CRF, files, the estimator's contract."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from sklearn.base import clone
+
+import elman
+from elman import SequenceTagger
+from elman.data import spans_of
+
+NAMES = ["Ada", "Bo", "Cy", "Dee", "Eve", "Flo"]
+
+
+def sentences(count, seed=0):
+    """A name of one or two words, then what it does; the tag hangs on the word before."""
+    rng = np.random.default_rng(seed)
+    X, y = [], []
+    for _ in range(count):
+        words = list(rng.choice(NAMES, rng.integers(1, 3), replace=False))
+        kind = rng.choice(["meets", "to"])
+        place = kind == "to"
+        X.append([kind, *words, "today"])
+        tag = "LOC" if place else "PER"
+        y.append(["O", f"B-{tag}", *[f"I-{tag}"] * (len(words) - 1), "O"])
+    return X, y
+
+
+def tagger(**options):
+    small = {
+        "hidden_size": 16,
+        "embedding_size": 8,
+        "character_size": 4,
+        "epochs": 12,
+        "lr": 0.02,
+        "batch_size": 8,
+    }
+    return SequenceTagger(**{**small, **options})
+
+
+@pytest.mark.parametrize("crf", [False, True])
+@pytest.mark.parametrize("cell", ["rnn", "gru", "lstm"])
+def test_it_learns_what_hangs_on_the_words_beside(crf, cell):
+    X, y = sentences(60)
+    model = tagger(crf=crf, cell=cell).fit(X, y)
+    assert model.is_bio_
+    assert model.results_["span_f1"] > 0.9
+    assert model.score(*sentences(20, 1)) > 0.9
+
+
+def test_characters_tell_of_words_that_were_never_seen():
+    rng = np.random.default_rng(0)
+    letters = list("bcdfg")
+
+    def word(end):
+        return "".join(rng.choice(letters, 5)) + end
+
+    X = [[word("s" if i % 2 else "a"), word("s" if i % 3 else "a")] for i in range(80)]
+    y = [["PLURAL" if w.endswith("s") else "ONE" for w in one] for one in X]
+    found = {}
+    for size in (0, 8):
+        model = tagger(character_size=size, word_dropout=0.3, epochs=15).fit(X[:60], y[:60])
+        found[size] = model.score(X[60:], y[60:])
+    assert found[8] > 0.95
+    assert found[0] < 0.8
+
+
+def test_a_crf_tells_no_sequence_that_cannot_be():
+    X, y = sentences(40)
+    # hardly trained: the scores of the tags are about chance
+    model = tagger(crf=True, epochs=1, lr=1e-4).fit(X, y)
+    for tags in model.predict(X):
+        assert all(tags[span.start].startswith("B-") for span in spans_of(tags))
+
+
+def test_padding_and_company_change_nothing():
+    X, y = sentences(40)
+    for crf in (False, True):
+        model = tagger(crf=crf).fit(X, y)
+        long = [["to", *NAMES, *NAMES, "today"]]
+        assert model.predict([*X, *long])[: len(X)] == [model.predict([one])[0] for one in X]
+
+
+def test_the_run_opens_as_it_was_and_goes_on(tmp_path):
+    X, y = sentences(40)
+    X[0][1] = "New York"
+    model = tagger(crf=True).fit(X, y, run=tmp_path / "run")
+    opened = elman.load(tmp_path / "run")
+    assert opened.predict(X) == model.predict(X)
+    assert opened.evaluate(X, y) == model.evaluate(X, y)
+    opened.save(tmp_path / "copy")
+    assert elman.load(tmp_path / "copy").predict(X) == model.predict(X)
+    again = tagger(crf=True).fit(X, y, run=tmp_path / "run")
+    assert again.results_ == model.results_
+
+
+def test_the_contract_of_an_estimator():
+    X, y = sentences(30)
+    model = tagger(epochs=2)
+    assert clone(model).get_params() == model.get_params()
+    one, other = model.fit(X, y), clone(model).fit(X, y)
+    assert torch.equal(one.module_.body.head.weight, other.module_.body.head.weight)
+    with pytest.raises(Exception, match="not fitted yet; call fit first"):
+        tagger().predict(X)
+
+
+def test_it_looks_at_its_gradient(tmp_path):
+    X, y = sentences(40)
+    model = tagger(epochs=2).fit(X, y, run=tmp_path / "run")
+    assert model.diagnosis_ is not None
+    assert (tmp_path / "run" / "plots" / "reach.png").is_file()
+
+
+@pytest.mark.parametrize(
+    ("X", "y", "said"),
+    [
+        ([["a", "b"]], [["X"]], "sentence 0 has 2 words and 1 tags; give one for each"),
+        ([["a"], []], [["X"], []], "sentence 1 is no list of words"),
+        ([["a"]], None, "y is missing"),
+        ([], [], "there are no sequences"),
+        (
+            [["a", "b"]],
+            [["B-P", "I-Q"]],
+            "sentence 0, word 2: the tag 'I-Q' behind 'B-P' goes on with what has not begun",
+        ),
+        (
+            [["a"], ["b"]],
+            [["B-P"], ["I-P"]],
+            "sentence 1, word 1: the tag 'I-P' at the start goes on",
+        ),
+    ],
+)
+def test_bad_sentences_are_named(X, y, said):
+    with pytest.raises(ValueError, match=said):
+        tagger().fit(X, y)
+
+
+def test_bad_files_and_options_leave_nothing_behind(tmp_path):
+    path = tmp_path / "a.conll"
+    path.write_text("a O\nb O\n\nc O\nd I-P\ne B-P\n")
+    with pytest.raises(ValueError, match=r"a\.conll: line 5: the tag 'I-P' behind 'O'"):
+        tagger().fit(path, run=tmp_path / "run")
+    with pytest.raises(ValueError, match="word_dropout=1; give 0 up to below 1"):
+        tagger(word_dropout=1).fit(*sentences(4), run=tmp_path / "run")
+    with pytest.raises(TypeError, match="give lists of words, or a Path"):
+        tagger().fit("a b", ["X"])
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_tag_that_was_not_seen_is_named():
+    X, y = sentences(20)
+    model = tagger(epochs=1).fit(X, y)
+    with pytest.raises(ValueError, match="the tag 'B-ORG' of sentence 0 was not seen in training"):
+        model.evaluate([["x"]], [["B-ORG"]])
+
+
+@pytest.mark.skipif("ELMAN_DATA" not in os.environ, reason="ELMAN_DATA names no folder of data")
+def test_slots_of_real_queries(tmp_path):
+    folder = Path(os.environ["ELMAN_DATA"]) / "snips" / "train"
+    texts, slots = (
+        [line.split() for line in (folder / name).read_text().splitlines()[:1500]]
+        for name in ("seq.in", "seq.out")
+    )
+    model = SequenceTagger(hidden_size=64, epochs=4, lr=0.005, crf=True).fit(texts, slots)
+    assert model.results_["span_f1"] > 0.6
