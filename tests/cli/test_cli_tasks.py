@@ -276,7 +276,7 @@ def test_translating_from_two_files_to_predictions(tmp_path):
     (tmp_path / "a.de").write_text("ja\nnein\nja ja\n" * 20)
     (tmp_path / "a.en").write_text("yes\nno\nyes yes\n" * 20)
     out = tmp_path / "run"
-    options = ["--hidden", "16", "--epochs", "30", "--lr", "0.02", "--batch", "8"]
+    options = ["--hidden", "32", "--epochs", "40", "--lr", "0.02", "--batch", "8"]
     done = run("train", "translate", tmp_path / "a.de", "--targets", tmp_path / "a.en",
                "--validation", tmp_path / "a.de", "--validation-targets", tmp_path / "a.en",
                "--out", out, *options)  # fmt: skip
@@ -291,3 +291,38 @@ def test_translating_from_two_files_to_predictions(tmp_path):
     assert "line 2 of a.de has no partner" in bad.stderr
     wrong = run("evaluate", out, tmp_path / "a.de", "--last", "3")
     assert "--last is for the task forecast, and the run is of the task translate" in wrong.stderr
+
+
+def test_generating_from_a_table_to_predictions(tmp_path):
+    rows = "label,name\n" + "up,abc\ndown,cba\n" * 20
+    (tmp_path / "a.csv").write_text(rows)
+    out = tmp_path / "run"
+    options = ["--hidden", "16", "--epochs", "20", "--lr", "0.02", "--batch", "8"]
+    done = run("train", "generate", tmp_path / "a.csv", "--out", out, *options)
+    assert done.returncode == 0, done.stderr
+    (tmp_path / "new.csv").write_text("label\ndown\n")
+    done = run("predict", out, tmp_path / "new.csv", "--out", tmp_path / "p.csv")
+    assert (tmp_path / "p.csv").read_text().splitlines()[1] == '"down","cba"', done.stderr
+
+
+def test_recognizing_from_a_table_to_predictions(tmp_path):
+    rng, rows = np.random.default_rng(0), []
+    for i in range(30):
+        text = "".join(rng.choice(["a", "b"], 3))
+        frames = np.repeat([[c == "a", c == "b", 0] for c in text], 4, 0)
+        frames[::4] = [0, 0, 1]
+        np.save(tmp_path / f"{i}.npy", frames.astype(np.float32))
+        rows.append(f"{i}.npy,{text}\n")
+    (tmp_path / "a.csv").write_text("file,text\n" + "".join(rows))
+    out = tmp_path / "run"
+    options = ["--hidden", "16", "--epochs", "30", "--lr", "0.02", "--batch", "8"]
+    done = run("train", "recognize", tmp_path / "a.csv", "--out", out, *options)
+    assert done.returncode == 0, done.stderr
+    found = run("evaluate", out, tmp_path / "a.csv", "--json")
+    assert json.loads(found.stdout)["wer"] < 0.3
+    done = run("predict", out, tmp_path / "3.npy", "--out", tmp_path / "p.jsonl")
+    assert set(json.loads((tmp_path / "p.jsonl").read_text())["prediction"]) <= {"a", "b"}
+    (tmp_path / "a.csv").write_text("file,text\n0.npy,ab\nno.npy,ab\n")
+    bad = run("train", "recognize", tmp_path / "a.csv", "--out", tmp_path / "none")
+    assert (bad.returncode, bad.stderr.count("\n")) == (2, 1)
+    assert "no.npy: no such file" in bad.stderr

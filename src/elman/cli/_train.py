@@ -145,6 +145,33 @@ def translate(
     _run(Translator, shared, given, y=targets, columns=columns, validation=held)
 
 
+@train.command("generate")
+@spread
+def generate(
+    shared: Training,
+    level: Annotated[str | None, typer.Option(help="characters, subwords or tokens.")] = None,
+    condition: Annotated[
+        str | None, typer.Option(help="The start makes the state, the input, or both.")
+    ] = None,
+    start_column: Annotated[
+        list[str] | None, typer.Option(help="The label, or a number of the vector; repeatable.")
+    ] = None,
+    sequence_column: Annotated[
+        str | None, typer.Option(help="The column with the text or the list of numbers.")
+    ] = None,
+    validation: Annotated[Path | None, typer.Option(help=HELD_OUT)] = None,
+) -> None:
+    """A sequence that a label or a vector of numbers starts."""
+    from elman.data import StartColumns
+    from elman.tasks import SequenceGenerator
+
+    columns = None
+    if start_column or sequence_column is not None:
+        columns = StartColumns(tuple(start_column or ()), sequence_column)
+    given = shared.given(level=level, condition=condition)
+    _run(SequenceGenerator, shared, given, columns=columns, validation=validation)
+
+
 @train.command("recognize")
 @spread
 def recognize(

@@ -8,6 +8,7 @@ from ._pairs import PairColumns, aligned_lines, pairs_of_table, read_lines, read
 from ._sequences import BucketBatches, Scaler, as_sequences, fill_missing, forward_fill, pad
 from ._series import Series, SeriesColumns, as_series, guess_series_columns, series_of_table
 from ._spans import Span, bio_rules, is_bio, may_follow, span_scores, spans_of
+from ._starts import StartColumns, started_sequences
 from ._table import as_table, column, read_table, table_of
 from ._tagged import TagColumns, Tagged, read_tagged
 from ._text import documents, fingerprint
@@ -38,6 +39,7 @@ __all__ = [
     "Span",
     "SpeechColumns",
     "Spoken",
+    "StartColumns",
     "StreamWindows",
     "SubwordVocabulary",
     "TagColumns",
@@ -76,6 +78,7 @@ __all__ = [
     "series_of_table",
     "span_scores",
     "spans_of",
+    "started_sequences",
     "table_of",
     "vocabulary_from_json",
 ]

@@ -2,6 +2,7 @@
 
 from ._classifier import SequenceClassifier
 from ._forecaster import Forecaster
+from ._generator import SequenceGenerator
 from ._language_model import LanguageModel
 from ._listening import Listening
 from ._load import TASKS, load
@@ -20,6 +21,7 @@ __all__ = [
     "ModelOptions",
     "NGram",
     "SequenceClassifier",
+    "SequenceGenerator",
     "SequenceRegressor",
     "SequenceTagger",
     "SpeechRecognizer",

@@ -7,6 +7,7 @@ from elman.train import Run
 
 from ._classifier import SequenceClassifier
 from ._forecaster import Forecaster
+from ._generator import SequenceGenerator
 from ._language_model import LanguageModel
 from ._recognizer import SpeechRecognizer
 from ._regressor import SequenceRegressor
@@ -17,6 +18,7 @@ _ESTIMATORS = (
     Forecaster,
     LanguageModel,
     SequenceClassifier,
+    SequenceGenerator,
     SequenceRegressor,
     SequenceTagger,
     SpeechRecognizer,
