@@ -276,7 +276,18 @@ def test_translating_from_two_files_to_predictions(tmp_path):
     (tmp_path / "a.de").write_text("ja\nnein\nja ja\n" * 20)
     (tmp_path / "a.en").write_text("yes\nno\nyes yes\n" * 20)
     out = tmp_path / "run"
-    options = ["--hidden", "32", "--epochs", "40", "--lr", "0.02", "--batch", "8"]
+    options = [
+        "--hidden",
+        "32",
+        "--epochs",
+        "30",
+        "--lr",
+        "0.01",
+        "--batch",
+        "8",
+        "--set",
+        "task.embedding_size=16",
+    ]
     done = run("train", "translate", tmp_path / "a.de", "--targets", tmp_path / "a.en",
                "--validation", tmp_path / "a.de", "--validation-targets", tmp_path / "a.en",
                "--out", out, *options)  # fmt: skip
