@@ -37,9 +37,10 @@ format: $(VENV)/.installed-dev
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-# the figures of the README on real data (minutes); ELMAN_DATA names the folder of data sets
+# real data beside published figures (hours; docs/results.md says how long each takes); ELMAN_DATA
+# names the folder of data sets, ARGS="--task trec --seeds 1" a part
 quality: $(VENV)/.installed
-	$(BIN)/python benchmarks/quality.py
+	$(BIN)/python benchmarks/quality.py $(ARGS)
 
 # speed against torch.nn, torch.compile, ONNX Runtime and JAX (about half an hour), and a part of it
 bench: $(VENV)/.installed-bench

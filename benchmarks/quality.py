@@ -76,7 +76,7 @@ def row(name: str, problem: Problem, seeds: dict[str, Any]) -> list[str]:
     minutes = statistics.mean(one["seconds"] for one in seeds.values()) / 60
     threads = sorted({one["threads"] for one in seeds.values()})
     return [
-        f"{problem.data} [`{name}`](#{name})",
+        f"{problem.data} ([how](#{name}))",
         problem.model,
         f"{first['parameters'] / 1e6:.2f}",
         problem.shown,
@@ -106,7 +106,7 @@ def document(report: dict[str, Any]) -> str:
     lines += ["| " + " | ".join(row(name, one, report[name])) + " |" for name, one in kept.items()]
     lines += ["", "## The commands", ""]
     for name, one in kept.items():
-        lines += [f"### {name}", "", f"Split: {one.split}.", "", "```sh"]
+        lines += [f"### {name}", "", f"Split: {one.split}.", "", "```text"]
         places = {"data": f"data/{name}", "run": f"runs/{name}", "seed": 0}
         lines += [f"elman {command.format(**places)}" for command in one.commands]
         lines += ["```", ""]
@@ -114,10 +114,26 @@ def document(report: dict[str, Any]) -> str:
     return "\n".join(lines) + "\n"
 
 
+def summary(report: dict[str, Any]) -> str:
+    """The table of the README."""
+    lines = ["| data | figure | ours | published |", "| --- | --- | --- | --- |"]
+    for name, problem in PROBLEMS.items():
+        if name in report:
+            cells = row(name, problem, report[name])
+            lines.append(f"| {problem.data} | {cells[3]} | {cells[4]} | {cells[6]} |")
+    return "\n".join(lines) + "\n"
+
+
 def write(report: dict[str, Any]) -> None:
     """Writes the figures and what is made of them."""
     REPORT.write_text(json.dumps(report, indent=2, sort_keys=True) + "\n")
     (HERE.parent / "docs" / "results.md").write_text(document(report))
+    table = summary(report)
+    (HERE / "results" / "quality.md").write_text(table)
+    readme = HERE.parent / "README.md"
+    start, end = "<!-- quality -->\n", "<!-- /quality -->"
+    before, _, rest = readme.read_text().partition(start)
+    readme.write_text(before + start + table + end + rest.partition(end)[2])
 
 
 def main() -> None:

@@ -74,7 +74,7 @@ def test_links_lead_somewhere():
 @pytest.mark.parametrize(
     ("page", "name", "file"),
     [
-        ("README.md", "quality", "quality.md"),
+        ("README.md", "quality", "results/quality.md"),
         ("README.md", "speed", "results/summary.md"),
         ("docs/gradients.md", "long", "results/long_sequence.md"),
         ("docs/gradients.md", "long-memory", "results/long_memory.md"),

@@ -295,7 +295,7 @@ def test_translating_from_two_files_to_predictions(tmp_path):
     found = run("evaluate", out, tmp_path / "a.de", "--targets", tmp_path / "a.en", "--json")
     assert json.loads(found.stdout)["accuracy"] == 1
     done = run("predict", out, tmp_path / "a.de", "--out", tmp_path / "p.tsv")
-    assert (tmp_path / "p.tsv").read_text().splitlines()[1].startswith("ja\tyes\t-")
+    assert (tmp_path / "p.tsv").read_text().splitlines()[1].startswith('"ja"\t"yes"\t-')
     (tmp_path / "a.en").write_text("yes\n")
     bad = run("train", "translate", tmp_path / "a.de", "--targets", tmp_path / "a.en", "--out", out)
     assert (bad.returncode, bad.stderr.count("\n")) == (2, 1)

@@ -62,6 +62,10 @@ def test_words_as_symbols():
     y = [" ".join(rng.choice(["aa", "bb", "cc"], rng.integers(1, 4))) for _ in range(120)]
     model = recognizer(level="words").fit([spoken(one, rng) for one in y], y)
     assert model.results_["wer"] < 0.2
+    X = [spoken("aa", rng), spoken("bb", rng)]
+    # a word that was never heard is a fault like another
+    known, unknown = (model.evaluate(X, ["aa", one])["wer"] for one in ("bb", "cba"))
+    assert (known, unknown) == (0, 0.5)
     assert set(" ".join(model.predict([spoken("aa bb", rng)])).split()) <= {"aa", "bb", "cc"}
 
 

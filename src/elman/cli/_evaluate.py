@@ -14,6 +14,13 @@ def evaluate(
     text_column: Annotated[
         str | None, typer.Option(help="Language models: the column with the text.")
     ] = None,
+    cache: Annotated[
+        int | None, typer.Option(help="Language models: tokens that a cache remembers.")
+    ] = None,
+    dynamic: Annotated[
+        float | None,
+        typer.Option(help="Language models: learning rate of steps on what was read."),
+    ] = None,
     targets: Annotated[
         Path | None, typer.Option(help="Translators: a file whose lines go with those of DATA.")
     ] = None,
@@ -23,11 +30,13 @@ def evaluate(
     as_json: Annotated[bool, typer.Option("--json", help="Print results as JSON.")] = False,
 ) -> None:
     """Measure a trained model on data."""
-    from elman.tasks import Forecaster, LanguageModel, Translator, load
+    from elman.tasks import Adaptation, Forecaster, LanguageModel, Translator, load
 
     model = load(run)
     for option, value, made in (
         ("--text-column", text_column, LanguageModel),
+        ("--cache", cache, LanguageModel),
+        ("--dynamic", dynamic, LanguageModel),
         ("--targets", targets, Translator),
         ("--last", last, Forecaster),
     ):
@@ -39,6 +48,8 @@ def evaluate(
     options: dict[str, Any] = {}
     if isinstance(model, LanguageModel):
         options["column"] = text_column
+        if cache is not None or dynamic is not None:
+            options["adaptation"] = Adaptation(cache=cache or 0, dynamic=dynamic or 0.0)
     if isinstance(model, Forecaster):
         options["last"] = last
     if isinstance(model, Translator):

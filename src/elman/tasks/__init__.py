@@ -1,5 +1,6 @@
 """The tasks, each a scikit-learn style estimator."""
 
+from ._adapting import Adaptation
 from ._classifier import SequenceClassifier
 from ._forecaster import Forecaster
 from ._generator import SequenceGenerator
@@ -15,6 +16,7 @@ from ._translator import Translator
 
 __all__ = [
     "TASKS",
+    "Adaptation",
     "Forecaster",
     "LanguageModel",
     "Listening",

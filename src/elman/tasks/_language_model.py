@@ -26,6 +26,7 @@ from elman.diagnostics import need_of_tokens
 from elman.nn import draw
 from elman.train import Run
 
+from ._adapting import Adaptation, adapted_surprise
 from ._estimator import Estimator
 from ._inspect import LONGEST, Sample
 from ._language_network import LanguageNetwork, NextToken, surprise
@@ -238,12 +239,16 @@ class LanguageModel(Estimator):
         bits = loss * count / math.log(2) / max(characters, 1)
         return {**_figures(loss), "bits_per_character": bits, "held_out_tokens": count}
 
-    def evaluate(self, X: Texts, *, column: str | None = None) -> dict[str, float]:
+    def evaluate(
+        self, X: Texts, *, column: str | None = None, adaptation: Adaptation | None = None
+    ) -> dict[str, float]:
         """Measures the model on texts.
 
         Args:
             X: as for `fit`.
             column: as for `fit`.
+            adaptation: what the model may learn from the text that it has read already; None for
+                nothing.
 
         Returns:
             "loss" in nats a token, "perplexity", "bits_per_character", and "held_out_tokens".
@@ -253,9 +258,12 @@ class LanguageModel(Estimator):
         with tempfile.TemporaryDirectory() as scratch:
             texts = documents(source, column_name=column)
             tokens = TokenFile.write(Path(scratch) / "text", texts, self.vocabulary_)
-            loss, count = surprise(
-                self.module_, StreamWindows(tokens, batch_size=1, bptt=max(self.bptt, 256))
-            )
+            if adaptation is None:
+                windows = StreamWindows(tokens, batch_size=1, bptt=max(self.bptt, 256))
+                loss, count = surprise(self.module_, windows)
+            else:
+                windows = StreamWindows(tokens, batch_size=1, bptt=self.bptt)
+                loss, count = adapted_surprise(self.module_, windows, adaptation)
             return self._results(loss, count, self._characters(tokens, 0, len(tokens)))
 
     def score(self, X: Texts, y: Any = None) -> float:

@@ -190,9 +190,8 @@ class SpeechRecognizer(SupervisedEstimator):
             one = self.vocabulary_.encode(text).astype(np.int64)
             if len(one) == 0:
                 raise ValueError(f"{where}: the text of utterance {row} is empty; take it out.")
-            if (one == BLANK).any():
-                symbols = list(text) if self.level == "characters" else text.split()
-                odd = symbols[int(np.argmax(one == BLANK))]
+            if self.level == "characters" and (one == BLANK).any():
+                odd = text[int(np.argmax(one == BLANK))]
                 raise ValueError(
                     f"{where}: the text of utterance {row} has {odd!r}, which training never saw"
                     f" ({text[:40]!r}); take it out."
