@@ -161,7 +161,7 @@ def text_scores(
     for source, target in zip(sources, targets, strict=True):
         right[source].add(target)
     told = dict(zip(sources, found, strict=True))
-    bleu = BLEU(tokenize="none" if cut else "13a")
+    bleu = BLEU(tokenize="none" if cut else "13a", force=cut)
     return {
         "accuracy": sum(told[source] in right[source] for source in told) / len(told),
         "bleu": bleu.corpus_score(list(found), [list(targets)]).score,
