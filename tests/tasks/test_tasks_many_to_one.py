@@ -175,3 +175,30 @@ def test_a_text_among_numbers_and_a_lone_text():
 def test_few_sequences_are_all_trained_on():
     model = classifier().fit(NUMBERS[:4], ["a", "a", "b", "b"])
     assert model.results_ == {"sequences": 4}
+
+
+def test_the_spelling_of_words_tells_where_the_words_do_not(tmp_path):
+    rng = np.random.default_rng(0)
+
+    def word(end):
+        return "".join(rng.choice(list("bcdfg"), 6)) + end
+
+    kinds = ["many" if i % 2 else "one" for i in range(120)]
+    texts = [f"the {word('s' if kind == 'many' else 'a')} there" for kind in kinds]
+    small = {"level": "words", "hidden_size": 12, "epochs": 15, "lr": 0.02, "batch_size": 8}
+    without = elman.SequenceClassifier(**small).fit(texts[:90], kinds[:90])
+    model = elman.SequenceClassifier(**small, character_size=8, word_dropout=0.2)
+    model.fit(texts[:90], kinds[:90], run=tmp_path / "run")
+    assert without.score(texts[90:], kinds[90:]) < 0.75
+    assert model.score(texts[90:], kinds[90:]) > 0.9
+    opened = elman.load(tmp_path / "run")
+    assert opened.predict(texts).tolist() == model.predict(texts).tolist()
+    assert opened.inspect(write_texts(tmp_path, texts, kinds)).kind
+    with pytest.raises(ValueError, match="character_size=4 with level='subwords'"):
+        elman.SequenceClassifier(level="subwords", character_size=4).fit(texts, kinds)
+
+
+def write_texts(folder, texts, kinds):
+    rows = "".join(f"{text},{kind}\n" for text, kind in zip(texts, kinds, strict=True))
+    (folder / "texts.csv").write_text("text,label\n" + rows)
+    return folder / "texts.csv"

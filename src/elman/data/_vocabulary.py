@@ -139,9 +139,13 @@ class WordVocabulary:
 
     def encode(self, text: str) -> Ids:
         """The ids of the words."""
-        found = _WORD.findall(text.lower() if self.lowercase else text)
-        known = self._ids
+        known, found = self._ids, self.split(text.lower() if self.lowercase else text)
         return np.array([known.get(word, UNKNOWN) for word in found], dtype=np.uint32)
+
+    @staticmethod
+    def split(text: str) -> list[str]:
+        """The words, numbers, punctuation marks and line ends of a text."""
+        return _WORD.findall(text)
 
     def decode(self, ids: Sequence[int] | Ids) -> str:
         """The words with spaces where they belong; an unknown one is <unk>."""

@@ -27,6 +27,10 @@ class SequenceClassifier(ClassifierMixin, SequenceEstimator):
         vocabulary_size: for texts, tokens at most.
         lowercase: for texts, whether words are lower-cased.
         embedding_size: for texts, features of a token; 64 if None.
+        character_size: for words, units of a layer over their characters, in each direction, that
+            is beside the embedding; 0 for none.
+        word_dropout: for words with characters, probability with which training takes a word for
+            an unknown one.
         bidirectional: whether the layers read from both ends.
         pooling: how the steps become one vector: "last", "mean", "max" or "attention".
         class_weight: None, "balanced", or a dict from class to weight.

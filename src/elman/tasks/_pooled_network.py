@@ -13,6 +13,7 @@ from elman.nn import ManyToOne
 from elman.train import Loss, scan_tail
 
 from ._options import ModelOptions, make_layers
+from ._word_features import Sentence, WordFeatures, Words, words_of
 
 
 class PooledNetwork(nn.Module):
@@ -21,6 +22,7 @@ class PooledNetwork(nn.Module):
     Args:
         options: of the recurrent layers.
         inputs: features of a step, or tokens of the vocabulary.
+        words: what words are known by, besides as tokens; None for other sequences.
         outputs: classes, or targets.
         embedding_size: features of a token; None for numeric sequences.
         bidirectional: whether the layers read from both ends.
@@ -36,16 +38,19 @@ class PooledNetwork(nn.Module):
         outputs: int,
         *,
         embedding_size: int | None,
+        words: WordFeatures | None = None,
         bidirectional: bool,
         pooling: str,
         bptt: str = "full",
         bptt_steps: int = 100,
     ) -> None:
         super().__init__()
-        self.embedding = None if embedding_size is None else nn.Embedding(inputs, embedding_size)
+        self.words, self.embedding = words, None
+        if words is None and embedding_size is not None:
+            self.embedding = nn.Embedding(inputs, embedding_size)
         layers = make_layers(
             options,
-            embedding_size or inputs,
+            (embedding_size or inputs) if words is None else words.size,
             bidirectional=bidirectional,
             bptt="full" if bptt == "truncated" else bptt,
         )
@@ -53,10 +58,9 @@ class PooledNetwork(nn.Module):
         self.last_steps = bptt_steps if bptt == "truncated" else None
         self.input_dropout = options.input_dropout
 
-    def forward(self, x: Tensor, lengths: Tensor) -> Tensor:
-        """The outputs (B, O) of padded sequences (T, B, I), or (T, B) of tokens."""
-        if self.embedding is not None:
-            x = self.embedding(x)
+    def forward(self, sequences: Tensor | Words, lengths: Tensor) -> Tensor:
+        """The outputs (B, O) of padded sequences (T, B, I), (T, B) of tokens, or of words."""
+        x = self._features(sequences)
         if self.training and self.input_dropout:
             # the same features are gone at every step of a sequence (Gal & Ghahramani 2016)
             x = x * dropout(torch.ones_like(x[:1]), self.input_dropout)
@@ -65,12 +69,19 @@ class PooledNetwork(nn.Module):
             return self.body.summarise(output, lengths)
         return self.body(x, lengths)
 
+    def _features(self, sequences: Tensor | Words) -> Tensor:
+        """What the layers read, (T, B, I)."""
+        if isinstance(sequences, Words):
+            assert self.words is not None
+            return self.words(sequences)
+        return sequences if self.embedding is None else self.embedding(sequences)
+
 
 class Examples:
     """Sequences with their targets, in batches of like length.
 
     Args:
-        sequences: arrays (T_i, I), or (T_i,) of tokens.
+        sequences: arrays (T_i, I), or (T_i,) of tokens, or sentences.
         targets: class numbers, or (N, O) numbers.
         batch_size: rows in a batch.
         seed: of the order.
@@ -96,8 +107,16 @@ class Examples:
     def epoch(self, epoch: int, start: int = 0) -> Any:
         """The batches (x, lengths, targets) of an epoch."""
         for rows in self.rows.epoch(epoch, start):
-            x, lengths = pad([self.sequences[row] for row in rows])
+            x, lengths = batch_of([self.sequences[row] for row in rows])
             yield x, lengths, torch.as_tensor(np.asarray(self.targets)[rows])
+
+
+def batch_of(sequences: Sequence[Any]) -> tuple[Any, Tensor]:
+    """Sequences side by side, and their lengths."""
+    if isinstance(sequences[0], Sentence):
+        words = words_of(sequences)
+        return words, words.lengths
+    return pad(sequences)
 
 
 class Supervised:
@@ -135,6 +154,6 @@ def outputs_of(module: PooledNetwork, sequences: Sequence[Any], batch_size: int)
     found: Any = np.zeros((len(sequences), module.body.head.out_features), dtype=np.float64)
     with torch.inference_mode():
         for rows in batches.epoch(0):
-            x, counts = pad([sequences[row] for row in rows])
+            x, counts = batch_of([sequences[row] for row in rows])
             found[rows] = module(x.to(device), counts).double().cpu().numpy()
     return found

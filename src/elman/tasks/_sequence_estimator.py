@@ -24,7 +24,6 @@ from elman.data import (
     fill_missing,
     guess_columns,
     labelled_sequences,
-    pad,
     read_folders,
     table_of,
     vocabulary_from_json,
@@ -33,8 +32,9 @@ from elman.nn import Pooling
 from elman.train import BPTT, Run
 
 from ._inspect import LONGEST, ROWS, Sample, need_of_examples
-from ._pooled_network import Examples, PooledNetwork, outputs_of
+from ._pooled_network import Examples, PooledNetwork, batch_of, outputs_of
 from ._supervised import Pairs, SupervisedEstimator, check_pairs
+from ._word_features import Sentence, WordFeatures
 
 LEVELS = ("characters", "words", "subwords")
 
@@ -47,6 +47,8 @@ class SequenceEstimator(SupervisedEstimator):
     vocabulary_size: int = 20_000
     lowercase: bool = True
     embedding_size: int | None = None
+    character_size: int = 0
+    word_dropout: float = 0.0
     bidirectional: bool = False
     pooling: str = "last"
     missing: str = "error"
@@ -109,16 +111,22 @@ class SequenceEstimator(SupervisedEstimator):
         return self._sample_of(pairs, pairs)
 
     def _sample_of(self, shown: Pairs, everything: Pairs | None) -> Sample:
-        x, lengths = pad([one[-LONGEST:] for one in shown.inputs[:ROWS]])
+        x, lengths = batch_of([one[-LONGEST:] for one in shown.inputs[:ROWS]])
         found = None
         if everything is not None:
-            inputs, targets = list(everything.inputs), everything.targets
+            inputs, targets = [_ids_of(one) for one in everything.inputs], everything.targets
             found = need_of_examples(inputs, targets, are_tokens=self.is_text_)
         tokens = None
         if self.is_text_:
-            tokens = [self.vocabulary_.decode([int(one)]) for one in shown.inputs[0][-LONGEST:]]
+            tokens = [
+                self.vocabulary_.decode([int(one)]) for one in _ids_of(shown.inputs[0])[-LONGEST:]
+            ]
         return Sample(
-            lambda: self.module_(x.to(self._device), lengths), found, self._window(), tokens
+            lambda: self.module_(x.to(self._device), lengths),
+            found,
+            self._window(),
+            tokens,
+            "body.layers",
         )
 
     def _window(self) -> int | None:
@@ -172,6 +180,9 @@ class SequenceEstimator(SupervisedEstimator):
         self.is_text_ = all(isinstance(s, str) for s in sequences)
         if self.is_text_:
             self.vocabulary_ = self._vocabulary(train)
+            self.characters_ = None
+            if self.character_size:
+                self.characters_ = CharacterVocabulary.fit([iter(train)])
         else:
             arrays = self._arrays(train, where)
             width = arrays[0].shape[1]
@@ -182,7 +193,8 @@ class SequenceEstimator(SupervisedEstimator):
     def _inputs(self, sequences: list[Any], where: str) -> list[Any]:
         """Token ids, or scaled numbers."""
         if self.is_text_:
-            ids = [self._ids(text, row, where) for row, text in enumerate(sequences)]
+            spelled: dict[str, Any] = {}
+            ids = [self._ids(text, row, where, spelled) for row, text in enumerate(sequences)]
             for row, one in enumerate(ids):
                 if len(one) == 0:
                     raise ValueError(f"{where}: sequence {row} is empty; drop it.")
@@ -196,12 +208,19 @@ class SequenceEstimator(SupervisedEstimator):
             )
         return [np.concatenate([self.scaler_.transform(a[:, :n]), a[:, n:]], 1) for a in arrays]
 
-    def _ids(self, text: Any, row: int, where: str) -> Any:
+    def _ids(self, text: Any, row: int, where: str, spelled: dict[str, Any]) -> Any:
         if not isinstance(text, str):
             raise TypeError(
                 f"{where}: sequence {row} is a {type(text).__name__}, the others are texts."
             )
-        return self.vocabulary_.encode(text).astype(np.int64)
+        ids = self.vocabulary_.encode(text).astype(np.int64)
+        if self.characters_ is None:
+            return ids
+        words = WordVocabulary.split(text)
+        for word in words:
+            if word not in spelled:
+                spelled[word] = self.characters_.encode(word).astype(np.int64)
+        return Sentence(ids, [spelled[word] for word in words])
 
     def _arrays(self, sequences: list[Any], where: str) -> list[Any]:
         return fill_missing(as_sequences(sequences, where), self.missing, where)
@@ -226,6 +245,7 @@ class SequenceEstimator(SupervisedEstimator):
             inputs,
             self._outputs(),
             embedding_size=size,
+            words=self._words(inputs, size),
             bidirectional=self.bidirectional,
             pooling=self.pooling,
             bptt=self.bptt,
@@ -234,8 +254,32 @@ class SequenceEstimator(SupervisedEstimator):
         self._to_device(network)
         return network
 
+    def _words(self, words: int, size: int | None) -> WordFeatures | None:
+        """What words are known by, where their characters count too."""
+        if not self.is_text_ or self.characters_ is None:
+            return None
+        return WordFeatures(
+            self,
+            words,
+            len(self.characters_),
+            embedding_size=size or 1,
+            character_size=self.character_size,
+            word_dropout=self.word_dropout,
+        )
+
     def _check(self) -> None:
         where = type(self).__name__
+        if self.character_size < 0:
+            raise ValueError(
+                f"{where}: character_size={self.character_size!r}; give a whole number, 0 for none."
+            )
+        if self.character_size and self.level != "words":
+            raise ValueError(
+                f"{where}: character_size={self.character_size} with level={self.level!r}; only"
+                " words have characters of their own."
+            )
+        if not 0 <= self.word_dropout < 1:
+            raise ValueError(f"{where}: word_dropout={self.word_dropout}; give 0 up to below 1.")
         if self.level not in LEVELS:
             raise ValueError(
                 f"{where}: level={self.level!r} is not known; give one of {', '.join(LEVELS)}."
@@ -267,6 +311,8 @@ class SequenceEstimator(SupervisedEstimator):
     def _write_fitted(self, run: Run) -> None:
         if self.is_text_:
             run.write_json("vocabulary.json", self.vocabulary_.to_json())
+            if self.characters_ is not None:
+                run.write_json("characters.json", self.characters_.to_json())
 
     def _restore(self, run: Run, fitted: dict[str, Any]) -> None:
         self.is_text_ = bool(fitted["is_text"])
@@ -275,6 +321,9 @@ class SequenceEstimator(SupervisedEstimator):
         self.columns_ = None if fitted["columns"] is None else Columns.from_json(fitted["columns"])
         if self.is_text_:
             self.vocabulary_ = vocabulary_from_json(run.read_json("vocabulary.json"))
+            self.characters_ = None
+            if self.character_size:
+                self.characters_ = vocabulary_from_json(run.read_json("characters.json"))
         else:
             self.features_ = int(fitted["features"])
             self.scaler_ = Scaler.from_json(fitted["scaler"])
@@ -284,6 +333,11 @@ class SequenceEstimator(SupervisedEstimator):
 def _folder(X: Any) -> Path | None:
     """X, if it is a folder whose folders are classes."""
     return X if isinstance(X, Path) and X.is_dir() else None
+
+
+def _ids_of(sequence: Any) -> Any:
+    """A sequence of tokens without the spelling of its words."""
+    return sequence.ids if isinstance(sequence, Sentence) else sequence
 
 
 def softmax(outputs: Any) -> Any:

@@ -27,7 +27,8 @@ from elman.train import Run
 
 from ._inspect import LONGEST, ROWS, Sample
 from ._supervised import Pairs, SupervisedEstimator, check_pairs
-from ._tagger_network import Sentence, Sentences, TaggerNetwork, TagLoss, tag_scores, words_of
+from ._tagger_network import Sentences, TaggerNetwork, TagLoss, tag_scores
+from ._word_features import Sentence, words_of
 
 # words that are asked how far back they matter, and fewer of them tell nothing
 _ASKED, _FEW = 50_000, 1000
@@ -260,7 +261,7 @@ class SequenceTagger(SupervisedEstimator):
         return self._sample_of(pairs, pairs)
 
     def _sample_of(self, shown: Pairs, everything: Pairs | None) -> Sample:
-        few = [one.first(LONGEST) for one in shown.inputs[:ROWS]]
+        few = [one[:LONGEST] for one in shown.inputs[:ROWS]]
         words = words_of(few)
         found = None
         if everything is not None:

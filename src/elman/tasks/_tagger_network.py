@@ -3,58 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, dropout
 
 from elman.data import BucketBatches, pad
-from elman.nn import CRF, ManyToMany, Recurrent
+from elman.nn import CRF, ManyToMany
 from elman.train import Loss
 
 from ._options import ModelOptions, make_layers
-
-UNKNOWN = 0
-# features of a character
-_CHARACTER = 32
-
-
-@dataclass(frozen=True)
-class Words:
-    """The words of sentences side by side.
-
-    Args:
-        ids: of the words, (T, B).
-        lengths: of the sentences, (B,).
-        spelled: the characters of each different word of the batch, (C, N).
-        spelled_lengths: of the words, (N,).
-        which: of these words each is, (T, B).
-    """
-
-    ids: Tensor
-    lengths: Tensor
-    spelled: Tensor
-    spelled_lengths: Tensor
-    which: Tensor
-
-    def to(self, device: torch.device) -> Words:
-        """The same on a device; lengths stay where they are."""
-        return Words(
-            self.ids.to(device),
-            self.lengths,
-            self.spelled.to(device),
-            self.spelled_lengths,
-            self.which.to(device),
-        )
+from ._word_features import Sentence, WordFeatures, Words, words_of
 
 
 class TaggerNetwork(nn.Module):
     """Word and character features, recurrent layers over the sentence, the scores of the tags.
-
-    A word is its embedding beside what layers of both directions made of its characters. In
-    training a word is now and then taken for an unknown one, so that its characters have to tell.
 
     Args:
         options: of the recurrent layers.
@@ -85,50 +49,23 @@ class TaggerNetwork(nn.Module):
         crf: CRF | None,
     ) -> None:
         super().__init__()
-        self.embedding = nn.Embedding(words, embedding_size)
-        self.characters = self.spelling = None
-        if character_size:
-            self.characters = nn.Embedding(characters, _CHARACTER)
-            self.spelling: Recurrent | None = make_layers(
-                options, _CHARACTER, hidden_size=character_size, num_layers=1, bidirectional=True
-            )
-        size = embedding_size + 2 * character_size
-        layers = make_layers(options, size, bidirectional=bidirectional)
+        self.words = WordFeatures(
+            options,
+            words,
+            characters,
+            embedding_size=embedding_size,
+            character_size=character_size,
+            word_dropout=word_dropout,
+        )
+        layers = make_layers(options, self.words.size, bidirectional=bidirectional)
         self.body = ManyToMany(layers, tags, dropout=options.dropout)
         self.crf = crf
         self.dropout = max(options.dropout, options.input_dropout)
-        self.word_dropout = word_dropout
 
     def forward(self, words: Words) -> Tensor:
         """The scores of the tags, (T, B, K)."""
-        ids = words.ids
-        if self.training and self.word_dropout:
-            gone = torch.rand(ids.shape, device=ids.device) < self.word_dropout
-            ids = ids.masked_fill(gone, UNKNOWN)
-        features = self.embedding(ids)
-        if self.characters is not None and self.spelling is not None:
-            spelled = dropout(self.characters(words.spelled), self.dropout, self.training)
-            _, final = self.spelling(spelled, lengths=words.spelled_lengths)
-            h = final[0] if isinstance(final, tuple) else final
-            features = torch.cat([features, torch.cat([*h], -1)[words.which]], -1)
-        features = dropout(features, self.dropout, self.training)
+        features = dropout(self.words(words), self.dropout, self.training)
         return self.body(features, lengths=words.lengths)[0]
-
-
-class Sentence(NamedTuple):
-    """The ids of a sentence's words, (T,), and the characters of each; the same word is the same
-    array.
-    """
-
-    ids: Any
-    spelled: list[Any]
-
-    def __len__(self) -> int:
-        return len(self.ids)
-
-    def first(self, words: int) -> Sentence:
-        """The first so many words."""
-        return Sentence(self.ids[:words], self.spelled[:words])
 
 
 class Sentences:
@@ -165,24 +102,6 @@ class Sentences:
             yield words_of([self.sentences[row] for row in rows]), tags
 
 
-def words_of(sentences: Sequence[Sentence]) -> Words:
-    """Sentences side by side, each different word spelled once."""
-    ids, lengths = pad([one.ids for one in sentences])
-    numbers: dict[int, int] = {}
-    spelled: list[Any] = []
-    which = torch.zeros_like(ids)
-    for b, sentence in enumerate(sentences):
-        mine: list[int] = []
-        for characters in sentence.spelled:
-            number = numbers.setdefault(id(characters), len(spelled))
-            if number == len(spelled):
-                spelled.append(characters)
-            mine.append(number)
-        which[: len(mine), b] = torch.tensor(mine)
-    block, spelled_lengths = pad(spelled)
-    return Words(ids, lengths, block, spelled_lengths, which)
-
-
 class TagLoss:
     """Trains a tagger's network."""
 
@@ -192,7 +111,7 @@ class TagLoss:
     def loss(self, batch: Any, carry: Any) -> Loss:
         """The mean surprise of a word's tag, in nats."""
         words, tags = batch
-        device = self.module.embedding.weight.device
+        device = self.module.body.head.weight.device
         scores, tags = self.module(words.to(device)), tags.to(device)
         count = int(words.lengths.sum())
         if self.module.crf is not None:
@@ -205,7 +124,7 @@ class TagLoss:
 
 def tag_scores(module: TaggerNetwork, batches: Sentences) -> Iterator[tuple[Any, Words, Tensor]]:
     """The scores (T, B, K) of each batch, with its row numbers and its words."""
-    device = module.embedding.weight.device
+    device = module.body.head.weight.device
     with torch.inference_mode():
         for rows in batches.rows.epoch(0):
             words = words_of([batches.sentences[row] for row in rows])

@@ -1,0 +1,138 @@
+"""Words by what they are and by how they are spelled."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import dropout
+
+from elman.data import pad
+from elman.nn import Recurrent
+
+from ._options import ModelOptions, make_layers
+
+UNKNOWN = 0
+# features of a character
+_CHARACTER = 32
+
+
+@dataclass(frozen=True)
+class Words:
+    """The words of sentences side by side.
+
+    Args:
+        ids: of the words, (T, B).
+        lengths: of the sentences, (B,).
+        spelled: the characters of each different word of the batch, (C, N).
+        spelled_lengths: of the words, (N,).
+        which: of these words each is, (T, B).
+    """
+
+    ids: Tensor
+    lengths: Tensor
+    spelled: Tensor
+    spelled_lengths: Tensor
+    which: Tensor
+
+    def to(self, device: torch.device) -> Words:
+        """The same on a device; lengths stay where they are."""
+        return Words(
+            self.ids.to(device),
+            self.lengths,
+            self.spelled.to(device),
+            self.spelled_lengths,
+            self.which.to(device),
+        )
+
+
+@dataclass(frozen=True)
+class Sentence:
+    """The ids of a sentence's words, (T,), and the characters of each; the same word is the same
+    array.
+    """
+
+    ids: Any
+    spelled: list[Any]
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def __getitem__(self, part: slice) -> Sentence:
+        return Sentence(self.ids[part], self.spelled[part])
+
+
+def words_of(sentences: Sequence[Sentence]) -> Words:
+    """Sentences side by side, each different word spelled once."""
+    ids, lengths = pad([one.ids for one in sentences])
+    numbers: dict[int, int] = {}
+    spelled: list[Any] = []
+    which = torch.zeros_like(ids)
+    for b, sentence in enumerate(sentences):
+        mine: list[int] = []
+        for characters in sentence.spelled:
+            number = numbers.setdefault(id(characters), len(spelled))
+            if number == len(spelled):
+                spelled.append(characters)
+            mine.append(number)
+        which[: len(mine), b] = torch.tensor(mine)
+    block, spelled_lengths = pad(spelled)
+    return Words(ids, lengths, block, spelled_lengths, which)
+
+
+class WordFeatures(nn.Module):
+    """A word's embedding beside what layers of both directions made of its characters.
+
+    In training a word is now and then taken for an unknown one, so that its characters have to
+    tell.
+
+    Args:
+        options: of the recurrent layers.
+        words: size of the vocabulary.
+        characters: how many are known.
+        embedding_size: features of a word.
+        character_size: units of the layer over the characters, for each direction; 0 for none.
+        word_dropout: probability with which a word is taken for an unknown one.
+
+    Reference:
+        Lample et al. 2016, https://arxiv.org/abs/1603.01360
+    """
+
+    def __init__(
+        self,
+        options: ModelOptions,
+        words: int,
+        characters: int,
+        *,
+        embedding_size: int,
+        character_size: int,
+        word_dropout: float,
+    ) -> None:
+        super().__init__()
+        self.embedding = nn.Embedding(words, embedding_size)
+        self.characters = self.spelling = None
+        if character_size:
+            self.characters = nn.Embedding(characters, _CHARACTER)
+            self.spelling: Recurrent | None = make_layers(
+                options, _CHARACTER, hidden_size=character_size, num_layers=1, bidirectional=True
+            )
+        self.size = embedding_size + 2 * character_size
+        self.dropout = max(options.dropout, options.input_dropout)
+        self.word_dropout = word_dropout
+
+    def forward(self, words: Words) -> Tensor:
+        """The features (T, B, size)."""
+        ids = words.ids
+        if self.training and self.word_dropout:
+            gone = torch.rand(ids.shape, device=ids.device) < self.word_dropout
+            ids = ids.masked_fill(gone, UNKNOWN)
+        features = self.embedding(ids)
+        if self.characters is None or self.spelling is None:
+            return features
+        spelled = dropout(self.characters(words.spelled), self.dropout, self.training)
+        _, final = self.spelling(spelled, lengths=words.spelled_lengths)
+        h = final[0] if isinstance(final, tuple) else final
+        return torch.cat([features, torch.cat([*h], -1)[words.which]], -1)
