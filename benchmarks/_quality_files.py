@@ -6,6 +6,7 @@ import csv
 import gzip
 import json
 import lzma
+import re
 import tarfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -62,11 +63,37 @@ def imdb(data: Path, out: Path) -> None:
 
 
 def sst2(data: Path, out: Path) -> None:
-    """Sentences, their official parts."""
-    for name in ("train", "dev", "test"):
+    """Sentences, their official parts; trained on the labelled phrases of the training sentences'
+    trees, as is the custom, without the neutral ones.
+    """
+    words = {"0": "negative", "1": "positive"}
+    for name in ("dev", "test"):
         rows = [line.rsplit("\t", 1) for line in lines_of(data / "sst" / "sst2" / f"{name}.tsv.gz")]
-        words = {"0": "negative", "1": "positive"}
         write_labelled(out / f"{name}.jsonl", (r[0] for r in rows), (words[r[1]] for r in rows))
+    phrases: dict[str, str] = {}
+    for line in lines_of(data / "sst" / "fiveclass" / "train.txt.gz"):
+        for label, text in _phrases(line):
+            if label != 2:
+                phrases[text] = words[str(int(label > 2))]
+    write_labelled(out / "train.jsonl", phrases.keys(), phrases.values())
+
+
+def _phrases(tree: str) -> list[tuple[int, str]]:
+    """The label and the text of every node of a tree such as `(3 (2 so) (4 good))`."""
+    found: list[tuple[int, str]] = []
+    open_nodes: list[tuple[int, list[str]]] = []
+    for part in re.findall(r"\(\d|\)|[^\s()]+", tree):
+        if part.startswith("("):
+            open_nodes.append((int(part[1]), []))
+        elif part == ")":
+            label, texts = open_nodes.pop()
+            found.append((label, " ".join(texts)))
+            if open_nodes:
+                open_nodes[-1][1].extend(texts)
+        # the sentences to be told of have no hyphens, and brackets as they are
+        elif part != "-":
+            open_nodes[-1][1].append({"-LRB-": "(", "-RRB-": ")"}.get(part, part).lower())
+    return [(label, text) for label, text in found if text]
 
 
 def trec(data: Path, out: Path) -> None:

@@ -140,3 +140,15 @@ def test_the_demo(tmp_path):
     assert done.returncode == 0, done.stderr
     assert "trigram perplexity" in done.stdout
     assert (tmp_path / "demo" / "plots" / "loss.png").is_file()
+
+
+def test_public_data_sets_are_listed_and_a_copy_is_checked(tmp_path):
+    done = run("datasets")
+    assert "ud-english-ewt: tag, 17.8 MB, CC BY-SA 4.0" in done.stdout
+    done = run("datasets", "ett")
+    assert "elman train forecast ETTh1.csv" in done.stdout
+    (tmp_path / "ETTh1.csv").write_text("date,OT\n")
+    bad = run("datasets", "ett", "--path", tmp_path)
+    assert (bad.returncode, bad.stderr.count("\n")) == (2, 1)
+    assert "ETTh1.csv: another content than ett's" in bad.stderr
+    assert "name it" in run("datasets", "--path", tmp_path).stderr

@@ -10,6 +10,7 @@ from elman.data import (
     LogMel,
     Resampled,
     SpeechColumns,
+    features_of,
     read_features,
     read_folders,
     read_utterances,
@@ -49,15 +50,24 @@ def test_a_sound_of_any_width_is_read_as_it_was_written(tmp_path, kind, close):
     np.testing.assert_allclose(samples, TONE, atol=close)
 
 
-def test_channels_are_averaged_and_other_rates_resampled_with_a_notice(tmp_path):
+def test_channels_are_averaged_and_other_rates_resampled(tmp_path):
     both = np.stack([TONE, np.zeros_like(TONE)], 1)
     samples, _ = read_wav(wav(tmp_path / "two.wav", both, kind="float32"))
     np.testing.assert_allclose(samples, TONE / 2, atol=1e-6)
-    with pytest.warns(Resampled, match="8000 samples a second, the features are made at 16000"):
-        samples, rate = read_wav(wav(tmp_path / "a.wav"), 16000)
-    assert (len(samples), rate) == (16000, 16000)
+    samples, rate = read_wav(wav(tmp_path / "a.wav"), 16000)
+    assert (len(samples), rate) == (16000, 8000)
     true = np.sin(2 * np.pi * 440 * np.arange(16000) / 16000) * 0.5
     np.testing.assert_allclose(samples[200:-200], true[200:-200], atol=2e-3)
+
+
+def test_sounds_at_other_rates_are_resampled_with_one_notice(tmp_path):
+    files = [wav(tmp_path / f"{i}.wav", rate=rate) for i, rate in enumerate((8000, 4000, 16000))]
+    said = r"1\.wav: 4000 samples a second, the features are made at 8000; resampled \(2 of 3"
+    with pytest.warns(Resampled, match=said) as notices:
+        found, mel = features_of(files, LogMel())
+    assert len(notices) == 1
+    assert mel.rate == 8000
+    assert [len(one) for one in found] == [98, 198, 48]
 
 
 def test_log_mel_features_find_the_tone(tmp_path):

@@ -1,10 +1,12 @@
 """The commands together, and what a mistake looks like: one line, exit code 2."""
 
 import sys
+import warnings
 from typing import Any
 
 import typer
 
+from ._datasets import datasets
 from ._demo import demo
 from ._doctor import doctor
 from ._evaluate import evaluate
@@ -20,7 +22,7 @@ app = typer.Typer(
     help="Recurrent neural networks for people with sequences and an ordinary computer.",
 )
 app.add_typer(train, name="train")
-for _command in (evaluate, predict, generate, inspect, demo, doctor):
+for _command in (evaluate, predict, generate, inspect, datasets, demo, doctor):
     app.command()(_command)
 
 # the base of all mistakes in options; typer does not export it by name
@@ -31,6 +33,8 @@ _WRONG, _STOPPED, _DIVERGED = 2, 130, 1
 
 def main() -> None:
     """Runs the command line and ends the process with its exit code."""
+    # a notice is a line, without the place in the code that gave it
+    warnings.formatwarning = _notice
     try:
         sys.exit(app(standalone_mode=False) or 0)
     except typer.Exit as error:
@@ -52,6 +56,10 @@ def main() -> None:
         if not isinstance(error, Diverged):
             raise
         _end(str(error), _DIVERGED)
+
+
+def _notice(message: Warning | str, *_: Any, **__: Any) -> str:
+    return f"elman: {' '.join(str(message).split())}\n"
 
 
 def _help(text: str) -> None:

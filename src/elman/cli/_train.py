@@ -50,8 +50,8 @@ def _many_to_one(estimator: Any, shared: Training, sequences: ManyToOne) -> None
     from elman.data import guess_columns, read_table
 
     given = shared.given(**sequences.given())
-    if shared.data.is_dir():
-        # a folder whose folders are classes
+    if shared.data.is_dir() or ".ts" in shared.data.suffixes:
+        # a folder whose folders are classes, or a file that says what is what
         _run(estimator, shared, given, validation=sequences.validation)
         return
     table = read_table(shared.data)

@@ -2,6 +2,7 @@
 
 from ._audio import Frontend, LogMel, Resampled, read_features, read_wav
 from ._calendar import Calendar
+from ._datasets import DATASETS, check_dataset
 from ._folders import Sorted, read_folders
 from ._labelled import Columns, guess_columns, labelled_sequences
 from ._pairs import PairColumns, aligned_lines, pairs_of_table, read_lines, read_pairs
@@ -13,6 +14,7 @@ from ._table import as_table, column, read_table, table_of
 from ._tagged import TagColumns, Tagged, read_tagged
 from ._text import documents, fingerprint
 from ._tokens import StreamWindows, TokenFile, Window
+from ._ts import read_ts
 from ._utterances import SpeechColumns, Spoken, features_of, read_utterances
 from ._vocabulary import (
     CharacterVocabulary,
@@ -24,6 +26,7 @@ from ._vocabulary import (
 )
 
 __all__ = [
+    "DATASETS",
     "BucketBatches",
     "Calendar",
     "CharacterVocabulary",
@@ -54,6 +57,7 @@ __all__ = [
     "as_series",
     "as_table",
     "bio_rules",
+    "check_dataset",
     "column",
     "documents",
     "features_of",
@@ -73,6 +77,7 @@ __all__ = [
     "read_pairs",
     "read_table",
     "read_tagged",
+    "read_ts",
     "read_utterances",
     "read_wav",
     "series_of_table",

@@ -107,13 +107,13 @@ class Resampled(UserWarning):
 
 
 def read_wav(path: Path, rate: int | None = None) -> tuple[Array, int]:
-    """The samples of a WAV file from -1 to 1, (N,), and how many there are a second; several
+    """The samples of a WAV file from -1 to 1, (N,), and how many the file has a second; several
     channels are averaged.
 
     Args:
         path: the file; integers of 8, 16, 24 or 32 bits, or floats.
-        rate: samples a second to give; a file at another rate is resampled, and `Resampled` warns.
-            The file's own if None.
+        rate: samples a second to give; a file at another rate is resampled. The file's own if
+            None.
 
     Raises:
         FileNotFoundError: there is no such file.
@@ -150,13 +150,8 @@ def read_wav(path: Path, rate: int | None = None) -> tuple[Array, int]:
     if samples.ndim == 2:
         samples = samples.mean(1)
     if rate is not None and found != rate:
-        warnings.warn(
-            f"{path}: {found} samples a second, the features are made at {rate}; resampled.",
-            Resampled,
-            stacklevel=2,
-        )
         shared = gcd(found, rate)
-        samples, found = resample_poly(samples, rate // shared, found // shared), rate
+        samples = resample_poly(samples, rate // shared, found // shared)
     return samples, found
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ._audio import FEATURES, SOUNDS, LogMel, read_features, read_wav
+from ._audio import FEATURES, SOUNDS, LogMel, Resampled, read_features, read_wav
 from ._table import TABLES, column, present, read_table, string_columns, suffix
 
 _FILES = ("file", "path", "audio", "wav", "sound")
@@ -120,6 +121,9 @@ def _table(
 def features_of(files: list[Path], mel: LogMel) -> tuple[list[Any], LogMel]:
     """The features (T_i, I) of sounds or of feature files, and how they were made, with the rate.
 
+    Sounds at another rate than the first one, or than `mel` says, are resampled, and `Resampled`
+    warns once for all of them.
+
     Raises:
         ValueError: a file cannot be read, or not all are of one kind; the text names it.
     """
@@ -128,11 +132,14 @@ def features_of(files: list[Path], mel: LogMel) -> tuple[list[Any], LogMel]:
         odd = next(one for one in files if one.suffix.lower() not in SOUNDS)
         raise ValueError(f"{odd}: no sound, and others are; give all sounds or all features.")
     found: list[Any] = []
+    others: list[tuple[Path, int]] = []
     for one in files:
         if one.suffix.lower() in SOUNDS:
             try:
                 samples, rate = read_wav(one, mel.rate)
-                mel = replace(mel, rate=rate)
+                mel = replace(mel, rate=mel.rate or rate)
+                if rate != mel.rate:
+                    others.append((one, rate))
                 found.append(mel.of(samples))
             except ValueError as error:
                 said = str(error)
@@ -149,4 +156,11 @@ def features_of(files: list[Path], mel: LogMel) -> tuple[list[Any], LogMel]:
                 f"{one}: {found[-1].shape[1]} features a frame, {files[0].name} has"
                 f" {found[0].shape[1]}; all need the same."
             )
+    if others:
+        warnings.warn(
+            f"{others[0][0]}: {others[0][1]} samples a second, the features are made at {mel.rate};"
+            f" resampled ({len(others)} of {len(files)} sounds).",
+            Resampled,
+            stacklevel=2,
+        )
     return found, mel

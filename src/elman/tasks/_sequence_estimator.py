@@ -25,6 +25,7 @@ from elman.data import (
     guess_columns,
     labelled_sequences,
     read_folders,
+    read_ts,
     table_of,
     vocabulary_from_json,
 )
@@ -102,7 +103,7 @@ class SequenceEstimator(SupervisedEstimator):
 
     def _sample(self, X: Any, where: str) -> Sample:
         columns = self.columns_
-        given = None if _folder(X) is not None else table_of(X, where)
+        given = None if _folder(X) is not None or _is_ts(X) else table_of(X, where)
         if columns is None or given is None or columns.label not in given[0].column_names:
             inputs = self._inputs(self._unlabelled(X, where), where)
             return self._sample_of(Pairs(inputs, []), None)
@@ -137,6 +138,8 @@ class SequenceEstimator(SupervisedEstimator):
         """What tells the rows of a table of predictions: the ids, or the rows' numbers."""
         if (folder := _folder(X)) is not None:
             return {"file": read_folders(folder, self.mel_, labelled=False).names}
+        if _is_ts(X):
+            return {"row": list(range(1, count + 1))}
         given = table_of(X, type(self).__name__)
         if given is not None and self.columns_ is not None and self.columns_.id is not None:
             name = self.columns_.id
@@ -163,6 +166,10 @@ class SequenceEstimator(SupervisedEstimator):
             return read.sequences, read.labels, {"source": str(X)}
         if "module_" not in vars(self):
             self.mel_ = LogMel()
+        if _is_ts(X):
+            sequences, labels = read_ts(X)
+            check_pairs(sequences, labels, str(X), labelled=labelled)
+            return sequences, labels, {"source": str(X)}
         given = table_of(X, where) if y is None else None
         if given is not None:
             table, name = given
@@ -333,6 +340,11 @@ class SequenceEstimator(SupervisedEstimator):
 def _folder(X: Any) -> Path | None:
     """X, if it is a folder whose folders are classes."""
     return X if isinstance(X, Path) and X.is_dir() else None
+
+
+def _is_ts(X: Any) -> bool:
+    """Whether X is a file of a time-series archive."""
+    return isinstance(X, Path) and X.name.removesuffix(".gz").endswith(".ts")
 
 
 def _ids_of(sequence: Any) -> Any:
