@@ -37,7 +37,7 @@ from ._generator_network import (
 )
 from ._inspect import LONGEST, ROWS, Sample
 from ._sampling import check_sampling
-from ._supervised import Pairs, SupervisedEstimator, check_pairs
+from ._supervised import Pairs, SupervisedEstimator, check_pairs, mean_loss
 
 LEVELS = ("characters", "subwords", "tokens")
 CONDITIONS = ("state", "input", "both")
@@ -294,12 +294,8 @@ class SequenceGenerator(SupervisedEstimator):
         )
 
     def _measure(self, pairs: Pairs) -> dict[str, float]:
-        objective, total, count = StartedLoss(self.module_), 0.0, 0
-        with torch.inference_mode():
-            for batch in self._sequences(pairs).epoch(0):
-                loss = objective.loss(batch, None)
-                total, count = total + float(loss.value) * loss.items, count + loss.items
-        return {"loss": total / count}
+        loss = mean_loss(StartedLoss(self.module_), self._sequences(pairs))
+        return {"loss": loss}
 
     def _sample(self, X: Any, where: str) -> Sample:
         starts, sequences, _ = self._read(X, None, self.columns_, where, labelled=True)

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
-import torch
 
 from elman.data import (
     CharacterVocabulary,
@@ -27,7 +26,7 @@ from elman.train import Run
 from ._inspect import LONGEST, ROWS, Sample
 from ._listening import Listening
 from ._speech_network import BLANK, SpeechNetwork, SpokenText, Utterances, recognized
-from ._supervised import Pairs, SupervisedEstimator, check_pairs
+from ._supervised import Pairs, SupervisedEstimator, check_pairs, mean_loss
 
 LEVELS = ("characters", "words")
 
@@ -240,15 +239,11 @@ class SpeechRecognizer(SupervisedEstimator):
     def _measure(self, pairs: Pairs) -> dict[str, float]:
         from jiwer import cer, wer
 
-        objective, total, count = SpokenText(self.module_), 0.0, 0
-        with torch.inference_mode():
-            for batch in self._utterances(pairs).epoch(0):
-                loss = objective.loss(batch, None)
-                total, count = total + float(loss.value) * loss.items, count + loss.items
+        loss = mean_loss(SpokenText(self.module_), self._utterances(pairs))
         true = [self.vocabulary_.decode(one) for one in pairs.targets]
         found = [text for text, _ in self._heard(pairs)]
         figures = {"wer": wer(true, found), "cer": cer(true, found)}
-        return {"loss": total / count, **{k: float(one) for k, one in figures.items()}}  # pyright: ignore[reportArgumentType]
+        return {"loss": loss, **{k: float(one) for k, one in figures.items()}}  # pyright: ignore[reportArgumentType]
 
     def _heard(self, pairs: Pairs) -> list[tuple[str, float]]:
         found = recognized(self.module_, self._utterances(pairs), width=self.beam)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
+import torch
 
 from elman.train import Run
 
@@ -182,6 +183,16 @@ class SupervisedEstimator(Estimator):
     @abstractmethod
     def predictions(self, X: Any) -> dict[str, Any]:
         """What the model says about each input of a table or file, as columns."""
+
+
+def mean_loss(objective: Any, batches: Any) -> float:
+    """The loss over all batches, each item's weight the same."""
+    total, count = 0.0, 0
+    with torch.inference_mode():
+        for batch in batches.epoch(0):
+            loss = objective.loss(batch, None)
+            total, count = total + float(loss.value) * loss.items, count + loss.items
+    return total / count
 
 
 def check_pairs(inputs: list[Any], y: Any, where: str, *, labelled: bool) -> None:

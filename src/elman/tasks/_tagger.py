@@ -26,7 +26,7 @@ from elman.nn import CRF
 from elman.train import Run
 
 from ._inspect import LONGEST, ROWS, Sample
-from ._supervised import Pairs, SupervisedEstimator, check_pairs
+from ._supervised import Pairs, SupervisedEstimator, check_pairs, mean_loss
 from ._tagger_network import Sentences, TaggerNetwork, TagLoss, tag_scores
 from ._word_features import Sentence, words_of
 
@@ -226,14 +226,11 @@ class SequenceTagger(SupervisedEstimator):
         )
 
     def _measure(self, pairs: Pairs) -> dict[str, float]:
-        objective, total, count = TagLoss(self.module_), 0.0, 0
-        with torch.inference_mode():
-            for batch in self._sentences(pairs).epoch(0):
-                loss = objective.loss(batch, None)
-                total, count = total + float(loss.value) * loss.items, count + loss.items
+        loss = mean_loss(TagLoss(self.module_), self._sentences(pairs))
         found = self._decode(pairs)
         right = sum(int((a == b).sum()) for a, b in zip(found, pairs.targets, strict=True))
-        figures = {"loss": total / count, "accuracy": right / count}
+        count = sum(len(one) for one in pairs.targets)
+        figures = {"loss": loss, "accuracy": right / count}
         if self.is_bio_:
             figures |= span_scores(map(self._named, pairs.targets), map(self._named, found))
         return figures

@@ -30,7 +30,7 @@ from elman.train import Run
 
 from ._inspect import LONGEST, ROWS, Sample
 from ._options import make_layers
-from ._supervised import Pairs, SupervisedEstimator, check_pairs
+from ._supervised import Pairs, SupervisedEstimator, check_pairs, mean_loss
 from ._translation import (
     END,
     PairBatches,
@@ -314,12 +314,8 @@ class Translator(SupervisedEstimator):
         return PairBatches(pairs.inputs, pairs.targets, batch_size=size, seed=seed, shuffle=shuffle)
 
     def _measure(self, pairs: Pairs) -> dict[str, float]:
-        objective, total, count = PairLoss(self.module_), 0.0, 0
-        with torch.inference_mode():
-            for batch in self._pairs(pairs).epoch(0):
-                loss = objective.loss(batch, None)
-                total, count = total + float(loss.value) * loss.items, count + loss.items
-        return {"loss": total / count}
+        loss = mean_loss(PairLoss(self.module_), self._pairs(pairs))
+        return {"loss": loss}
 
     def _results(self, held_out: Pairs, known: Pairs) -> dict[str, Any]:
         found = self._scored(held_out, list(known.inputs), list(known.targets))
