@@ -319,7 +319,7 @@ PROBLEMS: dict[str, Problem] = {
     "an4": Problem(
         data="AN4, utterances",
         split="official 948 (every tenth speaker to choose by) / 130",
-        model="bidirectional LSTM 2 x 160, CTC over words",
+        model="bidirectional LSTM 2 x 192, CTC over characters",
         figure="wer",
         shown="word error rate, %",
         published="CTC LSTM about 10 to 15",
@@ -330,8 +330,8 @@ PROBLEMS: dict[str, Problem] = {
         prepare=files.an4,
         commands=(
             "train recognize {data}/train.jsonl --validation {data}/valid.jsonl --out {run}"
-            " --level words --cell lstm --hidden 160 --layers 2 --dropout 0.3 --epochs 60"
-            " --lr 0.004 --batch 16 --augment --seed {seed}",
+            " --level characters --cell lstm --hidden 192 --layers 2 --dropout 0.4 --epochs 60"
+            " --lr 0.004 --batch 8 --augment --set task.stack=3 --set task.beam=8 --seed {seed}",
             "evaluate {run} {data}/test.jsonl",
         ),
     ),
