@@ -189,3 +189,22 @@ def test_texts_that_cannot_be_are_named(fitted, tmp_path):
     with pytest.raises(ValueError, match="level='letters' is not known"):
         recognizer(level="letters").fit(X, y, run=tmp_path / "run")
     assert not (tmp_path / "run").exists()
+
+
+def test_a_second_fit_forgets_the_rate_of_the_first(tmp_path):
+    rates = []
+    model = recognizer(epochs=1, mel_bins=8)
+    for rate in (8000, 4000):
+        folder = tmp_path / str(rate)
+        folder.mkdir()
+        for i in range(8):
+            samples = np.random.default_rng(i).normal(0, 0.1, rate)
+            wavfile.write(folder / f"{i}.wav", rate, samples)
+            (folder / f"{i}.txt").write_text("ab")
+        model.fit(folder)
+        rates.append(model.mel_.rate)
+    assert rates == [8000, 4000]
+    # a held-out part at another rate is brought to that of the training
+    with pytest.warns(UserWarning, match="the features are made at 4000"):
+        model.fit(tmp_path / "4000", validation=tmp_path / "8000")
+    assert model.mel_.rate == 4000

@@ -139,7 +139,9 @@ def translate(
 
     columns = _pair_columns(source_column, target_column)
     held: Any = validation
-    if validation is not None and validation_targets is not None:
+    if validation_targets is not None:
+        if validation is None:
+            raise ValueError("--validation-targets needs the sources too; give --validation.")
         held = (validation, validation_targets)
     given = shared.given(source_level=source_level, target_level=target_level, attention=attention)
     _run(Translator, shared, given, y=targets, columns=columns, validation=held)

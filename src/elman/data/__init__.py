@@ -17,6 +17,8 @@ from ._tokens import StreamWindows, TokenFile, Window
 from ._ts import read_ts
 from ._utterances import SpeechColumns, Spoken, features_of, read_utterances
 from ._vocabulary import (
+    END,
+    UNKNOWN,
     CharacterVocabulary,
     SubwordVocabulary,
     TokenVocabulary,
@@ -27,6 +29,8 @@ from ._vocabulary import (
 
 __all__ = [
     "DATASETS",
+    "END",
+    "UNKNOWN",
     "BucketBatches",
     "Calendar",
     "CharacterVocabulary",

@@ -22,6 +22,10 @@ from ._supervised import Pairs
 class SequenceClassifier(ClassifierMixin, SequenceEstimator):
     """Tells the class of a sequence: of a text, or of numbers of unequal length.
 
+    `fit` takes lists of texts or of arrays (T_i, I) with their classes; or, without y, a data
+    frame, a dict of columns, or a `pathlib.Path` of a .csv, .tsv, .jsonl, .parquet or .ts file, or
+    of a folder whose folders are classes, of texts, sounds or features.
+
     Args:
         level: for texts, what a token is: "words", "characters" or "subwords".
         vocabulary_size: for texts, tokens at most.

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from elman.data import (
+    END,
     CharacterVocabulary,
     Scaler,
     StartColumns,
@@ -26,7 +27,6 @@ from elman.nn import beam_search, sample_sequences
 from elman.train import Run
 
 from ._generator_network import (
-    END,
     GeneratorNetwork,
     Started,
     StartedLoss,

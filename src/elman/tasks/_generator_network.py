@@ -10,13 +10,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy
 
-from elman.data import BucketBatches, pad
+from elman.data import END, UNKNOWN, BucketBatches, pad
 from elman.nn import OneToMany
 from elman.train import Loss
 
 from ._options import ModelOptions, make_layers
-
-UNKNOWN, END = 0, 1
 
 
 class GeneratorNetwork(nn.Module):

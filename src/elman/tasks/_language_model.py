@@ -12,6 +12,8 @@ from typing import Any, ClassVar, Self
 import torch
 
 from elman.data import (
+    END,
+    UNKNOWN,
     CharacterVocabulary,
     StreamWindows,
     SubwordVocabulary,
@@ -34,7 +36,6 @@ from ._sampling import check_sampling
 
 Texts = str | Path | Iterable[str]
 LEVELS = ("characters", "words", "subwords")
-_UNKNOWN, _END = 0, 1
 # streams to look at, tokens that are asked how far back they matter, and fewer of them tell nothing
 _STREAMS, _ASKED, _FEW = 8, 50_000, 1000
 
@@ -316,18 +317,18 @@ class LanguageModel(Estimator):
         yield prompt
         shown, added = self.vocabulary_.decode(ids), list(ids)
         # a document starts after an end
-        feed, hx = [_END, *ids], None
+        feed, hx = [END, *ids], None
         with torch.inference_mode():
             for _ in range(length):
                 tokens = torch.tensor(feed, device=self._device)[:, None]
                 features, hx = self.module_.features(tokens, hx, resets=None)
                 scores = self.module_.scores(features[-1]).float().cpu()
-                scores[:, _UNKNOWN] = -torch.inf
+                scores[:, UNKNOWN] = -torch.inf
                 drawn = draw(
                     scores, temperature=temperature, top_k=top_k, top_p=top_p, generator=generator
                 )
                 token = int(drawn)
-                if token == _END:
+                if token == END:
                     return
                 added.append(token)
                 feed = [token]

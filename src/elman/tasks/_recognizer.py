@@ -155,20 +155,17 @@ class SpeechRecognizer(SupervisedEstimator):
         self, X: Any, y: Any, columns: SpeechColumns | None, where: str, *, labelled: bool
     ) -> tuple[list[Any], Any, dict[str, Any]]:
         if isinstance(X, Path):
-            mel = self.mel_ if "module_" in vars(self) else self._mel()
-            read = read_utterances(X, mel, columns, labelled=labelled)
+            read = read_utterances(X, self.mel_, columns, labelled=labelled)
             self.mel_ = read.mel
             return read.features, read.texts, {"source": str(X), "names": read.names}
         features = as_sequences(X, where)
         check_pairs(features, y, where, labelled=labelled)
-        if "module_" not in vars(self):
-            self.mel_ = self._mel()
         names = [str(row) for row in range(len(features))]
         texts = None if y is None else [str(text) for text in y]
         return features, texts, {"source": f"{len(features)} utterances", "names": names}
 
-    def _mel(self) -> LogMel:
-        return LogMel(rate=self.sample_rate, bins=self.mel_bins)
+    def _forget(self) -> None:
+        self.mel_ = LogMel(rate=self.sample_rate, bins=self.mel_bins)
 
     def _texts(self, X: Any, where: str) -> tuple[list[str], list[tuple[str, float]]]:
         self._check_fitted()

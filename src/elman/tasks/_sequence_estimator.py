@@ -74,6 +74,9 @@ class SequenceEstimator(SupervisedEstimator):
         # the rows to hold out are chosen by class
         return super()._prepare(inputs, self._read_targets(targets), rows, seed, where)
 
+    def _forget(self) -> None:
+        self.mel_ = LogMel()
+
     def _learn_from(self, inputs: list[Any], targets: Any, train: Any, where: str) -> Pairs:
         return Pairs(self._learn_inputs([inputs[i] for i in train], inputs, where), targets)
 
@@ -160,12 +163,9 @@ class SequenceEstimator(SupervisedEstimator):
     ) -> tuple[list[Any], Any, dict[str, Any]]:
         """Sequences and targets from whatever they came in."""
         if (folder := _folder(X)) is not None:
-            mel = self.mel_ if "module_" in vars(self) else LogMel()
-            read = read_folders(folder, mel, labelled=labelled)
+            read = read_folders(folder, self.mel_, labelled=labelled)
             self.mel_ = read.mel
             return read.sequences, read.labels, {"source": str(X)}
-        if "module_" not in vars(self):
-            self.mel_ = LogMel()
         if _is_ts(X):
             sequences, labels = read_ts(X)
             check_pairs(sequences, labels, str(X), labelled=labelled)

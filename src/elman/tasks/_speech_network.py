@@ -10,13 +10,13 @@ from torch import Tensor, nn
 from torch.nn.functional import ctc_loss, dropout
 from torch.nn.functional import pad as padded
 
-from elman.data import BucketBatches, pad
+from elman.data import UNKNOWN, BucketBatches, pad
 from elman.nn import ManyToMany, ctc_beam, ctc_greedy
 from elman.train import Loss
 
 from ._options import ModelOptions, make_layers
 
-BLANK = 0
+BLANK = UNKNOWN
 """The symbol that stands for none: the vocabulary's unknown one, which no text has."""
 
 

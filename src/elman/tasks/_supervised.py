@@ -45,6 +45,9 @@ class SupervisedEstimator(Estimator):
     def _check(self) -> None:
         """Refuses options that cannot be."""
 
+    def _forget(self) -> None:
+        """Sets what reading finds out, and keeps from one reading to the next, to its start."""
+
     @abstractmethod
     def _read(
         self, X: Any, y: Any, columns: Any, where: str, *, labelled: bool
@@ -118,6 +121,7 @@ class SupervisedEstimator(Estimator):
                 " give 0 up to below 1."
             )
         self.columns_ = columns
+        self._forget()
         inputs, targets, data = self._read(X, y, columns, where, labelled=True)
         own = len(inputs)
         if validation is not None:

@@ -11,12 +11,9 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
-from elman.data import BucketBatches, pad
+from elman.data import END, UNKNOWN, BucketBatches, pad
 from elman.nn import EncoderDecoder, Hypothesis, beam_search
 from elman.train import Loss
-
-UNKNOWN, END = 0, 1
-"""Tokens of every vocabulary; the end starts a target too."""
 
 
 class PairBatches:

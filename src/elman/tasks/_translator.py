@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from elman.data import (
+    END,
     CharacterVocabulary,
     PairColumns,
     SubwordVocabulary,
@@ -32,7 +33,6 @@ from ._inspect import LONGEST, ROWS, Sample
 from ._options import make_layers
 from ._supervised import Pairs, SupervisedEstimator, check_pairs, mean_loss
 from ._translation import (
-    END,
     PairBatches,
     PairLoss,
     bleu_signature,
@@ -249,22 +249,13 @@ class Translator(SupervisedEstimator):
         return self._encode(inputs, targets, where)
 
     def _vocabulary(self, level: str, texts: Sequence[str]) -> Vocabulary:
-        documents = (iter([text]) for text in texts)
+        documents = (iter([self._cased(text)]) for text in texts)
         if level == "characters":
-            if self.lowercase:
-                documents = (iter([text.lower()]) for text in texts)
             return CharacterVocabulary.fit(documents)
         if level == "subwords":
-            if self.lowercase:
-                documents = (iter([text.lower()]) for text in texts)
             return SubwordVocabulary.fit(documents, max_size=self.vocabulary_size)
         made = WordVocabulary if level == "words" else TokenVocabulary
-        return made.fit(
-            documents,
-            max_size=self.vocabulary_size,
-            min_count=self.min_count,
-            lowercase=self.lowercase,
-        )
+        return made.fit(documents, max_size=self.vocabulary_size, min_count=self.min_count)
 
     def _encode(self, sources: list[str], targets: list[str], where: str) -> Pairs:
         written = [self._ids(self.target_vocabulary_, text) for text in targets]
@@ -280,7 +271,10 @@ class Translator(SupervisedEstimator):
         return found
 
     def _ids(self, vocabulary: Vocabulary, text: str) -> Any:
-        return vocabulary.encode(text.lower() if self.lowercase else text).astype(np.int64)
+        return vocabulary.encode(self._cased(text)).astype(np.int64)
+
+    def _cased(self, text: str) -> str:
+        return text.lower() if self.lowercase else text
 
     def _network(self) -> EncoderDecoder:
         size, width = self.embedding_size, self.hidden_size
@@ -324,8 +318,7 @@ class Translator(SupervisedEstimator):
     def _scored(self, pairs: Pairs, sources: list[str], targets: list[str]) -> dict[str, float]:
         decode = self.target_vocabulary_.decode
         found = [decode(one[0].tokens) for one in self._written(pairs.inputs, 1)]
-        if self.lowercase:
-            targets = [text.lower() for text in targets]
+        targets = [self._cased(text) for text in targets]
         cut = self.target_level == "tokens"
         return self._measure(pairs) | text_scores(sources, targets, found, cut=cut)
 

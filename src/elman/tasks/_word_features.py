@@ -10,12 +10,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import dropout
 
-from elman.data import pad
+from elman.data import UNKNOWN, pad
 from elman.nn import Recurrent
 
 from ._options import ModelOptions, make_layers
 
-UNKNOWN = 0
 # features of a character
 _CHARACTER = 32
 
