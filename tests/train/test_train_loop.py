@@ -239,3 +239,44 @@ def test_options_are_checked(wrong, text):
     with pytest.raises(ValueError, match=r"^fit: ") as caught:
         fit(Memory(), Copy(), options=TrainOptions(**wrong))
     assert str(caught.value) == text
+
+
+class Kinds(Memory):
+    """Notes the type of what the layers give."""
+
+    def loss(self, batch, carry):
+        found = super().loss(batch, carry)
+        with torch.no_grad():
+            self.kind = self.module["lstm"](batch)[0].dtype
+        return found
+
+
+def test_bfloat16_is_for_the_products_of_training_alone():
+    found = {}
+    for precision in ("float32", "bfloat16"):
+        seed(0)
+        objective = Kinds(dropout=0.0, carry=False)
+        kinds = []
+
+        def evaluate(objective=objective, kinds=kinds):
+            kinds.append(objective.module["lstm"](torch.ones(2, 1, 3))[0].dtype)
+            return {"loss": 1.0}
+
+        options = TrainOptions(epochs=20, lr=0.01, precision=precision)
+        history = fit(objective, Copy(), options=options, evaluate=evaluate)
+        assert objective.kind is getattr(torch, precision)
+        assert set(kinds) == {torch.float32}
+        assert {p.dtype for p in objective.module.parameters()} == {torch.float32}
+        found[precision] = [one["loss"] for one in history.records if "lr" in one]
+    whole, half = found["float32"], found["bfloat16"]
+    assert whole != half
+    assert half[-1] == pytest.approx(whole[-1], rel=0.02)
+    # and it learned
+    assert half[-1] < 0.8 * half[0]
+
+
+def test_an_unknown_precision_is_refused():
+    with pytest.raises(
+        ValueError, match="precision='half' is not known; give one of float32, bfloat16"
+    ):
+        train(TrainOptions(precision="half"))

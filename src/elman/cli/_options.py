@@ -28,6 +28,9 @@ class Training:
     max_steps: Annotated[int | None, typer.Option(help="Stop after so many steps.")] = None
     batch: Annotated[int | None, typer.Option(help="Sequences in a batch.")] = None
     lr: Annotated[float | None, typer.Option(help="Learning rate.")] = None
+    precision: Annotated[
+        str | None, typer.Option(help="Products of training in float32 or bfloat16.")
+    ] = None
     device: Annotated[str | None, typer.Option(help="auto, cpu or cuda.")] = None
     seed: Annotated[int | None, typer.Option(help="The same seed gives the same model.")] = None
     watch: Annotated[
@@ -56,6 +59,7 @@ class Training:
             "max_steps": self.max_steps,
             "batch_size": self.batch,
             "lr": self.lr,
+            "precision": self.precision,
             "device": self.device,
             "random_state": self.seed,
             "watch": self.watch,

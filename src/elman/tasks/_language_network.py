@@ -4,12 +4,12 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import cross_entropy
 
 from elman.data import StreamWindows, Window
 from elman.train import Loss, scan_window
 
 from ._options import ModelOptions, make_layers
+from ._token_loss import token_loss
 
 
 class LanguageNetwork(nn.Module):
@@ -48,10 +48,16 @@ class LanguageNetwork(nn.Module):
 
     def scores(self, features: Tensor) -> Tensor:
         """The scores of the next token, (..., tokens)."""
+        return self.head(self._narrowed(features))
+
+    def loss(self, features: Tensor, target: Tensor) -> Tensor:
+        """The mean surprise of the next tokens, (T, B), in nats."""
+        features = self._narrowed(features).flatten(0, 1)
+        return token_loss(features, self.head.weight, self.head.bias, target.flatten())
+
+    def _narrowed(self, features: Tensor) -> Tensor:
         features = nn.functional.dropout(features, self.dropout, self.training)
-        if self.narrow is not None:
-            features = self.narrow(features)
-        return self.head(features)
+        return features if self.narrow is None else self.narrow(features)
 
 
 class NextToken:
@@ -78,8 +84,7 @@ class NextToken:
             detach_every=self.detach_every,
         )
         target = batch.target[batch.context :].to(device)
-        scores = self.module.scores(features)
-        value = cross_entropy(scores.flatten(0, 1), target.flatten())
+        value = self.module.loss(features, target)
         return Loss(value, target.numel(), carry, target.numel())
 
 

@@ -8,6 +8,7 @@ from math import isfinite
 from typing import Any
 
 import torch
+from torch import autocast, bfloat16
 from torch.nn.utils import clip_grad_norm_, clip_grad_value_
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
@@ -124,6 +125,7 @@ class _Trainer:
         self.saved = time.monotonic()
         self.norm = 0.0
         self.interrupt = Interrupt()
+        self.device = next(self.module.parameters()).device.type
         self.good = snapshot(self.module, self.optimizer)
         self.monitor: Monitor | None = None
         self.remedies: Remedies | None = None
@@ -170,10 +172,13 @@ class _Trainer:
         """The rest of an epoch: batch after batch, a step after every `accumulate` of them."""
         at, weight, total, items = self.at, 0.0, 0.0, 0
         for batch in self.batches.epoch(at.epoch, at.batch):
-            loss = self.objective.loss(batch, at.carry)
-            (loss.value * loss.weight).backward()
-            weight, items = weight + loss.weight, items + loss.items
-            total += float(loss.value.detach()) * loss.weight
+            with autocast(self.device, bfloat16, self.options.precision == "bfloat16"):
+                loss = self.objective.loss(batch, at.carry)
+            # a batch alone needs no weight
+            share = loss.weight if self.options.accumulate > 1 else 1.0
+            (loss.value * share).backward()
+            weight, items = weight + share, items + loss.items
+            total += float(loss.value.detach()) * share
             at.carry, at.batch = loss.carry, at.batch + 1
             if at.batch % self.options.accumulate and at.batch < len(self.batches):
                 continue
@@ -193,7 +198,7 @@ class _Trainer:
         """Clips and steps; goes back, or skips a step that is not finite."""
         parameters = [p for p in self.module.parameters() if p.grad is not None]
         for p in parameters:
-            if p.grad is not None:
+            if p.grad is not None and weight != 1.0:
                 p.grad /= weight
         bound = self.options.clip_norm
         norm = clip_grad_norm_(parameters, bound if bound is not None else float("inf"))

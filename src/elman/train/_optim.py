@@ -27,7 +27,8 @@ def make_optimizer(module: nn.Module, options: TrainOptions) -> Optimizer:
             momentum=options.momentum,
             weight_decay=options.weight_decay,
         )
-    return AdamW(module.parameters(), options.lr, weight_decay=options.weight_decay)
+    # one pass over a parameter's numbers instead of ten
+    return AdamW(module.parameters(), options.lr, weight_decay=options.weight_decay, fused=True)
 
 
 def make_schedule(
