@@ -205,5 +205,7 @@ def test_mistakes_in_what_is_asked(tmp_path):
             fitted.generate(length=2, **wrong)
     with pytest.raises(ValueError, match="LanguageModel.generate: temperature=-1; give zero or"):
         fitted.generate(length=2, temperature=-1)
-    with pytest.raises(ValueError, match=r"LanguageModel.evaluate: adaptation is for texts, and"):
+    with pytest.raises(
+        ValueError, match=r"LanguageModel.evaluate: adaptation \(--cache, --dynamic\) is"
+    ):
         fitted.evaluate(tunes(), adaptation=Adaptation(cache=5))

@@ -80,7 +80,7 @@ class NoteMaterial(Material):
         """The surprise of a step, and how well single notes are told."""
         if adaptation is not None:
             raise ValueError(
-                'LanguageModel.evaluate: adaptation is for texts, and level="notes" reads music;'
+                "LanguageModel.evaluate: adaptation (--cache, --dynamic) is for texts, not for music;"
                 " leave it out."
             )
         return figures_of(self.model.module_, given.content, self.model.batch_size)
