@@ -224,7 +224,7 @@ class LanguageModel(Estimator):
             value = getattr(self, name)
             if value is not None and (not isinstance(value, int) or value < 1):
                 raise ValueError(f"{where}: {name}={value!r}; give a whole number above zero.")
-        if not isinstance(self.transpose, int) or not 0 <= self.transpose < KEYS:
+        if self.transpose not in range(KEYS):
             raise ValueError(
                 f"{where}: transpose={self.transpose!r}; give semitones, 0 up to {KEYS - 1}."
             )

@@ -80,8 +80,8 @@ class NoteMaterial(Material):
         """The surprise of a step, and how well single notes are told."""
         if adaptation is not None:
             raise ValueError(
-                "LanguageModel.evaluate: adaptation (--cache, --dynamic) is for texts, not for music;"
-                " leave it out."
+                "LanguageModel.evaluate: adaptation (--cache, --dynamic) is for texts, not for"
+                " music; leave it out."
             )
         return figures_of(self.model.module_, given.content, self.model.batch_size)
 
@@ -104,7 +104,10 @@ class NoteMaterial(Material):
                     f"{where}: {name}={value} chooses one token of many, and every key sounds or"
                     " not by itself; leave it out."
                 )
-        keys = keys_of(prompt or [], f"{where}: the prompt")
+        # as a text, nothing is an empty one
+        keys = keys_of(
+            [] if isinstance(prompt, str) and not prompt else prompt, f"{where}: the prompt"
+        )
         yield from notes_of(keys)
         generator = torch.Generator().manual_seed(torch.seed() % 2**31 if seed is None else seed)
         # a piece starts after silence

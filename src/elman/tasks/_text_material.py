@@ -57,10 +57,11 @@ class TextMaterial(Material):
                 " or a pathlib.Path of a file."
             )
         if not isinstance(X, Path):
-            X = list(X)
-        elif not X.exists():
+            texts = list(X)
+            return Given(texts, f"{len(texts)} texts")
+        if not X.exists():
             raise FileNotFoundError(f"{X}: no such file or folder.")
-        return Given(X, str(X) if isinstance(X, Path) else f"{len(X)} texts")
+        return Given(X, str(X))
 
     def digest(self, given: Given) -> str:
         """Of the texts, or of the files' bytes."""
