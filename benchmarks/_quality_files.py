@@ -13,7 +13,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from scipy.io import loadmat
 from sklearn.model_selection import train_test_split
+
+from elman.data import notes_of
 
 
 def lines_of(file: Path, encoding: str = "utf-8") -> list[str]:
@@ -223,6 +226,24 @@ def cmapss(data: Path, out: Path) -> None:
         rows["test"].append({"sequence": steps[-_CYCLES:].tolist(), "label": min(life, _MOST)})
     for name, part in rows.items():
         write_rows(out / f"{name}.jsonl", part)
+
+
+def chorales(data: Path, out: Path) -> None:
+    """Bach's chorales in quarter notes, the parts of Boulanger-Lewandowski et al."""
+    write_music(data, out, "JSB_Chorales")
+
+
+def nottingham(data: Path, out: Path) -> None:
+    """Folk tunes with chords, the parts of Boulanger-Lewandowski et al."""
+    write_music(data, out, "Nottingham")
+
+
+def write_music(data: Path, out: Path, name: str) -> None:
+    """Piano rolls as pieces of MIDI notes."""
+    rolls = loadmat(data / "polyphonic-music" / f"{name}.mat")
+    for part in ("train", "valid", "test"):
+        pieces = rolls[f"{part}data"][0]
+        write_rows(out / f"{part}.jsonl", ({"notes": notes_of(piece)} for piece in pieces))
 
 
 def ud_english(data: Path, out: Path) -> None:

@@ -171,6 +171,42 @@ PROBLEMS: dict[str, Problem] = {
             " --seed {seed}",
         ),
     ),
+    "chorales": Problem(
+        data="Bach's chorales in quarter notes, 88 keys",
+        split="Boulanger-Lewandowski's 229 / 76 to choose by / 77 pieces",
+        model="LSTM 300",
+        figure="loss",
+        shown="nats a step",
+        published="LSTM 8.45, GRU 8.43 (Bai et al. 2018, arXiv:1803.01271)",
+        needed=8.40,
+        lower=True,
+        minutes=5,
+        prepare=files.chorales,
+        commands=(
+            "train language-model {data}/train.jsonl --validation {data}/valid.jsonl --out {run}"
+            " --level notes --cell lstm --hidden 300 --dropout 0.5 --batch 8 --epochs 60 --lr 0.01"
+            " --set model.input_dropout=0.1 --set model.recurrent_dropout=0.5 --seed {seed}",
+            "evaluate {run} {data}/test.jsonl",
+        ),
+    ),
+    "nottingham": Problem(
+        data="Nottingham's folk tunes, 88 keys",
+        split="Boulanger-Lewandowski's 694 / 173 to choose by / 170 pieces",
+        model="LSTM 200",
+        figure="loss",
+        shown="nats a step",
+        published="LSTM 3.29, GRU 3.46 (Bai et al. 2018, arXiv:1803.01271)",
+        needed=3.20,
+        lower=True,
+        minutes=15,
+        prepare=files.nottingham,
+        commands=(
+            "train language-model {data}/train.jsonl --validation {data}/valid.jsonl --out {run}"
+            " --level notes --cell lstm --hidden 200 --dropout 0.3 --batch 4 --epochs 30 --lr 0.01"
+            " --set model.input_dropout=0.05 --set model.recurrent_dropout=0.3 --seed {seed}",
+            "evaluate {run} {data}/test.jsonl",
+        ),
+    ),
     "sunspots": Problem(
         data="monthly sunspots, 24 months ahead",
         split="the last 282 months are tested on",

@@ -337,3 +337,34 @@ def test_recognizing_from_a_table_to_predictions(tmp_path):
     bad = run("train", "recognize", tmp_path / "a.csv", "--out", tmp_path / "none")
     assert (bad.returncode, bad.stderr.count("\n")) == (2, 1)
     assert "no.npy: no such file" in bad.stderr
+
+
+def test_music_from_a_table_to_a_tune(tmp_path):
+    tune = [[60, 64], [62], [64, 67], []]
+    row = json.dumps({"title": "a round", "notes": tune * 4}) + "\n"
+    (tmp_path / "a.jsonl").write_text(row * 20)
+    out = tmp_path / "run"
+    options = ["--level", "notes", "--hidden", "32", "--epochs", "20", "--lr", "0.02"]
+    done = run("train", "language-model", tmp_path / "a.jsonl", "--out", out, *options,
+               "--batch", "2", "--validation", tmp_path / "a.jsonl")  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "loss with first" in done.stdout
+    found = json.loads(run("evaluate", out, tmp_path / "a.jsonl", "--json").stdout)
+    assert (found["f1"], found["held_out_steps"]) == (1, 20 * 15)
+    more = ["--prompt", "64 60, 62", "--length", "3", "--temperature", "0"]
+    assert run("generate", out, *more).stdout == "60 64\n62\n64 67\n\n60 64\n"
+    # what is written as JSON is read again
+    (tmp_path / "b.jsonl").write_text(run("generate", out, *more, "--json").stdout)
+    assert json.loads((tmp_path / "b.jsonl").read_text()) == {"notes": [*tune, [60, 64]]}
+    found = json.loads(run("evaluate", out, tmp_path / "b.jsonl", "--json").stdout)
+    assert found["held_out_steps"] == 4
+    (tmp_path / "bad.jsonl").write_text(row + '{"notes": [[60], [128]]}\n')
+    for arguments, said in (
+        (["generate", out, "--prompt", "C4"], "--prompt 'C4': give MIDI notes, a comma between"),
+        (["generate", out, "--top-k", "3"], "top_k=3 chooses one token of many, and every key"),
+        (["evaluate", out, tmp_path / "a.jsonl", "--cache", "9"], "(--cache, --dynamic) is for texts"),
+        (["train", "language-model", tmp_path / "bad.jsonl", "--out", tmp_path / "none", *options],
+         "bad.jsonl: row 2, step 1: the note 128 is not on the keyboard; give MIDI notes from 21"),
+    ):  # fmt: skip
+        refused(run(*arguments), said)
+    assert not (tmp_path / "none").exists()

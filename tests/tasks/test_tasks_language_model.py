@@ -149,7 +149,10 @@ def test_killed_it_ends_with_the_same_weights(tmp_path):
 @pytest.mark.parametrize(
     ("wrong", "text"),
     [
-        ({"level": "word"}, "level='word' is not known; give one of characters, words, subwords."),
+        (
+            {"level": "word"},
+            "level='word' is not known; give one of characters, words, subwords, notes.",
+        ),
         ({"bptt": 0}, "LanguageModel: bptt=0; give a whole number above zero."),
         ({"validation_fraction": 1.0}, "validation_fraction=1.0; give 0 up to below 1."),
         ({"cell": "grru"}, "cell='grru' is not known; give one of rnn, gru, lstm."),

@@ -12,7 +12,7 @@ def evaluate(
     run: Annotated[Path, typer.Argument(help="The run folder.")],
     data: Annotated[Path, typer.Argument(help="Data with the columns that it was trained on.")],
     text_column: Annotated[
-        str | None, typer.Option(help="Language models: the column with the text.")
+        str | None, typer.Option(help="Language models: the column with the text or notes.")
     ] = None,
     cache: Annotated[
         int | None, typer.Option(help="Language models: tokens that a cache remembers.")

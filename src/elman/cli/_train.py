@@ -16,15 +16,22 @@ train = typer.Typer(no_args_is_help=True, help="Train a model on a file and keep
 @spread
 def language_model(
     shared: Training,
-    level: Annotated[str | None, typer.Option(help="characters, words or subwords.")] = None,
-    bptt: Annotated[int | None, typer.Option(help="Steps of a window.")] = None,
-    text_column: Annotated[str | None, typer.Option(help="The column with the text.")] = None,
+    level: Annotated[
+        str | None, typer.Option(help="characters, words, subwords, or notes of music.")
+    ] = None,
+    bptt: Annotated[int | None, typer.Option(help="Steps of a window; for text.")] = None,
+    text_column: Annotated[
+        str | None, typer.Option(help="The column with the text, or with the notes.")
+    ] = None,
+    transpose: Annotated[
+        int | None, typer.Option(help="Semitones that training moves a piece by at most.")
+    ] = None,
     validation: Annotated[Path | None, typer.Option(help=HELD_OUT)] = None,
 ) -> None:
-    """The next character, word or subword of a text."""
+    """The next character, word or subword of a text, or the next notes of a piece."""
     from elman.tasks import LanguageModel
 
-    given = shared.given(level=level, bptt=bptt)
+    given = shared.given(level=level, bptt=bptt, transpose=transpose)
     _run(LanguageModel, shared, given, column=text_column, validation=validation)
 
 

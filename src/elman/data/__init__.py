@@ -5,6 +5,7 @@ from ._calendar import Calendar
 from ._datasets import DATASETS, check_dataset
 from ._folders import Sorted, read_folders
 from ._labelled import Columns, guess_columns, labelled_sequences
+from ._notes import KEYS, keys_of, notes_of, read_pieces
 from ._pairs import PairColumns, aligned_lines, pairs_of_table, read_lines, read_pairs
 from ._sequences import BucketBatches, Scaler, as_sequences, fill_missing, forward_fill, pad
 from ._series import Series, SeriesColumns, as_series, guess_series_columns, series_of_table
@@ -30,6 +31,7 @@ from ._vocabulary import (
 __all__ = [
     "DATASETS",
     "END",
+    "KEYS",
     "UNKNOWN",
     "BucketBatches",
     "Calendar",
@@ -71,14 +73,17 @@ __all__ = [
     "guess_columns",
     "guess_series_columns",
     "is_bio",
+    "keys_of",
     "labelled_sequences",
     "may_follow",
+    "notes_of",
     "pad",
     "pairs_of_table",
     "read_features",
     "read_folders",
     "read_lines",
     "read_pairs",
+    "read_pieces",
     "read_table",
     "read_tagged",
     "read_ts",

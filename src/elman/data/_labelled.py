@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 
 from ._series import describe_columns, tuples
-from ._table import column, is_number, present, refuse_missing, string_columns
+from ._table import column, is_list, is_number, present, refuse_missing, string_columns
 
 _LABELS = ("label", "target", "class", "y")
 _TEXTS = ("text", "sentence", "message", "review")
@@ -73,7 +73,7 @@ def guess_columns(table: pa.Table, given: Columns, where: str, *, labelled: bool
         if given.id and not features:
             features = _numeric(table, {label, given.id, given.time})
         return Columns(label, given.text, given.sequence, given.id, given.time, features)
-    lists = [f.name for f in table.schema if _is_list(f.type)]
+    lists = [f.name for f in table.schema if is_list(f.type)]
     if lists:
         return Columns(label, sequence=lists[0])
     strings = [name for name in string_columns(table) if name != label]
@@ -94,12 +94,6 @@ def _label(names: list[str], where: str, labelled: bool) -> str | None:
     if found is None or found not in names:
         return None
     return found
-
-
-def _is_list(kind: Any) -> bool:
-    return (
-        pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind)
-    )
 
 
 def _numeric(table: pa.Table, without: set[str | None]) -> tuple[str, ...]:

@@ -167,6 +167,13 @@ def is_number(kind: Any) -> bool:
     return pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind)
 
 
+def is_list(kind: Any) -> bool:
+    """Whether a column of this type holds lists."""
+    return (
+        pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind)
+    )
+
+
 def present(table: pa.Table, name: str, where: str) -> list[Any]:
     """A column without gaps, as a list.
 
