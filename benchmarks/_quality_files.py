@@ -172,9 +172,10 @@ def tiny_shakespeare(data: Path, out: Path) -> None:
 
 
 def wikitext_2(data: Path, out: Path) -> None:
-    """The text as it is, its three parts."""
+    """The text in its tokens as they are, an end at every line; its three parts."""
     for name in ("train", "valid", "test"):
-        write_lines(out / f"{name}.txt", lines_of(data / "wikitext-2" / f"{name}.txt.gz"))
+        lines = lines_of(data / "wikitext-2" / f"{name}.txt.gz")
+        write_lines(out / f"{name}.txt", (f"{line} <eos>" for line in lines))
 
 
 def sunspots(data: Path, out: Path) -> None:

@@ -171,6 +171,25 @@ PROBLEMS: dict[str, Problem] = {
             " --seed {seed}",
         ),
     ),
+    "wikitext-2": Problem(
+        data="WikiText-2, words",
+        split="official, 2,088,628 / 217,646 / 245,569 tokens, a vocabulary of 33,278",
+        model="LSTM 2 x 650, embeddings 400 shared with the output",
+        figure="perplexity",
+        shown="perplexity",
+        published="plain LSTM 99.3 (Grave et al. 2017, arXiv:1612.04426)",
+        needed=105,
+        lower=True,
+        minutes=120,
+        prepare=files.wikitext_2,
+        commands=(
+            "train language-model {data}/train.txt --validation {data}/valid.txt --out {run}"
+            " --level tokens --layers 2 --hidden 650 --dropout 0.5 --batch 40 --bptt 35"
+            " --epochs 12 --lr 0.002 --precision bfloat16 --set task.embedding_size=400"
+            " --set task.vocabulary_size=40000 --set model.input_dropout=0.3 --seed {seed}",
+            "evaluate {run} {data}/test.txt",
+        ),
+    ),
     "chorales": Problem(
         data="Bach's chorales in quarter notes, 88 keys",
         split="Boulanger-Lewandowski's 229 / 76 to choose by / 77 pieces",

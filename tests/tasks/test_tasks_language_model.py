@@ -50,6 +50,14 @@ def test_it_learns(options):
     assert fitted.generate("to", length=8, seed=0) == fitted.generate("to", length=8, seed=0)
 
 
+def test_tokens_are_what_stands_between_blanks():
+    fitted = model(level="tokens", batch_size=2, epochs=25).fit(["un@@ seen , <unk> <eos> " * 40])
+    assert sorted(fitted.vocabulary_.tokens) == [",", "<eos>", "<unk>", "seen", "un@@"]
+    found = fitted.evaluate(["un@@ seen , <unk> <eos>"])
+    assert found["held_out_tokens"] == 5
+    assert fitted.generate("un@@ seen", length=3, temperature=0) == "un@@ seen , <unk> <eos>"
+
+
 def test_bits_per_character_are_those_of_the_text():
     fitted = model().fit(TEXT)
     found = fitted.evaluate(["to be, or not"])
@@ -151,7 +159,7 @@ def test_killed_it_ends_with_the_same_weights(tmp_path):
     [
         (
             {"level": "word"},
-            "level='word' is not known; give one of characters, words, subwords, notes.",
+            "level='word' is not known; give one of characters, words, tokens, subwords, notes.",
         ),
         ({"bptt": 0}, "LanguageModel: bptt=0; give a whole number above zero."),
         ({"validation_fraction": 1.0}, "validation_fraction=1.0; give 0 up to below 1."),

@@ -17,7 +17,7 @@ train = typer.Typer(no_args_is_help=True, help="Train a model on a file and keep
 def language_model(
     shared: Training,
     level: Annotated[
-        str | None, typer.Option(help="characters, words, subwords, or notes of music.")
+        str | None, typer.Option(help="characters, words, tokens, subwords, or notes of music.")
     ] = None,
     bptt: Annotated[int | None, typer.Option(help="Steps of a window; for text.")] = None,
     text_column: Annotated[

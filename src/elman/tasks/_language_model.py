@@ -19,7 +19,7 @@ from ._note_material import NoteMaterial
 from ._sampling import check_sampling
 from ._text_material import TextMaterial
 
-LEVELS = ("characters", "words", "subwords", "notes")
+LEVELS = ("characters", "words", "tokens", "subwords", "notes")
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
@@ -32,10 +32,11 @@ class LanguageModel(Estimator):
     pieces, and every key is told by itself, given all steps before.
 
     Args:
-        level: what a token is: "characters", "words" or "subwords" (byte-pair encoding); with
-            "notes" it is all the notes of a step, and what is meant for text is not used.
-        vocabulary_size: tokens at most; for words and subwords.
-        lowercase: whether words are lower-cased.
+        level: what a token is: "characters", "words", "tokens" (what stands between blanks, for
+            text that was cut before) or "subwords" (byte-pair encoding); with "notes" it is all the
+            notes of a step, and what is meant for text is not used.
+        vocabulary_size: tokens at most; for all but characters.
+        lowercase: whether words and tokens are lower-cased.
         embedding_size: features of a token; `hidden_size` if None.
         tied: whether the output layer shares the embedding's weights.
         bptt: new steps of a window, k1.

@@ -18,6 +18,7 @@ from elman.data import (
     StreamWindows,
     SubwordVocabulary,
     TokenFile,
+    TokenVocabulary,
     Vocabulary,
     WordVocabulary,
     documents,
@@ -47,7 +48,7 @@ class _Part:
 
 
 class TextMaterial(Material):
-    """Texts, by characters, words or subwords."""
+    """Texts, by characters, words, tokens or subwords."""
 
     def given(self, X: Any, column: str | None, where: str) -> Given:
         """A path, or a list of texts."""
@@ -98,10 +99,9 @@ class TextMaterial(Material):
         model, texts = self.model, documents(given.content, column_name=column)
         if model.level == "characters":
             return CharacterVocabulary.fit(texts)
-        if model.level == "words":
-            return WordVocabulary.fit(
-                texts, max_size=model.vocabulary_size, lowercase=model.lowercase
-            )
+        if model.level in ("words", "tokens"):
+            made = WordVocabulary if model.level == "words" else TokenVocabulary
+            return made.fit(texts, max_size=model.vocabulary_size, lowercase=model.lowercase)
         return SubwordVocabulary.fit(texts, max_size=model.vocabulary_size)
 
     def _tokens(self, given: Given, column: str | None, path: Path) -> TokenFile:
