@@ -52,8 +52,8 @@ def plan() -> list[Asked]:
     runs += [(far, name, 0) for name in ("LSTM", "LSTM, chrono")]
     long = adding(600, 7000, 2e-3)
     runs += [(long, "GRU", 0)]
-    runs += [(copy_memory(100, 8000), name, 0) for name in ("RNN", "IRNN", *_GATED)]
-    runs += [(adding(400, 4000), name, 0) for name in ("RNN", "IRNN", "GRU", "LSTM")]
+    runs += [(copy_memory(100, 8000), name, 0) for name in (*_SIMPLE, *_GATED)]
+    runs += [(adding(400, 4000), name, 0) for name in (*_SIMPLE, "GRU", "LSTM")]
     runs += [(adding(400, 6000), "LSTM, chrono", 0)]
     runs += [(long, name, 0) for name in ("RNN", "LSTM")]
     runs += [(copy_memory(500, 1500), name, 0) for name in ("RNN", "GRU", "LSTM, chrono")]

@@ -116,6 +116,7 @@ struct Backward {
     if (again) again->pack_weights(team);
     Part<Real> forward = again ? again->part_of(team) : Part<Real>(0, 1, 0, 0, 0);
     if (!part.ready() || !forward.ready()) failed = true;
+    if (states.watched() && !states.keeps()) states.aim(part, columns);
     if (columns.index == 0) states.start(part);
     team.wait();
     if (failed) return;
@@ -136,6 +137,7 @@ struct Backward {
       }
     }
     if (columns.index == 0) states.finish(part);
+    if (states.watched() && columns.index == 0) states.measure_no_more(part);
     no_input_gradient(part, columns);
   }
 
@@ -241,7 +243,7 @@ struct Backward {
     advance(part, step, base, known);
     for (int64_t i = known; i < alive; ++i) point(part, step, base, i);
     if (step > plan.begin && call.B > 1) bring_next(part, step, alive);
-    if (states.watched()) states.aim(part, step, alive);
+    if (states.keeps()) states.aim(part, step, alive);
     if (call.weight_ho) {
       if (columns.index == 0) back_out(part, alive);
       columns.wait();
@@ -251,17 +253,22 @@ struct Backward {
     }
     int64_t from, to;
     columns.share(plan.vectors, from, to);
-    BackwardTile<Real> tile = backward_tile(part, from, to, alive);
-    if (to > from && alive) backward_of<Real>(cell)(tile);
-    columns.wait();
-    if (states.watched()) states.measure(part, step, alive, columns);
+    BackwardTile<Real> tile = backward_tile(from, to);
+    const int64_t rows = states.block(alive, columns);
+    for (int64_t i = 0; i < alive; i += rows) {
+      const int64_t end = smaller(i + rows, alive);
+      point(tile, part, i, end);
+      if (to > from) backward_of<Real>(cell)(tile);
+      columns.wait();
+      if (states.watched()) states.measure(part, step, i, end, columns);
+    }
     // W_hh of the first product reaches the fed-back state; the second one's reaches the operand
     if (rest) {
       multiply(part.doperand, dgates, cell.duh + first, back_rest, false, part.offsets, alive,
                columns);
       columns.wait();
+      point(tile, part, 0, alive);
       tile.dafter[0] = part.doperand;
-      tile.dstate[0] = part.dstate[0];
       if (to > from && alive) operand_backward_of<Real>(cell)(tile);
       columns.wait();
     }
@@ -277,28 +284,33 @@ struct Backward {
     }
   }
 
-  BackwardTile<Real> backward_tile(const PartBack<Real>& part, int64_t from, int64_t to,
-                                   int64_t alive) const {
+  // the cell's gradient of the units of vectors `from` to `to`
+  BackwardTile<Real> backward_tile(int64_t from, int64_t to) const {
     BackwardTile<Real> tile{};
-    tile.rows = alive;
     tile.unit = from * V;
     tile.units = smaller(to * V, call.H) - tile.unit;
-    tile.doutput = call.doutput && !call.weight_ho ? part.doutput.at : nullptr;
-    for (int64_t k = 0; k < cell.states; ++k) {
-      tile.dafter[k] = part.dafter[k];
-      tile.dstate[k] = part.dstate[k];
-      // an output layer's state is no state of the cell
-      const bool is_cells = k > 0 || !call.weight_ho;
-      tile.dtotal[k] = states.watched() && is_cells ? part.dtotal[k].at : nullptr;
-      tile.state[k] = part.state[k];
-      tile.after[k] = part.after[k];
-    }
-    tile.saved = part.saved;
     tile.saved_stride = plan.Hp;
-    tile.dgates = part.dgates;
     tile.gate_stride = slot_stride();
     tile.unit_stride = most * V;
     return tile;
+  }
+
+  // the rows from `begin` to `end`
+  void point(BackwardTile<Real>& tile, const PartBack<Real>& part, int64_t begin,
+             int64_t end) const {
+    tile.rows = end - begin;
+    tile.doutput = call.doutput && !call.weight_ho ? part.doutput + begin : nullptr;
+    for (int64_t k = 0; k < cell.states; ++k) {
+      tile.dafter[k] = part.dafter[k] + begin;
+      tile.dstate[k] = part.dstate[k] + begin;
+      // an output layer's state is no state of the cell
+      const bool is_cells = k > 0 || !call.weight_ho;
+      tile.dtotal[k] = states.watched() && is_cells ? part.dtotal[k] + begin : nullptr;
+      tile.state[k] = part.state[k] + begin;
+      tile.after[k] = part.after[k] + begin;
+    }
+    tile.saved = part.saved + begin;
+    tile.dgates = part.dgates + begin;
   }
 
   // da = (do + what comes from the step behind) g'(a, o)

@@ -95,6 +95,22 @@ ELMAN_INLINE void store(Real* to, Vec<Real> v, int64_t n) {
 #endif
 }
 
+// Whether all lanes of a comparison are true.
+template <class Truth>
+ELMAN_INLINE bool all(Truth truth) {
+#if defined(__AVX512DQ__)
+  if constexpr (sizeof(truth[0]) == 4) {
+    return _mm512_movepi32_mask((__m512i)truth) == 0xffff;
+  } else {
+    return _mm512_movepi64_mask((__m512i)truth) == 0xff;
+  }
+#else
+  auto both = truth[0];
+  for (size_t i = 1; i < sizeof(truth) / sizeof(both); ++i) both &= truth[i];
+  return both != 0;
+#endif
+}
+
 ELMAN_INLINE int64_t round_up(int64_t n, int64_t unit) { return (n + unit - 1) / unit * unit; }
 ELMAN_INLINE int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
 ELMAN_INLINE int64_t larger(int64_t a, int64_t b) { return a < b ? b : a; }

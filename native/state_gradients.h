@@ -10,7 +10,7 @@ namespace elman::ELMAN_ISA {
 
 // The squares of n numbers of each of N rows times a scale, summed into a vector's lanes.
 template <class Real, int N>
-ELMAN_INLINE void squares(Vec<Real> (&sums)[N], Real* const (&rows)[N], int64_t n, Real scale) {
+ELMAN_INLINE void squares(Vec<Real>* sums, const Real* const* rows, int64_t n, Real scale) {
   constexpr int V = LANES<Real>;
   Vec<Real> in_registers[N]{};
   for (int64_t k = 0; k < n; k += V) {
@@ -33,12 +33,11 @@ ELMAN_INLINE Vec<Real> neighbours(Vec<Real> a, Vec<Real> b, std::integer_sequenc
 // The sum of a vector's lanes; neighbours first.
 template <class Real>
 ELMAN_INLINE Real sum(Vec<Real> v) {
-  Real parts[LANES<Real>];
-  store(parts, v);
+#pragma GCC unroll 16
   for (int half = LANES<Real> / 2; half > 0; half /= 2) {
-    for (int i = 0; i < half; ++i) parts[i] = parts[2 * i] + parts[2 * i + 1];
+    v = neighbours<Real>(v, v, std::make_integer_sequence<int, LANES<Real>>());
   }
-  return parts[0];
+  return v[0];
 }
 
 // The sum of each of N vectors, in the same order: neighbours are added until one vector holds them all.
@@ -57,19 +56,23 @@ ELMAN_INLINE Vec<Real> totals(Vec<Real> (&parts)[N]) {
   }
 }
 
-// squares in between lose nothing
-constexpr double LEAST_SQUARES = 1e-24, MOST_SQUARES = 1e30;
+// whether squares of that sum lose nothing; of a number or a vector
+template <class Value>
+ELMAN_INLINE auto is_exact(Value total) {
+  constexpr float LEAST = 1e-24f, MOST = 1e30f;
+  return (total > LEAST) & (total < MOST);
+}
 
 // The norm of n numbers, whatever their size.
 template <class Real>
-inline double norm_of(Real* numbers, int64_t n) {
+double norm_of_any(const Real* numbers, int64_t n) {
   // a power of two changes no digit
   constexpr double LARGE = 1ll << 60;
-  for (const double scale : {1.0, LARGE, 1 / LARGE}) {
+  for (const double scale : {LARGE, 1 / LARGE}) {
     Vec<Real> lanes[1];
-    squares<Real, 1>(lanes, {numbers}, n, static_cast<Real>(scale));
-    const double total = static_cast<double>(sum<Real>(lanes[0]));
-    if (total > LEAST_SQUARES && total < MOST_SQUARES) return std::sqrt(total) / scale;
+    squares<Real, 1>(lanes, &numbers, n, static_cast<Real>(scale));
+    const Real total = sum<Real>(lanes[0]);
+    if (is_exact(total)) return static_cast<double>(std::sqrt(total)) / scale;
   }
   double largest = 0;
   for (int64_t k = 0; k < n; ++k) {
@@ -86,20 +89,33 @@ inline double norm_of(Real* numbers, int64_t n) {
   return largest * std::sqrt(total);
 }
 
-// The norms of up to LANES rows of n numbers each; the same as one by one.
 template <class Real>
-inline void norms_of(Real* const* rows, int64_t count, int64_t n, double* norms) {
-  constexpr int V = LANES<Real>;
-  Real* all[V];
-  for (int i = 0; i < V; ++i) all[i] = rows[smaller(i, count - 1)];
+ELMAN_INLINE double norm_of(const Real* numbers, int64_t n) {
+  Vec<Real> lanes[1];
+  squares<Real, 1>(lanes, &numbers, n, Real{1});
+  const Real total = sum<Real>(lanes[0]);
+  if (is_exact(total)) [[likely]] return static_cast<double>(std::sqrt(total));
+  return norm_of_any(numbers, n);
+}
+
+template <class Real>
+void norms_of_any(const Real* const* rows, int64_t n, double* norms) {
+  for (int i = 0; i < LANES<Real>; ++i) norms[i] = norm_of(rows[i], n);
+}
+
+// The norms of LANES rows of n numbers each; the same as one by one.
+template <class Real>
+ELMAN_INLINE void norms_of(const Real* const* rows, int64_t n, double* norms) {
+  constexpr int V = LANES<Real>, HALF = V / 2;
   Vec<Real> parts[V];
-  squares<Real, V>(parts, all, n, Real{1});
-  const Vec<Real> sums = totals<Real>(parts);
-  for (int i = 0; i < V; ++i) norms[i] = std::sqrt(static_cast<double>(sums[i]));
-  for (int64_t i = 0; i < count; ++i) {
-    const double total = static_cast<double>(sums[i]);
-    if (!(total > LEAST_SQUARES && total < MOST_SQUARES)) norms[i] = norm_of(rows[i], n);
-  }
+  // half of them at once: their addresses stay in registers
+  squares<Real, HALF>(parts, rows, n, Real{1});
+  squares<Real, HALF>(parts + HALF, rows + HALF, n, Real{1});
+  const Vec<Real> total = totals<Real>(parts);
+  if (!all(is_exact(total))) [[unlikely]] return norms_of_any(rows, n, norms);
+  Real sums[V];
+  store(sums, total);
+  for (int i = 0; i < V; ++i) norms[i] = static_cast<double>(std::sqrt(sums[i]));
 }
 
 template <class Real>
@@ -123,6 +139,7 @@ struct StateGradients {
 
   bool ready() const { return carries[0] && carries[1] && room[0] && room[1]; }
   bool watched() const { return call.dnorm_0 != nullptr; }
+  bool keeps() const { return call.dtotal_0 != nullptr; }
 
   Real* carry(int64_t k, int64_t r) const { return carries[k] + r * (k ? plan.Hp : plan.Rp); }
 
@@ -168,31 +185,64 @@ struct StateGradients {
     }
   }
 
-  // where a step's whole gradients go
-  void aim(PartBack<Real>& part, int64_t step, int64_t alive) const {
+  // Rows that are measured at once, right behind the cell, while their gradients are near; all of
+  // them where threads share them.
+  int64_t block(int64_t alive, const Team& columns) const {
+    return watched() && columns.size == 1 ? smaller(V, alive) : alive;
+  }
+
+  // where the whole gradients of every step go if nobody keeps them: from block to block the same
+  // room, unless an output layer leaves those of all rows there first
+  void aim(PartBack<Real>& part, const Team& columns) const {
+    const bool again = columns.size == 1 && !call.weight_ho;
     for (int64_t k = 0; k < count; ++k) {
-      Real* const all = static_cast<Real*>(k ? call.dtotal_1 : call.dtotal_0);
-      const int64_t width = plan.width(k), room_row = k ? plan.Hp : plan.Rp;
-      for (int64_t i = 0; i < alive; ++i) {
-        const int64_t r = part.row(i);
-        part.dtotal[k][i] = all ? all + at(r, step) * width : room[k] + r * room_row;
+      for (int64_t i = 0; i < part.rows; ++i) {
+        const int64_t r = part.row(again ? i % V : i);
+        part.dtotal[k][i] = room[k] + r * (k ? plan.Hp : plan.Rp);
       }
     }
   }
 
-  void measure(const PartBack<Real>& part, int64_t step, int64_t alive, const Team& columns) const {
+  // where those of one step go that are kept
+  void aim(PartBack<Real>& part, int64_t step, int64_t alive) const {
+    for (int64_t k = 0; k < count; ++k) {
+      Real* const all = static_cast<Real*>(k ? call.dtotal_1 : call.dtotal_0);
+      for (int64_t i = 0; i < alive; ++i) {
+        part.dtotal[k][i] = all + at(part.row(i), step) * plan.width(k);
+      }
+    }
+  }
+
+  // the norms of rows from `from` to `to`
+  void measure(const PartBack<Real>& part, int64_t step, int64_t from, int64_t to,
+               const Team& columns) const {
     for (int64_t k = 0; k < count; ++k) {
       double* const norms = k ? call.dnorm_1 : call.dnorm_0;
-      Real* const* const rows = part.dtotal[k].at;
-      for (int64_t i = columns.index * V; i < alive; i += columns.size * V) {
-        const int64_t here = smaller(V, alive - i);
-        double some[V];
-        if (here > 1) {
-          norms_of(rows + i, here, plan.width(k), some);
+      const Real* const* const rows = part.dtotal[k].at;
+      const int64_t n = plan.width(k);
+      for (int64_t i = from + columns.index * V; i < to; i += columns.size * V) {
+        const int64_t here = smaller(V, to - i);
+        if (here == V && !call.lengths && part.stride == 1) {
+          norms_of(rows + i, n, norms + at(part.row(i), step));
+        } else if (here == V) {
+          double some[V];
+          norms_of(rows + i, n, some);
+          for (int64_t j = 0; j < V; ++j) norms[at(part.row(i + j), step)] = some[j];
         } else {
-          some[0] = norm_of(rows[i], plan.width(k));
+          for (int64_t j = i; j < i + here; ++j) norms[at(part.row(j), step)] = norm_of(rows[j], n);
         }
-        for (int64_t j = 0; j < here; ++j) norms[at(part.row(i + j), step)] = some[j];
+      }
+    }
+  }
+
+  // no gradient behind the rows' ends
+  void measure_no_more(const PartBack<Real>& part) const {
+    for (int64_t i = 0; i < part.rows; ++i) {
+      const int64_t r = part.row(i);
+      for (int64_t t = plan.length[r]; t < call.T; ++t) {
+        for (int64_t k = 0; k < count; ++k) {
+          (k ? call.dnorm_1 : call.dnorm_0)[t * call.B + plan.order[r]] = 0;
+        }
       }
     }
   }

@@ -71,3 +71,28 @@ def test_pictures_stand_extremes(tmp_path):
     check(tmp_path / "a.png")
     plot_reach(probe(layer, x[:1]), tmp_path / "b.png", diagnose(layer, x[:1]))
     plot_states(torch.zeros(3, 4), tmp_path / "c.png")
+
+
+def test_what_lies_behind_a_rows_end_is_no_value_of_a_gate(tmp_path):
+    layer, x, lengths = elman.nn.GRU(3, 8), torch.randn(30, 1, 3), torch.tensor([5])
+    plot_gates(layer, layer.trace(x, lengths=lengths), tmp_path / "a.png", lengths)
+    plot_gates(layer, layer.trace(x[:5]), tmp_path / "b.png")
+    assert np.array_equal(check(tmp_path / "a.png"), check(tmp_path / "b.png"))
+
+
+def test_a_short_unrolled_network_has_its_words_inside(tmp_path):
+    plot_unrolled(np.ones(2), tmp_path / "a.png", ["a", "b"])
+    image = check(tmp_path / "a.png")
+    assert image[:, :3].min() == image[:, -3:].min() == 1
+
+
+def test_no_gradient_and_a_large_one_differ(tmp_path):
+    layer = elman.nn.RNN(1, 4)
+    with watch(layer) as flow:
+        for step in range(2):
+            layer(torch.randn(4 + 4 * step, 2, 1))[0][-1].sum().backward()
+            flow.note(step)
+    _, history = flow.plot(tmp_path)
+    image = check(history)
+    left = image[int(0.25 * len(image)), int(0.15 * image.shape[1]) : int(0.35 * image.shape[1])]
+    assert left.std() > 0.02

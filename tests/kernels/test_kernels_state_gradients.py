@@ -1,6 +1,7 @@
 """The gradient of every step's state: seen, bounded, and taken without keeping every step."""
 
 from dataclasses import dataclass, field, replace
+from itertools import product
 from typing import Any
 
 import pytest
@@ -112,6 +113,27 @@ def test_norms_alone_are_the_norms_of_the_vectors(variant):
     assert vectors is None
     for one, other in zip(norms, _watched(call, by_kernel, grads)[0], strict=True):
         assert torch.equal(one, other)
+
+
+@native
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+@pytest.mark.parametrize("kind", ["dense", "lengths", "all-reverse"])
+def test_norms_are_the_same_bits_whatever_rows_and_threads_share(kind, dtype, variant, monkeypatch):
+    wholes = [CELLS["rnn_tanh"], CELLS["lstm"], rnn.cell("tanh", "sigmoid")]
+    # rows in several blocks, in half a block, and columns that threads share
+    for whole, shape in product(wholes, [(5, 37, 3, 21), (4, 9, 3, 17), (4, 1, 3, 200)]):
+        fed_back = 6 if whole is wholes[-1] else 0
+        call = make(whole, shape, replace(KINDS[kind], fed_back=fed_back), dtype)
+        grads, found = gradients_like(call), []
+        for threads in (1, 2, 3):
+            monkeypatch.setattr(cpu, "threads", lambda n=threads: n)
+            eye = Eye(vectors=False)
+            by_kernel(replace(call, watch=eye), grads)
+            (norms, _), (known, _) = eye.seen_[0], _watched(call, by_kernel, grads)
+            assert torch.equal(norms, known)
+            found.append(norms)
+        assert torch.equal(found[0], found[1])
+        assert torch.equal(found[0], found[2])
 
 
 @native

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 import numpy as np
@@ -35,27 +34,43 @@ class Place(NamedTuple):
         return name + (" reverse" if self.direction else "")
 
 
-@dataclass(frozen=True)
 class Seen:
     """What one backward pass saw in one layer and direction.
 
     Args:
-        norms: for each state the norm of its gradient after each step, (T, B) float64; zeros
-            behind a row's end.
-        vectors: for each state the gradients themselves, (T, B, ·), or None.
+        letters: those of the states.
+        norms: of the states' gradients, (S, T, B).
+        vectors: the gradients themselves, or None.
     """
 
-    norms: dict[str, Tensor]
-    vectors: dict[str, Tensor] | None
+    # nothing is computed here: a training sees far more than is looked at
+    __slots__ = ("_letters", "_norms", "_vectors")
+
+    def __init__(
+        self, letters: tuple[str, ...], norms: Tensor, vectors: tuple[Tensor, ...] | None
+    ) -> None:
+        self._letters, self._norms, self._vectors = letters, norms, vectors
+
+    @property
+    def norms(self) -> dict[str, Tensor]:
+        """For each state the norm of its gradient after each step, (T, B) float64; zeros behind a
+        row's end.
+        """
+        return dict(zip(self._letters, self._norms, strict=True))
+
+    @property
+    def vectors(self) -> dict[str, Tensor] | None:
+        """For each state its gradients themselves, (T, B, ·), or None."""
+        if self._vectors is None:
+            return None
+        return dict(zip(self._letters, self._vectors, strict=True))
 
     @property
     def first_not_finite(self) -> int | None:
         """The latest step whose gradient is not finite, the first one that the gradient meets on
         its way back; None if all are finite.
         """
-        bad = ~np.logical_and.reduce(
-            [np.isfinite(n.cpu().numpy()).all(1) for n in self.norms.values()]
-        )
+        bad = ~np.isfinite(self._norms.cpu().numpy()).all((0, 2))
         return int(np.flatnonzero(bad)[-1]) if bad.any() else None
 
 
@@ -104,7 +119,11 @@ class Flow:
 
     def _watcher(self, name: str, layer: Recurrent) -> Callable[[int, int], _Eye]:
         letters = layer.cell.states
-        return lambda number, direction: _Eye(self, Place(name, number, direction), letters)
+        eyes = [
+            [_Eye(self, Place(name, number, way), letters) for way in range(layer.num_directions)]
+            for number in range(layer.num_layers)
+        ]
+        return lambda number, direction: eyes[number][direction]
 
     def note(self, step: int) -> None:
         """Keeps the norms of the newest backward pass in the history, as a training step's."""
@@ -124,18 +143,15 @@ class Flow:
 
 
 class _Eye:
-    """Watches one call of one layer and direction."""
+    """Watches one layer and direction."""
 
     def __init__(self, flow: Flow, place: Place, letters: tuple[str, ...]) -> None:
         self._flow, self._place, self._letters = flow, place, letters
         self.vectors = flow.vectors
 
-    def seen(self, norms: tuple[Tensor, ...], vectors: tuple[Tensor, ...] | None) -> None:
+    def seen(self, norms: Tensor, vectors: tuple[Tensor, ...] | None) -> None:
         """Takes what was seen."""
-        kept = None
-        if vectors is not None:
-            kept = dict(zip(self._letters, vectors, strict=True))
-        self._flow.last[self._place] = Seen(dict(zip(self._letters, norms, strict=True)), kept)
+        self._flow.last[self._place] = Seen(self._letters, norms, vectors)
 
 
 def mean_norms(seen: Seen) -> Any:

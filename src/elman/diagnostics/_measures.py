@@ -58,8 +58,8 @@ def states_of(layer: Recurrent, traces: list[Trace], lengths: Any = None) -> Sta
     counts: dict[str, list[Tensor]] = {}
     dead: list[Tensor] = []
     for trace in traces:
-        values = {name: _alive(layer, gate, lengths) for name, gate in trace.gates.items()}
-        hidden = _alive(layer, trace.states[layer.cell.states[0]], lengths)
+        values = {name: alive(layer, gate, lengths) for name, gate in trace.gates.items()}
+        hidden = alive(layer, trace.states[layer.cell.states[0]], lengths)
         if layer.cell.f is not None:
             values = {"h": hidden}
         for name, value in values.items():
@@ -86,7 +86,7 @@ def _is_near(values: Tensor, span: tuple[float, float]) -> Tensor:
     return (values < low + near) | (values > high - near)
 
 
-def _alive(layer: Recurrent, value: Tensor, lengths: Any) -> Tensor:
+def alive(layer: Recurrent, value: Tensor, lengths: Any) -> Tensor:
     """The values (N, H) of the steps that sequences have."""
     value = value.detach()
     if layer.batch_first and value.dim() == 3:

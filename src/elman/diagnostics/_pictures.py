@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ._measures import range_of
+from ._measures import alive, range_of
 from ._reach import GONE, median_curve
 
 if TYPE_CHECKING:
@@ -36,12 +36,14 @@ def plot_reach(probed: Probe, path: str | Path, diagnosis: Diagnosis | None = No
         >>> plot_reach(probed, tempfile.mkdtemp() + "/reach.png")
     """
     figure, axes = _figure()
+    least = GONE
     for n, (place, norms) in enumerate(probed.norms.items()):
         with np.errstate(divide="ignore", invalid="ignore"):
             curve = median_curve(norms / norms[:1])
         grey = 0.6 * n / max(len(probed.norms) - 1, 1)
         # what is smaller is not drawn
         curve = np.where(curve >= _LEAST, curve, np.nan)
+        least = np.nanmin([least, *curve])
         axes.plot(curve, _LINES[n % 4], color=str(grey), label=str(place))
     axes.axhline(GONE, color="0.7", linewidth=0.8)
     axes.annotate("1 %", (0, GONE), xytext=(2, 2), textcoords="offset points", fontsize=8)
@@ -59,7 +61,7 @@ def plot_reach(probed: Probe, path: str | Path, diagnosis: Diagnosis | None = No
                 textcoords="offset points", fontsize=8,
             )  # fmt: skip
     axes.set_yscale("log")
-    axes.set_ylim(bottom=_LEAST / 2)
+    axes.set_ylim(bottom=least / 5)
     axes.set_xlabel("lag (steps back from the end)")
     axes.set_ylabel("gradient norm (of that at the end)")
     axes.legend(frameon=False, fontsize=8)
@@ -90,25 +92,31 @@ def plot_history(flow: Flow, place: Place, path: str | Path) -> None:
 
     figure, axes = _figure()
     top = np.nanmax(grid) if np.nanmax(grid) > 0 else 1.0
+    least = max(np.nanmin(grid), top * 1e-8) if np.nanmin(grid) < top else top * 1e-8
     span = (0, max(noted[-1][0], 1), 0, lags)
     image = axes.imshow(
-        np.clip(grid, top * 1e-8, None), aspect="auto", origin="lower", cmap="gray", extent=span,
-        norm=LogNorm(top * 1e-8, top), interpolation="nearest",
+        np.clip(grid, least, None), aspect="auto", origin="lower", cmap="gray", extent=span,
+        norm=LogNorm(least, top), interpolation="nearest",
     )  # fmt: skip
     axes.set_xlabel("optimiser steps")
     axes.set_ylabel("lag (steps back from the end)")
-    axes.set_title(str(place), fontsize=9)
+    axes.set_title(f"{place} (hatched: no sequence is so long)", fontsize=9)
+    # white is the largest gradient, not none
+    axes.patch.set(hatch="////", edgecolor="0.6")
     figure.colorbar(image, label="gradient norm (of the loss)")
     _save(figure, path)
 
 
-def plot_gates(layer: Recurrent, traces: list[Trace], path: str | Path) -> None:
+def plot_gates(
+    layer: Recurrent, traces: list[Trace], path: str | Path, lengths: Any = None
+) -> None:
     """Draws a histogram of each gate's values; what lies within 2 % of the limits is saturated.
 
     Args:
         layer: the layer.
         traces: what `layer.trace` gave.
         path: the PNG to write.
+        lengths: (B,), or None where every sequence has T steps.
 
     Example:
         >>> import tempfile, torch, elman
@@ -116,20 +124,18 @@ def plot_gates(layer: Recurrent, traces: list[Trace], path: str | Path) -> None:
         >>> plot_gates(gru, gru.trace(torch.randn(9, 2, 3)), tempfile.mkdtemp() + "/gates.png")
     """
     first = traces[0]
-    gates = first.gates if layer.cell.f is None else {"h": first.output}
+    gates = list(first.gates) if layer.cell.f is None else ["h"]
     figure, several = _figure(len(gates))
     for axes, name in zip(np.atleast_1d(several), gates, strict=True):
+        every = [t.gates[name] if layer.cell.f is None else t.output for t in traces]
         values = np.concatenate(
-            [
-                (t.gates[name] if layer.cell.f is None else t.output).detach().cpu().numpy().ravel()
-                for t in traces
-            ]
+            [alive(layer, one.detach(), lengths).cpu().numpy().ravel() for one in every]
         )
         span = range_of(layer, name) or (float(values.min()), float(values.max()) + 1e-9)
-        axes.hist(values, bins=50, range=span, color="0.4")
-        axes.set_xlabel(f"{name}")
-        axes.set_yticks([])
-    np.atleast_1d(several)[0].set_ylabel("values of all units and steps")
+        each = np.full(len(values), 100 / max(len(values), 1))
+        axes.hist(values, bins=50, range=span, weights=each, color="0.4")
+        axes.set_xlabel(f"value of {name}")
+    np.atleast_1d(several)[0].set_ylabel("units and steps (%)")
     _save(figure, path)
 
 
@@ -182,7 +188,7 @@ def plot_unrolled(norms: Any, path: str | Path, tokens: list[str] | None = None)
         raise ValueError(f"plot_unrolled: {len(norms)} steps; give at most 40, the last ones.")
     shown = norms / max(float(norms.max()), 1e-300)
     figure, axes = _figure()
-    figure.set_size_inches(max(4.0, 0.45 * len(norms)), 2.0)
+    figure.set_size_inches(max(4.8, 0.45 * len(norms)), 2.0)
     for t, one in enumerate(shown):
         axes.scatter(t, 0, s=160, color="white", edgecolors="k", zorder=2)
         axes.annotate("h", (t, 0), ha="center", va="center", fontsize=8, zorder=3)
@@ -197,7 +203,7 @@ def plot_unrolled(norms: Any, path: str | Path, tokens: list[str] | None = None)
     axes.set_xlim(-0.7, len(shown) - 0.3)
     axes.set_yticks([])
     axes.set_xticks([])
-    axes.set_xlabel("step; above: the gradient of the loss that arrives, of the largest")
+    axes.set_xlabel("step; above: its gradient of the loss (% of the largest)", fontsize=8)
     for spine in axes.spines.values():
         spine.set_visible(False)
     _save(figure, path)

@@ -58,8 +58,8 @@ class Watch(Protocol):
         """Whether the gradients themselves are wanted, not their norms alone."""
         ...
 
-    def seen(self, norms: tuple[Tensor, ...], vectors: tuple[Tensor, ...] | None) -> None:
-        """Takes what was seen, for each state: the norms (T, B), float64, and the gradients
+    def seen(self, norms: Tensor, vectors: tuple[Tensor, ...] | None) -> None:
+        """Takes what was seen: the norms (S, T, B), float64, and for each state the gradients
         (T, B, ·); zeros behind a row's end.
         """
         ...

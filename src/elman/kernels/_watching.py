@@ -23,7 +23,8 @@ class Watching:
     def _clear(self) -> None:
         shape = self._call.input.shape[:2]
         like = self._call.input.detach()
-        self._norms = [like.new_zeros(shape, dtype=torch.float64) for _ in self._call.widths]
+        states = len(self._call.widths)
+        self._norms = like.new_zeros(states, *shape, dtype=torch.float64)
         self._vectors = [like.new_zeros(*shape, width) for width in self._call.widths]
 
     def hook(self, t: int, state: tuple[Tensor, ...]) -> None:
@@ -38,12 +39,12 @@ class Watching:
             # what torch's own data-parallel wrapper does to act at the end of a backward pass
             engine: Any = torch.autograd.Variable._execution_engine  # pyright: ignore
             engine.queue_callback(self._hand_over)
-        self._norms[k][t] = torch.linalg.vector_norm(grad.detach().double(), dim=-1)
+        self._norms[k, t] = torch.linalg.vector_norm(grad.detach().double(), dim=-1)
         self._vectors[k][t] = grad.detach()
 
     def _hand_over(self) -> None:
         watch = self._call.watch
         if watch is not None:
-            watch.seen(tuple(self._norms), tuple(self._vectors) if watch.vectors else None)
+            watch.seen(self._norms, tuple(self._vectors) if watch.vectors else None)
         self._waits = False
         self._clear()

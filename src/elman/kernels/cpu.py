@@ -342,13 +342,13 @@ def backward(
                 made = torch.zeros_like(tensor, memory_format=torch.contiguous_format)
         fields.append(0 if made is None else made.data_ptr())
         results.append(made)
-    norms, vectors = _watched(call)
-    seen = [0 if one is None else one.data_ptr() for one in (*vectors, *norms)]
+    watch, norms, vectors, seen = call.watch, None, None, [0] * 4
+    if watch is not None:
+        norms, vectors, seen = _watched(call, watch.vectors)
     packed = _PACKED.pack(*fields, *seen, call.gradient_clip or 0.0)
     _check(native.backward(machine().kernels, packed), call)
-    if call.watch is not None:
-        found = tuple(v for v in vectors if v is not None)
-        call.watch.seen(tuple(n for n in norms if n is not None), found or None)
+    if watch is not None and norms is not None:
+        watch.seen(norms, vectors)
     # a learned initial state is one for all rows
     for i in _INITIAL:
         made = results[i]
@@ -356,18 +356,20 @@ def backward(
     return results
 
 
-def _watched(call: Call) -> tuple[list[Tensor | None], list[Tensor | None]]:
-    """Room for the norms of the states' gradients and for these themselves, two of each; None
-    where nobody asks.
+def _watched(call: Call, with_vectors: bool) -> tuple[Tensor, tuple[Tensor, ...] | None, list[int]]:
+    """Room for the norms of the states' gradients and for these themselves, and the addresses of
+    two of each.
     """
-    norms: list[Tensor | None] = [None, None]
-    vectors: list[Tensor | None] = [None, None]
-    for i, width in enumerate(call.widths if call.watch is not None else ()):
-        shape = call.input.shape[:2]
-        norms[i] = call.input.new_zeros(shape, dtype=torch.float64)
-        if call.watch is not None and call.watch.vectors:
-            vectors[i] = call.input.new_zeros(*shape, width)
-    return norms, vectors
+    steps, batch, _ = call.input.shape
+    states = len(call.cell.states)
+    # every number is written
+    norms = call.input.new_empty((states, steps, batch), dtype=torch.float64)
+    vectors = None
+    seen = [0, 0, norms.data_ptr(), norms.data_ptr() + steps * batch * 8 if states > 1 else 0]
+    if with_vectors:
+        vectors = tuple(call.input.new_zeros(steps, batch, width) for width in call.widths)
+        seen[:states] = [one.data_ptr() for one in vectors]
+    return norms, vectors, seen
 
 
 # the input and the states; the initial states

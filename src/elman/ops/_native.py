@@ -9,7 +9,7 @@ from torch import Tensor
 
 from elman.kernels import Call, Weights, cpu, inside_torch, reference, tensors_of, with_tensors
 
-from ._doors import Door, door
+from ._doors import Door
 from ._gradient import gradient_of_reference, second_gradient
 from ._operator import COUNT, scan_operator
 from ._reversed import in_time
@@ -18,11 +18,11 @@ States = tuple[Tensor, ...]
 Tensors = Sequence[Tensor | None]
 
 
-def scan(call: Call) -> tuple[list[Tensor], States]:
-    """Runs a call that `cpu` supports; the sequences are the output alone."""
+def scan(call: Call, way: Door) -> tuple[list[Tensor], States]:
+    """Runs a call that `cpu` supports, by its door; the sequences are the output alone."""
     if call.input.dtype is torch.bfloat16:
-        return _in_float32(call)
-    match door(call):
+        return _in_float32(call, way)
+    match way:
         case Door.EAGER:
             tensors = tensors_of(call)
             if torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in tensors):
@@ -43,12 +43,12 @@ def scan(call: Call) -> tuple[list[Tensor], States]:
     return [output], tuple(after)
 
 
-def _in_float32(call: Call) -> tuple[list[Tensor], States]:
+def _in_float32(call: Call, way: Door) -> tuple[list[Tensor], States]:
     """A call in bfloat16: its numbers are read and written so, sums and states in between are
     float32.
     """
     wide = with_tensors(call, [t if t is None else t.float() for t in tensors_of(call)])
-    (output,), after = scan(wide)
+    (output,), after = scan(wide, way)
     return [output.bfloat16()], tuple(s.bfloat16() for s in after)
 
 

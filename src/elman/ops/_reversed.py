@@ -42,12 +42,12 @@ class _ReversedWatch:
     def __init__(self, watch: Watch, lengths: Tensor | None) -> None:
         self._watch, self._lengths, self.vectors = watch, lengths, watch.vectors
 
-    def seen(self, norms: States, vectors: States | None) -> None:
+    def seen(self, norms: Tensor, vectors: States | None) -> None:
         """Takes what was seen."""
-        back = [reverse_rows(one[:, :, None], self._lengths)[:, :, 0] for one in norms]
+        back = reverse_rows(norms.permute(1, 2, 0), self._lengths).permute(2, 0, 1)
         if vectors is not None:
             vectors = tuple(reverse_rows(one, self._lengths) for one in vectors)
-        self._watch.seen(tuple(back), vectors)
+        self._watch.seen(back, vectors)
 
 
 def reverse_rows(sequence: Tensor, lengths: Tensor | None) -> Tensor:

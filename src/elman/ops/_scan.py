@@ -49,7 +49,8 @@ def scan(call: Call, *, backend: str = "auto") -> tuple[list[Tensor], States]:
 
 
 def _run(call: Call, backend: str) -> tuple[list[Tensor], States]:
-    if call.watch is not None and torch.is_grad_enabled() and door(call) is not Door.EAGER:
+    way = door(call)
+    if call.watch is not None and way is not Door.EAGER and torch.is_grad_enabled():
         raise BackendError(
             f"{call.cell.name}: the layer is watched, and runs under torch.compile, torch.func or a"
             " dispatch mode, which hand no gradient of a state on; run it eagerly while it is"
@@ -57,8 +58,8 @@ def _run(call: Call, backend: str) -> tuple[list[Tensor], States]:
         )
     chosen = pick(call, backend)
     if chosen == "cpu":
-        return scan_natively(call)
-    if chosen == "torch" and wanted(backend) == "auto" and door(call) is Door.EAGER:
+        return scan_natively(call, way)
+    if chosen == "torch" and wanted(backend) == "auto" and way is Door.EAGER:
         return scan_by_torch(call)
     return in_time(call, backend_of(chosen).scan)
 

@@ -102,7 +102,7 @@ def inspect_into(module: nn.Module, sample: Sample, folder: Path | None) -> Diag
     for name, (traces, lengths) in traced_run(module, sample.run).items():
         if sample.layers not in (None, name):
             continue
-        plot_gates(layers[name], traces, plots / "gates.png")
+        plot_gates(layers[name], traces, plots / "gates.png", lengths)
         end = len(traces[0].output) if lengths is None else int(lengths[0])
         tokens = None if sample.tokens is None else sample.tokens[:end][-_SHOWN:]
         shown = traces[-1].output[:end, 0][-_SHOWN:]

@@ -178,7 +178,9 @@ def _head(name: str, source: Source, function: Function, tile: str) -> list[str]
     return [
         f"// {source.path}: {function.node.name}",
         "template <class Real>",
-        f"void {name}(const {tile}<Real>& tile_) {{",
+        f"void {name}(const {tile}<Real>& given_) {{",
+        # a copy that no store can reach: its pointers stay in registers
+        f"  const {tile}<Real> tile_ = given_;",
         "  constexpr int V = LANES<Real>;",
         "  using Value = Vec<Real>;",
         "  for (int64_t v_ = 0; v_ * V < tile_.units; ++v_) {",
