@@ -304,6 +304,7 @@ PROBLEMS: dict[str, Problem] = {
         model="GRU 384, multiplicative attention, encoder of both directions",
         figure="bleu",
         shown="BLEU on the tokens",
+        beside=("bleu_raw", "sacrebleu's default on the raw texts"),
         published="28.3, GRU and attention (Trevett, pytorch-seq2seq)",
         needed=33,
         minutes=60,
@@ -314,7 +315,8 @@ PROBLEMS: dict[str, Problem] = {
             " --source-level tokens --target-level tokens --hidden 384 --dropout 0.5 --epochs 12"
             " --lr 0.002 --batch 64 --set task.min_count=2 --set task.label_smoothing=0.1"
             " --seed {seed}",
-            "evaluate {run} {data}/tok-test.de --targets {data}/tok-test.en",
+            "evaluate {run} {data}/tok-test.de --targets {data}/tok-test.en"
+            " --raw {data}/raw-test.en",
         ),
     ),
     "cmudict": Problem(

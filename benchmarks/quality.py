@@ -52,7 +52,7 @@ def measure(name: str, problem: Problem, data: Path, seed: int) -> dict[str, Any
         "seconds": round(seconds),
         "threads": int(os.environ.get("OMP_NUM_THREADS", os.cpu_count() or 1)),
         "parameters": parameters(run),
-        "figures": {key: one for key, one in said.items() if isinstance(one, int | float)},
+        "figures": {key: one for key, one in said.items() if isinstance(one, int | float | str)},
     }
 
 
@@ -64,13 +64,20 @@ def parameters(run: Path) -> int:
         return sum(weights.get_tensor(key).size for key in weights.keys())  # noqa: SIM118
 
 
+def spread(values: list[float]) -> str:
+    """Their mean and standard deviation."""
+    mean = f"{statistics.mean(values):.4g}"
+    return f"{mean} ± {statistics.pstdev(values):.2g}" if len(values) > 1 else mean
+
+
 def row(name: str, problem: Problem, seeds: dict[str, Any]) -> list[str]:
     """A row of the table."""
     values = [one["value"] * problem.scale for one in seeds.values()]
-    spread = statistics.pstdev(values)
-    ours = (
-        f"{statistics.mean(values):.4g} ± {spread:.2g}" if len(values) > 1 else f"{values[0]:.4g}"
-    )
+    ours = f"**{spread(values)}** ({len(values)})"
+    if problem.beside is not None:
+        figure, shown = problem.beside
+        found = [one["figures"][figure] for one in seeds.values() if figure in one["figures"]]
+        ours += f"; {spread(found)} ({shown})" if found else ""
     least = "≤" if problem.lower else "≥"
     first = next(iter(seeds.values()))
     minutes = statistics.mean(one["seconds"] for one in seeds.values()) / 60
@@ -80,7 +87,7 @@ def row(name: str, problem: Problem, seeds: dict[str, Any]) -> list[str]:
         problem.model,
         f"{first['parameters'] / 1e6:.2f}",
         problem.shown,
-        f"**{ours}** ({len(values)})",
+        ours,
         f"{least} {problem.needed:g}",
         problem.published,
         f"{minutes:.1f} on {'/'.join(map(str, threads))}",
@@ -106,12 +113,22 @@ def document(report: dict[str, Any]) -> str:
     lines += ["| " + " | ".join(row(name, one, report[name])) + " |" for name, one in kept.items()]
     lines += ["", "## The commands", ""]
     for name, one in kept.items():
-        lines += [f"### {name}", "", f"Split: {one.split}.", "", "```text"]
+        lines += [f"### {name}", "", f"Split: {one.split}.", *signature(one, report[name])]
+        lines += ["", "```text"]
         places = {"data": f"data/{name}", "run": f"runs/{name}", "seed": 0}
         lines += [f"elman {command.format(**places)}" for command in one.commands]
         lines += ["```", ""]
     lines += ["`--task NAME` makes the files that they read in `runs/quality/data`."]
     return "\n".join(lines) + "\n"
+
+
+def signature(problem: Problem, seeds: dict[str, Any]) -> list[str]:
+    """What makes the figure beside comparable, if it has a signature."""
+    if problem.beside is None:
+        return []
+    key = f"{problem.beside[0]}_signature"
+    found = {one["figures"][key] for one in seeds.values() if key in one["figures"]}
+    return [f"Signature of {problem.beside[1]}: `{one}`." for one in sorted(found)]
 
 
 def summary(report: dict[str, Any]) -> str:

@@ -294,6 +294,10 @@ def test_translating_from_two_files_to_predictions(tmp_path):
     assert done.returncode == 0, done.stderr
     found = run("evaluate", out, tmp_path / "a.de", "--targets", tmp_path / "a.en", "--json")
     assert json.loads(found.stdout)["accuracy"] == 1
+    (tmp_path / "raw.en").write_text("Yes\nNo\nYes yes\n" * 20)
+    found = run("evaluate", out, tmp_path / "a.de", "--targets", tmp_path / "a.en",
+                "--raw", tmp_path / "raw.en", "--json")  # fmt: skip
+    assert "tok:13a" in json.loads(found.stdout)["bleu_raw_signature"]
     done = run("predict", out, tmp_path / "a.de", "--out", tmp_path / "p.tsv")
     assert (tmp_path / "p.tsv").read_text().splitlines()[1].startswith('"ja"\t"yes"\t-')
     (tmp_path / "a.en").write_text("yes\n")
