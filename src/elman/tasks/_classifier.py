@@ -35,6 +35,8 @@ class SequenceClassifier(ClassifierMixin, SequenceEstimator):
             is beside the embedding; 0 for none.
         word_dropout: for words with characters, probability with which training takes a word for
             an unknown one.
+        character_dropout: on the features of a word's characters; as `dropout` or
+            `input_dropout`, the higher one, if None.
         bidirectional: whether the layers read from both ends.
         pooling: how the steps become one vector: "last", "mean", "max" or "attention".
         class_weight: None, "balanced", or a dict from class to weight.
