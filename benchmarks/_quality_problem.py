@@ -28,6 +28,7 @@ class Problem:
         prepare: makes the files.
         commands: `elman` commands; {data} is the folder of the files, {run} that of the run, {seed}
             a number.
+        beside: the name of another figure that is stated beside it, and how; None for none.
         seeds: how many are run.
     """
 
@@ -43,6 +44,7 @@ class Problem:
     minutes: float
     prepare: Prepare
     commands: tuple[str, ...]
+    beside: tuple[str, str] | None = None
     seeds: int = 3
 
     def is_reached(self, value: float) -> bool:

@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import resource
 import shlex
 import statistics
 import subprocess
@@ -38,22 +39,31 @@ def measure(name: str, problem: Problem, data: Path, seed: int) -> dict[str, Any
         temporary.mkdir(parents=True, exist_ok=True)
         problem.prepare(data, temporary)
         temporary.rename(folder)
-    run, seconds, said = RUNS / f"{name}-{seed}", 0.0, {}
+    run, said = RUNS / f"{name}-{seed}", dict[str, Any]()
+    seconds = processor = 0.0
     for command in problem.commands:
         words = shlex.split(command.format(data=folder, run=run, seed=seed))
         print("$ elman", command.format(data="DATA", run=run.name, seed=seed), flush=True)
-        start = time.perf_counter()
+        start, used = time.perf_counter(), processor_seconds()
         done = subprocess.run([ELMAN, *words, "--json"], stdout=subprocess.PIPE, check=True)
         if words[0] == "train":
             seconds += time.perf_counter() - start
+            processor += processor_seconds() - used
         said = json.loads(done.stdout)
     return {
         "value": said[problem.figure],
         "seconds": round(seconds),
+        "processor": round(processor),
         "threads": int(os.environ.get("OMP_NUM_THREADS", os.cpu_count() or 1)),
         "parameters": parameters(run),
-        "figures": {key: one for key, one in said.items() if isinstance(one, int | float)},
+        "figures": {key: one for key, one in said.items() if isinstance(one, int | float | str)},
     }
+
+
+def processor_seconds() -> float:
+    """What the commands have used of the processor so far."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def parameters(run: Path) -> int:
@@ -64,23 +74,35 @@ def parameters(run: Path) -> int:
         return sum(weights.get_tensor(key).size for key in weights.keys())  # noqa: SIM118
 
 
+def spread(values: list[float]) -> str:
+    """Their mean and standard deviation."""
+    mean = f"{statistics.mean(values):.4g}"
+    return f"{mean} ± {statistics.pstdev(values):.2g}" if len(values) > 1 else mean
+
+
+def time_of(one: dict[str, Any]) -> float:
+    """Seconds of a training: of one thread the processor's, as others may run beside it."""
+    return one.get("processor", one["seconds"]) if one["threads"] == 1 else one["seconds"]
+
+
 def row(name: str, problem: Problem, seeds: dict[str, Any]) -> list[str]:
     """A row of the table."""
     values = [one["value"] * problem.scale for one in seeds.values()]
-    spread = statistics.pstdev(values)
-    ours = (
-        f"{statistics.mean(values):.4g} ± {spread:.2g}" if len(values) > 1 else f"{values[0]:.4g}"
-    )
+    ours = f"**{spread(values)}** ({len(values)})"
+    if problem.beside is not None:
+        figure, shown = problem.beside
+        found = [one["figures"][figure] for one in seeds.values() if figure in one["figures"]]
+        ours += f"; {spread(found)} ({shown})" if found else ""
     least = "≤" if problem.lower else "≥"
     first = next(iter(seeds.values()))
-    minutes = statistics.mean(one["seconds"] for one in seeds.values()) / 60
+    minutes = statistics.mean(map(time_of, seeds.values())) / 60
     threads = sorted({one["threads"] for one in seeds.values()})
     return [
         f"{problem.data} ([how](#{name}))",
         problem.model,
         f"{first['parameters'] / 1e6:.2f}",
         problem.shown,
-        f"**{ours}** ({len(values)})",
+        ours,
         f"{least} {problem.needed:g}",
         problem.published,
         f"{minutes:.1f} on {'/'.join(map(str, threads))}",
@@ -97,7 +119,8 @@ def document(report: dict[str, Any]) -> str:
         "Plain recurrent networks, no vectors from elsewhere; settings were chosen on validation"
         " data only. Our figure is the",
         "mean ± standard deviation over the seeds whose number follows it; the time is a seed's"
-        " training, on so many threads.",
+        " training, on so many threads",
+        "(on one thread: of the processor).",
         "",
         "| data | model | million weights | figure | ours | aim | published | minutes |",
         "| --- | --- | ---: | --- | --- | --- | --- | --- |",
@@ -106,12 +129,22 @@ def document(report: dict[str, Any]) -> str:
     lines += ["| " + " | ".join(row(name, one, report[name])) + " |" for name, one in kept.items()]
     lines += ["", "## The commands", ""]
     for name, one in kept.items():
-        lines += [f"### {name}", "", f"Split: {one.split}.", "", "```text"]
+        lines += [f"### {name}", "", f"Split: {one.split}.", *signature(one, report[name])]
+        lines += ["", "```text"]
         places = {"data": f"data/{name}", "run": f"runs/{name}", "seed": 0}
         lines += [f"elman {command.format(**places)}" for command in one.commands]
         lines += ["```", ""]
     lines += ["`--task NAME` makes the files that they read in `runs/quality/data`."]
     return "\n".join(lines) + "\n"
+
+
+def signature(problem: Problem, seeds: dict[str, Any]) -> list[str]:
+    """What makes the figure beside comparable, if it has a signature."""
+    if problem.beside is None:
+        return []
+    key = f"{problem.beside[0]}_signature"
+    found = {one["figures"][key] for one in seeds.values() if key in one["figures"]}
+    return [f"Signature of {problem.beside[1]}: `{one}`." for one in sorted(found)]
 
 
 def summary(report: dict[str, Any]) -> str:
@@ -141,6 +174,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="quality on real data")
     parser.add_argument("--task", action="append", choices=PROBLEMS, help="a problem; all without")
     parser.add_argument("--seeds", type=int, help="seeds to run, instead of the problem's own")
+    parser.add_argument("--seed", action="append", type=int, help="a seed, instead of the first")
     parser.add_argument("--write", action="store_true", help="write the table, measure nothing")
     asked = parser.parse_args()
     if not asked.write:
@@ -148,7 +182,7 @@ def main() -> None:
         if folder is None or not Path(folder).is_dir():
             sys.exit("quality: ELMAN_DATA names no folder of data sets; give ELMAN_DATA=folder.")
         for name in asked.task or PROBLEMS:
-            for seed in range(asked.seeds or PROBLEMS[name].seeds):
+            for seed in asked.seed or range(asked.seeds or PROBLEMS[name].seeds):
                 found = measure(name, PROBLEMS[name], Path(folder), seed)
                 print(f"{name} seed {seed}: {found['value']:.5g}", flush=True)
                 # another process may have measured something else meanwhile
@@ -156,7 +190,8 @@ def main() -> None:
                 kept = report.setdefault(name, {})
                 if found["seconds"] < 1 + kept.get(str(seed), found)["seconds"] / 10:
                     # a finished run was only opened again: its time is known
-                    found["seconds"] = kept.get(str(seed), found)["seconds"]
+                    known = kept.get(str(seed), found)
+                    found |= {key: known[key] for key in ("seconds", "processor") if key in known}
                 kept[str(seed)] = found
                 write(report)
     report = read()

@@ -142,6 +142,14 @@ FILES = {
     "none.jsonl": b'{"sequence": [1, 2], "label": 0}\n{"sequence": [], "label": 1}\n',
     "side.tsv": b"label\ttext\nsideways\ta film\n",
     "nolabel.tsv": b"kind\ttext\ngood\ta film\n",
+    "order.conll": b"a O\nb O\n\nc O\nd I-P\ne B-P\n",
+    "short.conll": b"a X\nb\n",
+    "a.de": b"eins\n \ndrei\n",
+    "a.en": b"one\ntwo\nthree\n",
+    "b.en": b"one\n",
+    "pairs.tsv": b"de\ten\neins\tone\n\ttwo\n",
+    "torn.wav": b"RIFF\x24\x08\0\0WAVE",
+    "said.csv": b"file,text\ntorn.wav,eins\n",
 }
 
 
@@ -169,6 +177,17 @@ FILES = {
         ("train classify none.jsonl --out o", "sequence 1 has no steps; drop it."),
         ("train regress side.tsv --out o", "SequenceRegressor.fit: y holds something that is no"
          " number; give numbers."),
+        ("train tag order.conll --out o", "order.conll: line 5: the tag 'I-P' behind 'O' goes on"
+         " with what has not begun; give B-P to the first word of a span."),
+        ("train tag short.conll --out o", "short.conll: line 2 has 1 columns, the line before it 2;"
+         " give all lines of a sentence as many."),
+        ("train translate a.de --targets b.en --out o", "line 2 of a.de has no partner; give files"
+         " whose lines go together."),
+        ("train translate a.de --targets a.en --out o", "a.de: line 2 is empty; take the pair"
+         " out."),
+        ("train translate pairs.tsv --out o", "pairs.tsv: column 'de', row 2 is empty; take the"
+         " pair out."),
+        ("train recognize said.csv --out o", "torn.wav"),
         ("predict nowhere side.tsv --out p.csv", "nowhere: no such run folder"),
         ("predict {}/classify side.tsv --out p.xls", "p.xls: cannot write that; give a file in"
          " .csv, .tsv, .jsonl, .parquet."),
@@ -294,6 +313,10 @@ def test_translating_from_two_files_to_predictions(tmp_path):
     assert done.returncode == 0, done.stderr
     found = run("evaluate", out, tmp_path / "a.de", "--targets", tmp_path / "a.en", "--json")
     assert json.loads(found.stdout)["accuracy"] == 1
+    (tmp_path / "raw.en").write_text("Yes\nNo\nYes yes\n" * 20)
+    found = run("evaluate", out, tmp_path / "a.de", "--targets", tmp_path / "a.en",
+                "--raw", tmp_path / "raw.en", "--json")  # fmt: skip
+    assert "tok:13a" in json.loads(found.stdout)["bleu_raw_signature"]
     done = run("predict", out, tmp_path / "a.de", "--out", tmp_path / "p.tsv")
     assert (tmp_path / "p.tsv").read_text().splitlines()[1].startswith('"ja"\t"yes"\t-')
     (tmp_path / "a.en").write_text("yes\n")
@@ -333,6 +356,10 @@ def test_recognizing_from_a_table_to_predictions(tmp_path):
     assert json.loads(found.stdout)["wer"] < 0.3
     done = run("predict", out, tmp_path / "3.npy", "--out", tmp_path / "p.jsonl")
     assert set(json.loads((tmp_path / "p.jsonl").read_text())["prediction"]) <= {"a", "b"}
+    (tmp_path / "odd.csv").write_text("file,text\n0.npy,ab\n1.npy,abz\n")
+    bad = run("evaluate", out, tmp_path / "odd.csv")
+    assert (bad.returncode, bad.stderr.count("\n")) == (2, 1)
+    assert "the text of utterance 1 has 'z', which training never saw ('abz')" in bad.stderr
     (tmp_path / "a.csv").write_text("file,text\n0.npy,ab\nno.npy,ab\n")
     bad = run("train", "recognize", tmp_path / "a.csv", "--out", tmp_path / "none")
     assert (bad.returncode, bad.stderr.count("\n")) == (2, 1)

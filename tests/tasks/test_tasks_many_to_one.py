@@ -9,7 +9,8 @@ from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.pipeline import make_pipeline
 
 import elman
-from elman.data import Columns
+from elman.data import Columns, pad
+from elman.tasks._pooled_network import Supervised
 
 RNG = np.random.default_rng(0)
 LENGTHS = RNG.integers(3, 12, size=80)
@@ -170,6 +171,33 @@ def test_a_text_among_numbers_and_a_lone_text():
         classifier().fit("text", ["a"])
     with pytest.raises(TypeError, match="sequence 0 is a list, the others are texts"):
         classifier().fit(TEXTS, LABELS).predict([[1.0]])
+
+
+def test_label_smoothing_is_the_mix_with_all_classes():
+    model = classifier(epochs=1).fit(NUMBERS, LABELS)
+    x, lengths = pad([one.astype(np.float32) for one in NUMBERS[:9]])
+    target = torch.from_numpy((LABELS[:9] == "up").astype(np.int64))
+    log_p = model.module_(x, lengths).log_softmax(-1)
+    for e in (0.0, 0.2):
+        objective = Supervised(model.module_, classes=True, label_smoothing=e)
+        true, all_of_them = log_p[torch.arange(9), target], log_p.mean(-1)
+        expected = -((1 - e) * true + e * all_of_them).mean()
+        torch.testing.assert_close(objective.loss((x, lengths, target), None).value, expected)
+
+
+def test_label_smoothing_doubts_labels_that_are_wrong():
+    wrong = np.where(np.arange(80) % 5 == 0, np.where(SIGN, "down", "up"), LABELS)
+    hard = {"hidden_size": 32, "epochs": 40, "validation_fraction": 0.0}
+    plain, smooth = (classifier(**hard, label_smoothing=e) for e in (0.0, 0.2))
+    others = [RNG.normal(2 * s - 1, 0.5, size=(n, 2)) for n, s in zip(LENGTHS, SIGN, strict=True)]
+    for model in (plain, smooth):
+        model.fit(NUMBERS, wrong)
+    assert smooth.evaluate(others, LABELS)["loss"] < plain.evaluate(others, LABELS)["loss"]
+    # where all labels are right it tells the same
+    for model in (plain, smooth):
+        assert model.fit(NUMBERS, LABELS).score(others, LABELS) == 1
+    with pytest.raises(ValueError, match="label_smoothing=1; give 0 up to below 1"):
+        classifier(label_smoothing=1).fit(NUMBERS, LABELS)
 
 
 def test_few_sequences_are_all_trained_on():

@@ -3,6 +3,8 @@
 import json
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import torch
 from scipy.io import wavfile
@@ -11,6 +13,7 @@ from torch.nn.functional import ctc_loss
 
 import elman
 from elman import SequenceClassifier, SpeechRecognizer
+from elman.data import SpeechColumns
 
 LETTERS = "abc"
 RATE = 8000
@@ -147,6 +150,42 @@ def test_from_sounds_to_text_and_back_from_the_folder(tmp_path):
     assert "".join([*pieces, heard.end()]) == model.predict(table)[3]
     opened.save(tmp_path / "copy")
     assert elman.load(tmp_path / "copy").predict(table) == model.predict(table)
+
+
+@pytest.mark.parametrize("kind", ["parquet", "jsonl"])
+def test_features_in_a_column_of_lists(tmp_path, kind):
+    (X, y), path = utterances(60), tmp_path / f"all.{kind}"
+    table = pa.table({"frames": [x.tolist() for x in X], "speaker": ["a"] * 60, "text": y})
+    if kind == "parquet":
+        pq.write_table(table, path)
+    else:
+        path.write_text("".join(json.dumps(row) + "\n" for row in table.to_pylist()))
+    model = recognizer(epochs=2).fit(path, run=tmp_path / "run")
+    by_hand = recognizer(epochs=2).fit(X, y)
+    assert model.predict(path) == by_hand.predict(X)
+    assert torch.equal(model.module_.body.head.weight, by_hand.module_.body.head.weight)
+    opened = elman.load(tmp_path / "run")
+    assert opened.evaluate(path) == by_hand.evaluate(X, y)
+    assert opened.predictions(path)["file"][:2] == ["1", "2"]
+
+
+def test_lists_that_cannot_be_features_are_named(tmp_path):
+    path = tmp_path / "a.parquet"
+    for rows, said in (
+        ([[[1.0, 2.0]], [[1.0]]], "sequence 1 has 1 features, but sequence 0 has 2"),
+        ([[[1.0]], [[float("nan")]]], "row 2 has NaN or infinite numbers; mend it"),
+        ([[[1.0]], None], "row 2 has nothing in column 'x'; drop it"),
+        ([[[1.0]], [[1.0], [1.0, 2.0]]], "row 2 holds no rectangular list of numbers"),
+    ):
+        pq.write_table(pa.table({"x": rows, "text": ["a", "b"]}), path)
+        with pytest.raises(ValueError, match=f"a.parquet: {said}"):
+            recognizer().fit(path, run=tmp_path / "run")
+    pq.write_table(pa.table({"x": [[[1.0]]], "words": ["a"]}), path)
+    with pytest.raises(ValueError, match=r"holds the text\? .* 'x', 'words'.*--text-column"):
+        recognizer().fit(path, run=tmp_path / "run")
+    with pytest.raises(ValueError, match="no column 'y'; the columns are 'x', 'words'"):
+        recognizer().fit(path, columns=SpeechColumns(sequence="y", text="words"))
+    assert not (tmp_path / "run").exists()
 
 
 def test_sounds_in_folders_are_classified(tmp_path):

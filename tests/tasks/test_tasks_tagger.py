@@ -68,6 +68,47 @@ def test_characters_tell_of_words_that_were_never_seen():
     assert found[0] < 0.8
 
 
+def test_rare_words_are_dropped_as_rare_as_they_are():
+    X, y = [["a", "b"]] * 8 + [["a", "a"]], [["X", "Y"]] * 8 + [["X", "X"]]
+    model = tagger(rare_word_dropout=2, word_dropout=0, validation_fraction=0.0, epochs=1)
+    gone = model.fit(X, y).module_.words.gone
+    # the unknown word, the end of a text, "a" ten times and "b" eight times
+    torch.testing.assert_close(gone[2:], torch.tensor([2 / 12, 2 / 10]))
+    both = tagger(rare_word_dropout=2.0, word_dropout=0.5, validation_fraction=0.0, epochs=1)
+    torch.testing.assert_close(both.fit(X, y).module_.words.gone[2:], 1 - 0.5 * (1 - gone[2:]))
+    with pytest.raises(ValueError, match="rare_word_dropout=-1; give a number, 0 or above"):
+        tagger(rare_word_dropout=-1).fit(X, y)
+
+
+def spelled(count, rng):
+    """Words whose tag is in their last letter."""
+    made = ["".join(rng.choice(list("bcdfghklmnp"), 5)) + "sa"[i % 2] for i in range(count)]
+    return [[word] for word in made], [["PLURAL" if word[-1] == "s" else "ONE"] for word in made]
+
+
+def loss_of_new_words(**options):
+    """How surprising words are that were never seen, of a model that tells those that were."""
+    rng = np.random.default_rng(0)
+    (X, y), new = spelled(40, rng), spelled(100, rng)
+    small = {"word_dropout": 0.0, "embedding_size": 64, "epochs": 8, "validation_fraction": 0.0}
+    model = tagger(**{**small, **options}).fit(X * 3, y * 3)
+    assert model.score(X, y) == 1
+    return model.evaluate(*new)["loss"]
+
+
+def test_dropping_rare_words_makes_their_spelling_tell():
+    assert loss_of_new_words(rare_word_dropout=3.0) < loss_of_new_words() / 2
+
+
+def test_the_dropout_of_characters_is_another_one():
+    much = {"dropout": 0.6, "epochs": 4}
+    same = loss_of_new_words(**much)
+    assert loss_of_new_words(**much, character_dropout=0.6) == same
+    assert loss_of_new_words(**much, character_dropout=0.0) < same / 2
+    with pytest.raises(ValueError, match="character_dropout=1; give 0 up to below 1"):
+        tagger(character_dropout=1).fit(*sentences(4))
+
+
 def test_a_crf_tells_no_sequence_that_cannot_be():
     X, y = sentences(40)
     # hardly trained: the scores of the tags are about chance

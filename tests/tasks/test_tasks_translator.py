@@ -90,6 +90,37 @@ def test_words_subwords_and_tokens():
         assert ("tok:none" in model.results_["bleu_signature"]) == (level == "tokens")
 
 
+def test_bleu_on_raw_texts_stands_beside(tmp_path):
+    X = ["der hund , er schläft heute .", "die katze , sie schläft heute ."] * 30
+    y = ["the dog &apos;s here , asleep .", "the cat &apos;s here , asleep ."] * 30
+    raw = ["The dog's here, asleep.", "The cat's here, asleep."] * 30
+    model = translator(source_level="tokens", target_level="tokens", epochs=40).fit(X, y)
+    assert "bleu_raw" not in model.evaluate(X, y)
+    found = model.evaluate(X, y, raw=raw)
+    assert (found["bleu"], found["bleu_raw"]) == pytest.approx((100, 100))
+    assert "case:mixed" in found["bleu_raw_signature"]
+    assert "tok:13a" in found["bleu_raw_signature"]
+    # a name that lost its capital is a fault there
+    named = [one.replace("dog", "Dog") for one in raw]
+    (tmp_path / "raw.en").write_text("\n".join(named), encoding="utf-8")
+    found = model.evaluate(X, y, raw=tmp_path / "raw.en")
+    assert found["bleu"] == pytest.approx(100)
+    assert 50 < found["bleu_raw"] < 95
+    with pytest.raises(ValueError, match=r"raw.en: 60 raw texts and 2 sources: number 3 has no"):
+        model.evaluate(X[:2], y[:2], raw=tmp_path / "raw.en")
+
+
+def test_text_that_is_not_cut_is_compared_as_it_is():
+    X, y = (
+        ["der Hund schläft.", "die Katze schläft."] * 30,
+        ["The dog sleeps.", "the cat sleeps ."] * 30,
+    )
+    small = {"source_level": "subwords", "target_level": "subwords", "vocabulary_size": 300}
+    model = translator(**small, epochs=40).fit(X, y)
+    found = model.evaluate(X, y, raw=y)
+    assert found["bleu_raw"] == found["bleu"] == pytest.approx(100)
+
+
 def test_where_a_source_has_several_targets_each_is_right():
     model = translator(epochs=20).fit(["ab", "ab", "cd"] * 20, ["x", "y", "z"] * 20)
     assert model.score(["ab", "ab", "cd"], ["x", "y", "z"]) == 1

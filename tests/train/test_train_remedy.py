@@ -115,6 +115,17 @@ def test_a_vanishing_gradient_is_mended_before_the_first_step():
     assert reaches[1] is None or reaches[1] > 2 * reaches[0]
 
 
+def test_a_remedy_starts_an_average_anew():
+    objective = simple()
+    fit(
+        objective, Marked(40, 60), options=TrainOptions(epochs=1, remedy="auto", lr=1e-9,
+        average=0.999), checkup=Checkup(needed=59),
+    )  # fmt: skip
+    # the weights hardly moved behind the remedy: the average is orthogonal as they are
+    w = objective.module.layers.weight_hh_l0.detach()
+    torch.testing.assert_close(w @ w.T, torch.eye(len(w)), rtol=0, atol=1e-5)
+
+
 def test_a_remedy_that_does_not_help_is_undone_and_the_next_one_tried():
     objective = simple(init="recurrent")
     history = fit(

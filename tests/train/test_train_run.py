@@ -30,6 +30,15 @@ def test_a_run_is_made_continued_and_refused(tmp_path):
     )
 
 
+def test_an_option_that_came_later_had_its_default(tmp_path):
+    given = {"task": "t", "params": {"lr": 0.1}, "data": {}}
+    Run.start(tmp_path, **given)
+    later = {**given, "params": {"lr": 0.1, "new": (1, 2)}}
+    assert Run.start(tmp_path, **later, defaults={"new": (1, 2), "lr": 7}).path == tmp_path
+    with pytest.raises(ValueError, match=r"other options: new: here \[3\], now \[1, 2\]"):
+        Run.start(tmp_path, **later, defaults={"new": (3,)})
+
+
 def _broken(tmp_path, case):
     folder = tmp_path / "run"
     if case == "missing":

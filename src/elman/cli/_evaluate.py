@@ -24,6 +24,10 @@ def evaluate(
     targets: Annotated[
         Path | None, typer.Option(help="Translators: a file whose lines go with those of DATA.")
     ] = None,
+    raw: Annotated[
+        Path | None,
+        typer.Option(help="Translators: the targets as raw text; adds sacrebleu's default BLEU."),
+    ] = None,
     last: Annotated[
         int | None, typer.Option(help="Forecasts: measure them in the last steps of each series.")
     ] = None,
@@ -38,6 +42,7 @@ def evaluate(
         ("--cache", cache, LanguageModel),
         ("--dynamic", dynamic, LanguageModel),
         ("--targets", targets, Translator),
+        ("--raw", raw, Translator),
         ("--last", last, Forecaster),
     ):
         if value is not None and not isinstance(model, made):
@@ -53,5 +58,5 @@ def evaluate(
     if isinstance(model, Forecaster):
         options["last"] = last
     if isinstance(model, Translator):
-        options["y"] = targets
+        options |= {"y": targets, "raw": raw}
     show(model.evaluate(data, **options), as_json=as_json)

@@ -188,19 +188,22 @@ def recognize(
     level: Annotated[str | None, typer.Option(help="characters or words.")] = None,
     file_column: Annotated[str | None, typer.Option(help="The column with the files.")] = None,
     text_column: Annotated[str | None, typer.Option(help="The column with the texts.")] = None,
+    sequence_column: Annotated[
+        str | None, typer.Option(help="The column with the features, instead of files.")
+    ] = None,
     bidirectional: Annotated[
         bool | None, typer.Option(help="Read from both ends; without, the model streams.")
     ] = None,
     augment: Annotated[bool | None, typer.Option(help="Hide parts of the training.")] = None,
     validation: Annotated[Path | None, typer.Option(help=HELD_OUT)] = None,
 ) -> None:
-    """What is said: WAV or feature files, named in a table or with a .txt beside each."""
+    """What is said: WAV or feature files, named in a table or with a .txt beside each; or lists."""
     from elman.data import SpeechColumns
     from elman.tasks import SpeechRecognizer
 
     columns = None
-    if file_column is not None or text_column is not None:
-        columns = SpeechColumns(file_column, text_column)
+    if any(one is not None for one in (file_column, text_column, sequence_column)):
+        columns = SpeechColumns(file_column, text_column, sequence_column)
     given = shared.given(level=level, bidirectional=bidirectional, augment=augment)
     _run(SpeechRecognizer, shared, given, columns=columns, validation=validation)
 

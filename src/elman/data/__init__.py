@@ -6,7 +6,15 @@ from ._datasets import DATASETS, check_dataset
 from ._folders import Sorted, read_folders
 from ._labelled import Columns, guess_columns, labelled_sequences
 from ._notes import KEYS, keys_of, notes_of, read_pieces
-from ._pairs import PairColumns, aligned_lines, pairs_of_table, read_lines, read_pairs
+from ._pairs import (
+    PairColumns,
+    aligned_lines,
+    pairs_of_table,
+    raw_texts,
+    read_lines,
+    read_pairs,
+)
+from ._running_text import running_text, running_texts
 from ._sequences import BucketBatches, Scaler, as_sequences, fill_missing, forward_fill, pad
 from ._series import Series, SeriesColumns, as_series, guess_series_columns, series_of_table
 from ._spans import Span, bio_rules, is_bio, may_follow, span_scores, spans_of
@@ -79,6 +87,7 @@ __all__ = [
     "notes_of",
     "pad",
     "pairs_of_table",
+    "raw_texts",
     "read_features",
     "read_folders",
     "read_lines",
@@ -89,6 +98,8 @@ __all__ = [
     "read_ts",
     "read_utterances",
     "read_wav",
+    "running_text",
+    "running_texts",
     "series_of_table",
     "span_scores",
     "spans_of",

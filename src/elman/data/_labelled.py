@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 
 from ._series import describe_columns, tuples
-from ._table import column, is_list, is_number, present, refuse_missing, string_columns
+from ._table import column, is_number, list_columns, present, refuse_missing, string_columns
 
 _LABELS = ("label", "target", "class", "y")
 _TEXTS = ("text", "sentence", "message", "review")
@@ -73,8 +73,7 @@ def guess_columns(table: pa.Table, given: Columns, where: str, *, labelled: bool
         if given.id and not features:
             features = _numeric(table, {label, given.id, given.time})
         return Columns(label, given.text, given.sequence, given.id, given.time, features)
-    lists = [f.name for f in table.schema if is_list(f.type)]
-    if lists:
+    if lists := list_columns(table):
         return Columns(label, sequence=lists[0])
     strings = [name for name in string_columns(table) if name != label]
     text = next((name for name in _TEXTS if name in strings), None)
@@ -128,10 +127,15 @@ def labelled_sequences(
         return [str(text) for text in present(table, columns.text, where)], labels
     assert columns.sequence is not None
     found = present(table, columns.sequence, where)
-    return [_array(value, row, where) for row, value in enumerate(found, 1)], labels
+    return [numbers_of(value, row, where) for row, value in enumerate(found, 1)], labels
 
 
-def _array(value: list[Any], row: int, where: str) -> Any:
+def numbers_of(value: list[Any], row: int, where: str) -> Any:
+    """A row's list of numbers, or of lists of numbers, as an array.
+
+    Raises:
+        ValueError: it is none; the text names the row, which counts from 1.
+    """
     try:
         return np.array(value, dtype=np.float32)
     except (ValueError, TypeError):

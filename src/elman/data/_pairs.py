@@ -163,3 +163,19 @@ def _numbered(
         _refuse_empty(texts, f"{path}: column {place}, line")
         found.append(texts)
     return found[0], found[1] if labelled else None
+
+
+def raw_texts(raw: Any, count: int, where: str) -> list[str]:
+    """As many texts as there are sources: a list, or the lines of a file.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: there are more or fewer.
+    """
+    texts, name = (read_lines(raw), str(raw)) if isinstance(raw, Path) else (list(raw), where)
+    if len(texts) != count:
+        raise ValueError(
+            f"{name}: {len(texts)} raw texts and {count} sources: number"
+            f" {min(len(texts), count) + 1} has no partner; give one for each."
+        )
+    return texts

@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 
 from ._series import tuples
-from ._table import column, is_list, is_number, present, string_columns
+from ._table import column, is_number, list_columns, present, string_columns
 
 _SEQUENCES = ("text", "name", "sequence", "sentence")
 _STARTS = ("label", "class", "start")
@@ -51,7 +51,7 @@ def started_sequences(
         if labelled or name != columns.sequence:
             column(table, name, where)
     texts = string_columns(table)
-    lists = [field.name for field in table.schema if is_list(field.type)]
+    lists = list_columns(table)
     sequence = columns.sequence
     if sequence is None:
         usual = [name for name in _SEQUENCES if name in (*texts, *lists)]

@@ -143,6 +143,11 @@ def _is_large(kind: Any) -> bool:
     return pa.types.is_large_string(kind) or pa.types.is_string_view(kind)
 
 
+def list_columns(table: pa.Table) -> list[str]:
+    """The names of the columns whose rows are lists."""
+    return [f.name for f in table.schema if is_list(f.type)]
+
+
 def text_column(table: pa.Table, where: str) -> str:
     """The column that holds the text: one of the usual names, or the only string column.
 

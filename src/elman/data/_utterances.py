@@ -8,9 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 
 from ._audio import FEATURES, SOUNDS, LogMel, Resampled, read_features, read_wav
-from ._table import TABLES, column, present, read_table, string_columns, suffix
+from ._labelled import numbers_of
+from ._sequences import as_sequences
+from ._table import TABLES, column, list_columns, present, read_table, string_columns, suffix
 
 _FILES = ("file", "path", "audio", "wav", "sound")
 _TEXTS = ("text", "transcript", "sentence", "label")
@@ -23,10 +26,12 @@ class SpeechColumns:
     Args:
         file: the sound's or feature file's path, from the table's folder on.
         text: what is said.
+        sequence: the features themselves, a list of lists of numbers a row, in the place of files.
     """
 
     file: str | None = None
     text: str | None = None
+    sequence: str | None = None
 
 
 @dataclass(frozen=True)
@@ -34,7 +39,7 @@ class Spoken:
     """Utterances.
 
     Args:
-        names: of the files.
+        names: of the files; the rows' numbers, from 1, where a table holds the features.
         features: (T_i, I) each.
         texts: what is said; None where the texts were not read.
         mel: how features were made of sounds, with the rate.
@@ -52,8 +57,9 @@ def read_utterances(
     """The features and the texts of utterances.
 
     Args:
-        path: a table whose rows name a file and say its text; or a folder of sounds or feature
-            files, with a .txt of the same name beside each; or, without `labelled`, one such file.
+        path: a table whose rows say a text and name its file, or hold its features in a column of
+            lists; or a folder of sounds or feature files, with a .txt of the same name beside each;
+            or, without `labelled`, one such file.
         mel: how features are made of sounds.
         columns: which columns of a table hold what; guessed where not given.
         labelled: whether texts are read.
@@ -67,7 +73,11 @@ def read_utterances(
     if path.is_dir():
         files, texts = _folder(path, labelled)
     elif suffix(path) in TABLES:
-        files, texts = _table(path, columns or SpeechColumns(), labelled)
+        table, columns = read_table(path), columns or SpeechColumns()
+        sequence = _sequence_column(table, columns)
+        if sequence is not None:
+            return _lists(table, columns, sequence, str(path), mel, labelled)
+        files, texts = _table(table, columns, path, labelled)
     else:
         files, texts = [path], None
         if labelled:
@@ -96,26 +106,52 @@ def _folder(path: Path, labelled: bool) -> tuple[list[Path], list[str] | None]:
 
 
 def _table(
-    path: Path, columns: SpeechColumns, labelled: bool
+    table: pa.Table, columns: SpeechColumns, path: Path, labelled: bool
 ) -> tuple[list[Path], list[str] | None]:
-    table = read_table(path)
     names = string_columns(table)
     file = columns.file or next((one for one in _FILES if one in names), None)
-    others = [one for one in names if one != file]
-    text = columns.text or next((one for one in _TEXTS if one in others), None)
-    for what, name, option in (("file", file, "--file-column"), ("text", text, "--text-column")):
-        if name is None and (labelled or what == "file"):
-            raise ValueError(
-                f"{path}: which column holds the {what}? The columns are"
-                f" {', '.join(map(repr, table.column_names))}. Name one with {option}."
-            )
-    assert file is not None
+    if file is None:
+        raise _unknown(table, str(path), "file", "--file-column")
     column(table, file, str(path))
     files = [path.parent / str(one) for one in present(table, file, str(path))]
-    if not labelled:
-        return files, None
-    assert text is not None
-    return files, [str(one) for one in present(table, text, str(path))]
+    return files, _said(table, columns, file, str(path)) if labelled else None
+
+
+def _sequence_column(table: pa.Table, columns: SpeechColumns) -> str | None:
+    """The column of lists that holds the features; None where files do."""
+    if columns.sequence is not None or columns.file is not None:
+        return columns.sequence
+    if any(one in string_columns(table) for one in _FILES):
+        return None
+    return next(iter(list_columns(table)), None)
+
+
+def _lists(
+    table: pa.Table, columns: SpeechColumns, name: str, where: str, mel: LogMel, labelled: bool
+) -> Spoken:
+    rows = present(table, name, where)
+    found = as_sequences([numbers_of(one, row, where) for row, one in enumerate(rows, 1)], where)
+    for row, one in enumerate(found, 1):
+        if not np.isfinite(one).all():
+            raise ValueError(f"{where}: row {row} has NaN or infinite numbers; mend it.")
+    texts = _said(table, columns, name, where) if labelled else None
+    return Spoken([str(row) for row in range(1, len(found) + 1)], found, texts, mel)
+
+
+def _said(table: pa.Table, columns: SpeechColumns, other: str, where: str) -> list[str]:
+    """The texts: of the named column, or of one that has a usual name."""
+    names = [one for one in string_columns(table) if one != other]
+    text = columns.text or next((one for one in _TEXTS if one in names), None)
+    if text is None:
+        raise _unknown(table, where, "text", "--text-column")
+    return [str(one) for one in present(table, text, where)]
+
+
+def _unknown(table: pa.Table, where: str, what: str, option: str) -> ValueError:
+    return ValueError(
+        f"{where}: which column holds the {what}? The columns are"
+        f" {', '.join(map(repr, table.column_names))}. Name one with {option}."
+    )
 
 
 def features_of(files: list[Path], mel: LogMel) -> tuple[list[Any], LogMel]:

@@ -35,9 +35,13 @@ class SequenceClassifier(ClassifierMixin, SequenceEstimator):
             is beside the embedding; 0 for none.
         word_dropout: for words with characters, probability with which training takes a word for
             an unknown one.
+        character_dropout: on the features of a word's characters; as `dropout` or
+            `input_dropout`, the higher one, if None.
         bidirectional: whether the layers read from both ends.
         pooling: how the steps become one vector: "last", "mean", "max" or "attention".
         class_weight: None, "balanced", or a dict from class to weight.
+        label_smoothing: the part of the target that is spread over all classes in training, so
+            that the model grows less sure of itself (Szegedy et al. 2016).
         missing: for numbers, what to do about NaN: "error", "ffill" or "mask" (also an input).
         validation_fraction: the part of the sequences that is held out, each class alike; 0 for
             none.
@@ -61,6 +65,7 @@ class SequenceClassifier(ClassifierMixin, SequenceEstimator):
 
     task: ClassVar[str] = "classify"
     class_weight: Any = None
+    label_smoothing: float = 0.0
 
     def predict(self, X: Any) -> Any:
         """The class of each sequence, (N,)."""
@@ -80,6 +85,14 @@ class SequenceClassifier(ClassifierMixin, SequenceEstimator):
         found = {"prediction": self.classes_[p.argmax(1)].tolist(), "probability": p.max(1)}
         found |= {f"p_{name}": p[:, i] for i, name in enumerate(self.classes_.tolist())}
         return {**self._names(X, len(p)), **found}
+
+    def _check(self) -> None:
+        super()._check()
+        if not 0 <= self.label_smoothing < 1:
+            raise ValueError(
+                f"SequenceClassifier: label_smoothing={self.label_smoothing!r};"
+                " give 0 up to below 1."
+            )
 
     def _read_targets(self, y: Any) -> Any:
         self.classes_, targets = np.unique(np.asarray(y), return_inverse=True)
@@ -108,7 +121,8 @@ class SequenceClassifier(ClassifierMixin, SequenceEstimator):
         if self.class_weight is not None:
             weights = torch.tensor(self._weights(train.targets), dtype=torch.float32)
             weights = weights.to(network.body.head.weight.device)
-        return Supervised(network, classes=True, weights=weights)
+        smoothing = self.label_smoothing
+        return Supervised(network, classes=True, weights=weights, label_smoothing=smoothing)
 
     def _weights(self, targets: Any) -> list[float]:
         labels = self.classes_.tolist()

@@ -64,7 +64,12 @@ class Estimator(TrainOptions, ModelOptions, BaseEstimator):
             make_layers(self, 1)
         if run is None:
             return None
-        return Run.start(run, task=self.task, params=self._plain_params(), data=data)
+        return self._open(run, data)
+
+    def _open(self, path: str | Path, data: dict[str, Any]) -> Run:
+        """Opens the run folder of this estimator, or makes it."""
+        params, defaults = self._plain_params(), type(self)()._plain_params()
+        return Run.start(path, task=self.task, params=params, data=data, defaults=defaults)
 
     @contextmanager
     def _preparing(self, run: Run | None) -> Generator[None]:
@@ -190,7 +195,7 @@ class Estimator(TrainOptions, ModelOptions, BaseEstimator):
             ValueError: the folder exists and is not this estimator's run.
         """
         self._check_fitted()
-        run = Run.start(path, task=self.task, params=self._plain_params(), data={})
+        run = self._open(path, {})
         self._write_fitted(run)
         run.update(fitted=self._fitted() | {"changed": self.history_.changed})
         if self.diagnosis_ is not None:

@@ -126,12 +126,19 @@ class Supervised:
         module: the network.
         weights: of the classes, or None; None as well for a regression.
         classes: whether the targets are class numbers.
+        label_smoothing: the part of the target that is spread over all classes.
     """
 
     def __init__(
-        self, module: PooledNetwork, *, classes: bool, weights: Tensor | None = None
+        self,
+        module: PooledNetwork,
+        *,
+        classes: bool,
+        weights: Tensor | None = None,
+        label_smoothing: float = 0.0,
     ) -> None:
         self.module, self.classes, self.weights = module, classes, weights
+        self.label_smoothing = label_smoothing
 
     def loss(self, batch: Any, carry: Any) -> Loss:
         """The mean cross entropy in nats, or the mean squared error."""
@@ -140,7 +147,8 @@ class Supervised:
         output, target = self.module(x.to(device), lengths), target.to(device)
         if not self.classes:
             return Loss(mse_loss(output, target.to(output.dtype)), len(target), None, len(target))
-        value = cross_entropy(output, target, self.weights)
+        smoothing = self.label_smoothing
+        value = cross_entropy(output, target, self.weights, label_smoothing=smoothing)
         # weighted means are over the sum of the weights
         weight = len(target) if self.weights is None else float(self.weights[target].sum())
         return Loss(value, weight, None, len(target))

@@ -35,7 +35,7 @@ from elman.train import BPTT, Run
 from ._inspect import LONGEST, ROWS, Sample, need_of_examples
 from ._pooled_network import Examples, PooledNetwork, batch_of, outputs_of
 from ._supervised import Pairs, SupervisedEstimator, check_pairs
-from ._word_features import Sentence, WordFeatures
+from ._word_features import Sentence, WordFeatures, check_word_dropouts
 
 LEVELS = ("characters", "words", "subwords")
 
@@ -50,6 +50,7 @@ class SequenceEstimator(SupervisedEstimator):
     embedding_size: int | None = None
     character_size: int = 0
     word_dropout: float = 0.0
+    character_dropout: float | None = None
     bidirectional: bool = False
     pooling: str = "last"
     missing: str = "error"
@@ -272,6 +273,7 @@ class SequenceEstimator(SupervisedEstimator):
             embedding_size=size or 1,
             character_size=self.character_size,
             word_dropout=self.word_dropout,
+            character_dropout=self.character_dropout,
         )
 
     def _check(self) -> None:
@@ -285,8 +287,7 @@ class SequenceEstimator(SupervisedEstimator):
                 f"{where}: character_size={self.character_size} with level={self.level!r}; only"
                 " words have characters of their own."
             )
-        if not 0 <= self.word_dropout < 1:
-            raise ValueError(f"{where}: word_dropout={self.word_dropout}; give 0 up to below 1.")
+        check_word_dropouts(self)
         if self.level not in LEVELS:
             raise ValueError(
                 f"{where}: level={self.level!r} is not known; give one of {', '.join(LEVELS)}."

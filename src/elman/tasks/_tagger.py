@@ -28,7 +28,7 @@ from elman.train import Run
 from ._inspect import LONGEST, ROWS, Sample
 from ._supervised import Pairs, SupervisedEstimator, check_pairs, mean_loss
 from ._tagger_network import Sentences, TaggerNetwork, TagLoss, tag_scores
-from ._word_features import Sentence, words_of
+from ._word_features import Sentence, check_word_dropouts, words_of
 
 # words that are asked how far back they matter, and fewer of them tell nothing
 _ASKED, _FEW = 50_000, 1000
@@ -48,6 +48,10 @@ class SequenceTagger(SupervisedEstimator):
         min_count: times that a word must occur to be known.
         lowercase: whether words, but not their characters, are lower-cased.
         word_dropout: probability with which training takes a word for an unknown one.
+        rare_word_dropout: a: a word that training has n times is taken for an unknown one with
+            probability a / (a + n) too (Kiperwasser & Goldberg 2016).
+        character_dropout: on the features of a word's characters; as `dropout` or
+            `input_dropout`, the higher one, if None.
         bidirectional: whether the layers read from both ends.
         crf: whether the tags of a sentence are told together.
         validation_fraction: the part of the sentences that is held out; 0 for none.
@@ -78,6 +82,8 @@ class SequenceTagger(SupervisedEstimator):
     min_count: int = 1
     lowercase: bool = True
     word_dropout: float = 0.05
+    rare_word_dropout: float = 0.0
+    character_dropout: float | None = None
     bidirectional: bool = True
     crf: bool = False
 
@@ -121,10 +127,12 @@ class SequenceTagger(SupervisedEstimator):
                 raise ValueError(
                     f"SequenceTagger: {name}={value!r}; give a whole number from {least} on."
                 )
-        if not 0 <= self.word_dropout < 1:
+        if not 0 <= self.rare_word_dropout < float("inf"):
             raise ValueError(
-                f"SequenceTagger: word_dropout={self.word_dropout}; give 0 up to below 1."
+                f"SequenceTagger: rare_word_dropout={self.rare_word_dropout}; give a number, 0 or"
+                " above."
             )
+        check_word_dropouts(self)
 
     def _read(
         self, X: Any, y: Any, columns: TagColumns | None, where: str, *, labelled: bool
@@ -165,8 +173,11 @@ class SequenceTagger(SupervisedEstimator):
             min_count=self.min_count,
             lowercase=self.lowercase,
         )
-        self.characters_ = CharacterVocabulary.fit([iter(words)])
-        return self._encode(inputs, targets, where)
+        self.characters_ = CharacterVocabulary.fit([iter(["".join(words)])])
+        pairs = self._encode(inputs, targets, where)
+        ids = np.concatenate([pairs.inputs[i].ids for i in train])
+        self.word_counts_ = np.bincount(ids, minlength=len(self.vocabulary_))
+        return pairs
 
     def _encode(self, words: list[Any], tags: Any, where: str) -> Pairs:
         different: dict[str, Any] = {}
@@ -205,6 +216,9 @@ class SequenceTagger(SupervisedEstimator):
             character_size=self.character_size,
             bidirectional=self.bidirectional,
             word_dropout=self.word_dropout,
+            rare_word_dropout=self.rare_word_dropout,
+            character_dropout=self.character_dropout,
+            counts=self.word_counts_,
             crf=crf,
         )
         self._to_device(network)
@@ -294,6 +308,7 @@ class SequenceTagger(SupervisedEstimator):
         ):
             raise ValueError(f"{run.path}: its vocabularies are not a tagger's; it is damaged.")
         self.vocabulary_, self.characters_ = vocabulary, characters
+        self.word_counts_ = None
         self.module_ = self._network()
 
 

@@ -29,6 +29,9 @@ class TaggerNetwork(nn.Module):
         character_size: units of the layer over the characters, for each direction; 0 for none.
         bidirectional: whether the layers read from both ends.
         word_dropout: probability with which a word is taken for an unknown one.
+        rare_word_dropout: how much more so a rare one; see `WordFeatures`.
+        character_dropout: on the features of a character; None for the options' dropout.
+        counts: of the words in training; None where nothing is trained.
         crf: what makes a sequence of tags of their scores; None to take each by itself.
 
     Reference:
@@ -46,6 +49,9 @@ class TaggerNetwork(nn.Module):
         character_size: int,
         bidirectional: bool,
         word_dropout: float,
+        rare_word_dropout: float,
+        character_dropout: float | None,
+        counts: Any,
         crf: CRF | None,
     ) -> None:
         super().__init__()
@@ -56,6 +62,9 @@ class TaggerNetwork(nn.Module):
             embedding_size=embedding_size,
             character_size=character_size,
             word_dropout=word_dropout,
+            rare_word_dropout=rare_word_dropout,
+            character_dropout=character_dropout,
+            counts=counts,
         )
         layers = make_layers(options, self.words.size, bidirectional=bidirectional)
         self.body = ManyToMany(layers, tags, dropout=options.dropout)

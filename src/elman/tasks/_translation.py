@@ -166,6 +166,16 @@ def text_scores(
     }
 
 
+def raw_scores(found: Sequence[str], raw: Sequence[str]) -> dict[str, Any]:
+    """How near running texts are to raw ones by sacrebleu's default: "bleu_raw" and its
+    "bleu_raw_signature".
+    """
+    from sacrebleu.metrics.bleu import BLEU
+
+    score = BLEU().corpus_score(list(found), [list(raw)]).score
+    return {"bleu_raw": score, "bleu_raw_signature": bleu_signature(cut=False)}
+
+
 def bleu_signature(*, cut: bool) -> str:
     """What makes BLEU figures comparable.
 

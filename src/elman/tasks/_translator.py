@@ -21,7 +21,9 @@ from elman.data import (
     aligned_lines,
     pad,
     pairs_of_table,
+    raw_texts,
     read_pairs,
+    running_texts,
     table_of,
     vocabulary_from_json,
 )
@@ -36,6 +38,7 @@ from ._translation import (
     PairBatches,
     PairLoss,
     bleu_signature,
+    raw_scores,
     text_scores,
     translated,
 )
@@ -148,13 +151,23 @@ class Translator(SupervisedEstimator):
         }
 
     def evaluate(
-        self, X: Any, y: Any = None, *, columns: PairColumns | None = None
-    ) -> dict[str, float]:
-        """Measures the model on pairs, given as for `fit`."""
+        self, X: Any, y: Any = None, *, columns: PairColumns | None = None, raw: Any = None
+    ) -> dict[str, Any]:
+        """Measures the model on pairs, given as for `fit`.
+
+        Args:
+            X: the sources, or a table of pairs.
+            y: the targets.
+            columns: which columns of a table hold what.
+            raw: the targets as they were before they were cut into tokens or lower-cased, a list
+                or the `pathlib.Path` of a text file; adds "bleu_raw", sacrebleu's default BLEU of
+                what is written, as running text, against them, and "bleu_raw_signature".
+        """
         self._check_fitted()
         where = "Translator.evaluate"
         sources, targets, _ = self._read(X, y, columns or self.columns_, where, labelled=True)
-        return self._scored(self._encode(sources, targets, where), sources, targets)
+        wanted = None if raw is None else raw_texts(raw, len(sources), where)
+        return self._scored(self._encode(sources, targets, where), sources, targets, wanted)
 
     def score(self, X: Any, y: Any = None) -> float:
         """The part of the sources whose text is without a fault."""
@@ -315,12 +328,17 @@ class Translator(SupervisedEstimator):
         found = self._scored(held_out, list(known.inputs), list(known.targets))
         return found | {"bleu_signature": bleu_signature(cut=self.target_level == "tokens")}
 
-    def _scored(self, pairs: Pairs, sources: list[str], targets: list[str]) -> dict[str, float]:
+    def _scored(
+        self, pairs: Pairs, sources: list[str], targets: list[str], raw: list[str] | None = None
+    ) -> dict[str, Any]:
         decode = self.target_vocabulary_.decode
         found = [decode(one[0].tokens) for one in self._written(pairs.inputs, 1)]
         targets = [self._cased(text) for text in targets]
         cut = self.target_level == "tokens"
-        return self._measure(pairs) | text_scores(sources, targets, found, cut=cut)
+        figures = self._measure(pairs) | text_scores(sources, targets, found, cut=cut)
+        if raw is None:
+            return figures
+        return figures | raw_scores(running_texts(found) if cut else found, raw)
 
     def _written(self, sources: Sequence[Any], best: int) -> list[Any]:
         return translated(

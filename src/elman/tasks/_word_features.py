@@ -17,6 +17,8 @@ from ._options import ModelOptions, make_layers
 
 # features of a character
 _CHARACTER = 32
+# of a word's features at the start: a word that is seen a few times adds little that is by chance
+_DEVIATION = 0.1
 
 
 @dataclass(frozen=True)
@@ -95,10 +97,17 @@ class WordFeatures(nn.Module):
         embedding_size: features of a word.
         character_size: units of the layer over the characters, for each direction; 0 for none.
         word_dropout: probability with which a word is taken for an unknown one.
+        rare_word_dropout: a: a word that training has n times is taken for an unknown one with
+            probability a / (a + n) too.
+        character_dropout: on the features of a character; None for the options' dropout.
+        counts: n of each word of the vocabulary; None where nothing is trained.
 
     Reference:
-        Lample et al. 2016, https://arxiv.org/abs/1603.01360
+        Lample et al. 2016, https://arxiv.org/abs/1603.01360; rare words as in Kiperwasser &
+        Goldberg 2016, https://arxiv.org/abs/1603.04351.
     """
+
+    gone: Tensor
 
     def __init__(
         self,
@@ -109,9 +118,13 @@ class WordFeatures(nn.Module):
         embedding_size: int,
         character_size: int,
         word_dropout: float,
+        rare_word_dropout: float = 0.0,
+        character_dropout: float | None = None,
+        counts: Any = None,
     ) -> None:
         super().__init__()
         self.embedding = nn.Embedding(words, embedding_size)
+        nn.init.normal_(self.embedding.weight, std=_DEVIATION)
         self.characters = self.spelling = None
         if character_size:
             self.characters = nn.Embedding(characters, _CHARACTER)
@@ -119,14 +132,20 @@ class WordFeatures(nn.Module):
                 options, _CHARACTER, hidden_size=character_size, num_layers=1, bidirectional=True
             )
         self.size = embedding_size + 2 * character_size
-        self.dropout = max(options.dropout, options.input_dropout)
-        self.word_dropout = word_dropout
+        usual = max(options.dropout, options.input_dropout)
+        self.dropout = usual if character_dropout is None else character_dropout
+        kept = torch.full((words,), 1.0 - word_dropout)
+        if rare_word_dropout and counts is not None:
+            n = torch.as_tensor(counts, dtype=kept.dtype)
+            kept *= n / (n + rare_word_dropout)
+        # of the training, not of the model
+        self.register_buffer("gone", 1 - kept, persistent=False)
 
     def forward(self, words: Words) -> Tensor:
         """The features (T, B, size)."""
         ids = words.ids
-        if self.training and self.word_dropout:
-            gone = torch.rand(ids.shape, device=ids.device) < self.word_dropout
+        if self.training:
+            gone = torch.rand(ids.shape, device=ids.device) < self.gone[ids]
             ids = ids.masked_fill(gone, UNKNOWN)
         features = self.embedding(ids)
         if self.characters is None or self.spelling is None:
@@ -135,3 +154,17 @@ class WordFeatures(nn.Module):
         _, final = self.spelling(spelled, lengths=words.spelled_lengths)
         h = final[0] if isinstance(final, tuple) else final
         return torch.cat([features, torch.cat([*h], -1)[words.which]], -1)
+
+
+def check_word_dropouts(estimator: Any) -> None:
+    """Refuses what can be no dropout of words or of their characters.
+
+    Raises:
+        ValueError: it cannot be.
+    """
+    given = {"word_dropout": estimator.word_dropout}
+    if estimator.character_dropout is not None:
+        given["character_dropout"] = estimator.character_dropout
+    for name, value in given.items():
+        if not 0 <= value < 1:
+            raise ValueError(f"{type(estimator).__name__}: {name}={value!r}; give 0 up to below 1.")

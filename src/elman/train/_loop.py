@@ -12,6 +12,7 @@ from torch import autocast, bfloat16
 from torch.nn.utils import clip_grad_norm_, clip_grad_value_
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
+from ._average import Average
 from ._checkpoint import load_checkpoint, random_states, save_checkpoint, set_random_states
 from ._interrupt import Interrupt, Interrupted
 from ._monitor import Checkup, Monitor
@@ -127,6 +128,7 @@ class _Trainer:
         self.interrupt = Interrupt()
         self.device = next(self.module.parameters()).device.type
         self.good = snapshot(self.module, self.optimizer)
+        self.average = Average(self.module, options.average)
         self.monitor: Monitor | None = None
         self.remedies: Remedies | None = None
         if options.watch or options.give_up or options.remedy == "auto":
@@ -166,6 +168,8 @@ class _Trainer:
                 self.train_epoch(line)
         if self.options.keep_best and self.at.best is not None:
             self.module.load_state_dict(self.at.best)
+        else:
+            self.module.load_state_dict(self.average.weights)
         self.module.eval()
 
     def train_epoch(self, line: ProgressLine | None) -> None:
@@ -210,6 +214,7 @@ class _Trainer:
             self.at.step, loss if finite else float("nan")
         ):
             self.at.skipped, self.at.carry = self.at.skipped + 1, None
+            self.average.restart()
             if self.remedies.is_at_an_end:
                 self.diverge(loss)
         elif not finite:
@@ -232,6 +237,7 @@ class _Trainer:
             group["lr"] *= rate
         with nullcontext() if self.remedies is None else self.remedies.stepping():
             self.optimizer.step()
+        self.average.update()
         # the schedule goes on from its own rates
         for group, lr in zip(self.optimizer.param_groups, rates, strict=True):
             group["lr"] = lr
@@ -248,8 +254,8 @@ class _Trainer:
         found = monitor.look(at.step, lambda: self.objective.loss(batch, None))
         reach = found.reach
         self.record({"diagnosis": found.kind, "reach": reach.lag, "rate": reach.rate})
-        if self.remedies is not None:
-            self.remedies.look(at.step, found)
+        if self.remedies is not None and self.remedies.look(at.step, found):
+            self.average.restart()
         if self.options.give_up and monitor.is_beyond_help:
             at.done = at.gave_up = True
 
@@ -304,7 +310,7 @@ class _Trainer:
             return
         kept = random_states()
         self.module.eval()
-        with torch.no_grad():
+        with torch.no_grad(), self.average.in_place():
             figures = self.evaluate()
         self.module.train()
         # an evaluation, whatever it draws, leaves the training as it was
@@ -315,7 +321,7 @@ class _Trainer:
             self.schedule.step(loss)
         if loss < at.best_loss:
             at.best_loss, at.best_step, at.without_gain = loss, at.step, 0
-            at.best = {name: one.detach().clone() for name, one in self.module.state_dict().items()}
+            at.best = {name: one.detach().clone() for name, one in self.average.weights.items()}
         else:
             at.without_gain += 1
         patience = self.options.patience
@@ -341,6 +347,7 @@ class _Trainer:
             "records": len(self.records),
             "random": random_states(),
             "remedies": None if self.remedies is None else self.remedies.state(),
+            "average": self.average.state(),
         }
         save_checkpoint(self.run.checkpoints, self.at.step, state)
 
@@ -356,6 +363,7 @@ class _Trainer:
         if self.remedies is not None and state.get("remedies") is not None:
             self.remedies.load(state["remedies"])
         self.module.load_state_dict(state["module"])
+        self.average.load(state.get("average"))
         self.optimizer.load_state_dict(state["optimizer"])
         load_schedule_state(self.schedule, state["schedule"])
         set_random_states(state["random"])

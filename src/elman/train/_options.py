@@ -35,6 +35,8 @@ class TrainOptions:
             float32 (autocast): two to three times as fast for wide networks where the processor or
             GPU multiplies it; validation and the trained model stay in float32.
         accumulate: batches whose gradients are added before a step.
+        average: the part that a step leaves of a moving average of the weights, which then is what
+            is evaluated and what results (Polyak & Juditsky 1992); such as 0.999; 0 for none.
         patience: evaluations without improvement after which to stop early; None for never.
         evaluate_every: optimiser steps between evaluations; None for once an epoch.
         checkpoint_seconds: time between checkpoints in a run folder.
@@ -65,6 +67,7 @@ class TrainOptions:
     give_up: bool = False
     precision: str = "float32"
     accumulate: int = 1
+    average: float = 0.0
     patience: int | None = None
     evaluate_every: int | None = None
     checkpoint_seconds: float = 30.0
@@ -106,6 +109,9 @@ def check_train_options(options: TrainOptions, where: str) -> None:
         ):
             least = "a number, zero or above" if may_be_zero else "a number above zero"
             raise ValueError(f"{where}: {name}={value!r}; give {least}.")
+    average: Any = options.average
+    if isinstance(average, bool) or not isinstance(average, int | float) or not 0 <= average < 1:
+        raise ValueError(f"{where}: average={average!r}; give 0 up to below 1.")
     words = (
         ("optimizer", OPTIMIZERS),
         ("schedule", SCHEDULES),

@@ -89,8 +89,10 @@ class Remedies:
     def _layers(self) -> list[Recurrent]:
         return [one for one in self.module.modules() if isinstance(one, Recurrent)]
 
-    def look(self, step: int, found: Diagnosis) -> None:
-        """Takes a diagnosis: treats what is ill, and undoes what did not help."""
+    def look(self, step: int, found: Diagnosis) -> bool:
+        """Takes a diagnosis: treats what is ill, and undoes what did not help. Tells whether it
+        changed something.
+        """
         reach = float(found.reach.steps if found.reach.lag is None else found.reach.lag)
         if found.finite and found.growth < _GROWN and len(self._losses) >= _FEW:
             # the first one stays: it is where the remedies began
@@ -98,15 +100,14 @@ class Remedies:
             self._kept.append(snapshot(self.module, self.optimizer))
         if found.kind in ("exploding", "chaotic") and step == 0:
             self._calm(step, found)
-            return
+            return True
         learns = self._learns()
         if found.can_learn is not False or found.kind not in _VANISHED or learns:
             self._idle, self._best_reach = 0, max(self._best_reach, reach)
-            return
+            return False
         self._idle = 0 if reach > _GROWTH * self._best_reach else self._idle + 1
         self._best_reach = max(self._best_reach, reach)
-        if step == 0 or self._idle >= _PATIENCE:
-            self._treat(step, found)
+        return (step == 0 or self._idle >= _PATIENCE) and self._treat(step, found)
 
     def _learns(self) -> bool:
         before, self._looked_at = self._looked_at, None
@@ -121,11 +122,13 @@ class Remedies:
             remedies.spectral(layer, 1.0)
         self._log(step, "spectral", f"{found.kind}: {found.sentence()}")
 
-    def _treat(self, step: int, found: Diagnosis) -> None:
-        """Tries the next remedy, from the weights that the training started from."""
+    def _treat(self, step: int, found: Diagnosis) -> bool:
+        """Tries the next remedy, from the weights that the training started from; tells whether
+        there was one.
+        """
         waiting = [name for name in self._plan() if name not in self.tried]
         if not waiting:
-            return
+            return False
         name = waiting[0]
         if self.tried and self._before is not None:
             self._log(step, f"{self.tried[-1]} undone", f"the reach is {found.reach.lag} steps.")
@@ -135,6 +138,7 @@ class Remedies:
         self._log(step, name, f"{found.kind}: {found.sentence()}")
         getattr(self, f"_{name}")(max(found.needed or found.reach.steps, 3))
         self._forget()
+        return True
 
     def _plan(self) -> list[str]:
         """The remedies for the cells, in order."""

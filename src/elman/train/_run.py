@@ -45,9 +45,22 @@ class Run:
 
     @classmethod
     def start(
-        cls, path: str | Path, *, task: str, params: dict[str, Any], data: dict[str, Any]
+        cls,
+        path: str | Path,
+        *,
+        task: str,
+        params: dict[str, Any],
+        data: dict[str, Any],
+        defaults: dict[str, Any] | None = None,
     ) -> Run:
         """Makes a run folder, or goes on with one of the same task, parameters and data.
+
+        Args:
+            path: the folder.
+            task: what is learned.
+            params: the options.
+            data: what tells the data from other data.
+            defaults: of the options: what a run has of those that came after it.
 
         Raises:
             ValueError: the folder exists and is not a run, or is a run with other options; the
@@ -59,7 +72,9 @@ class Run:
         if path.is_dir() and _holds_something(path):
             run = cls.open(path)
             given = json.loads(to_json({"task": task, "params": params, "data": data}))
-            differences = _differences(run.config, given)
+            known = json.loads(to_json(defaults or {}))
+            here = {**run.config, "params": known | run.config["params"]}
+            differences = _differences(here, given)
             if differences:
                 raise ValueError(
                     f"{path}: holds a run with other options: {'; '.join(differences)}."
