@@ -85,6 +85,7 @@ class Forecaster(Estimator):
     horizon: int = 24
     context: int | None = None
     season: int | None = None
+    lags: Sequence[int] = ()
     strategy: str = "direct"
     quantiles: Sequence[float] = (0.1, 0.5, 0.9)
     normalization: str = "running"
@@ -342,9 +343,10 @@ class Forecaster(Estimator):
         network = ForecastNetwork(
             self,
             self.framer_.inputs,
-            self.framer_.ahead + 1,
+            self.framer_.ahead + 1 + len(self.framer_.lags),
             steps=self._steps,
             quantiles=len(list(self.quantiles)),
+            lags=len(self.framer_.lags),
         )
         self._to_device(network)
         return network
