@@ -6,31 +6,17 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from itertools import accumulate
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
 from elman.data import Scaler, Series, forward_fill
 
+from ._forecast_options import ForecastOptions
 from ._forecast_windows import Frame
 
-NORMALIZATIONS = ("running", "series", "none")
 LEAST_SPREAD = 0.02
 """The spread never falls below this part of the series' deviation."""
-
-
-class FrameOptions(Protocol):
-    """What a forecaster says about its series."""
-
-    season: int | None
-    lags: Sequence[int]
-    context: int | None
-    horizon: int
-    strategy: str
-    normalization: str
-    log: bool
-    calendar: bool
-    missing: str
 
 
 @dataclass
@@ -65,7 +51,7 @@ class Framer:
 
     @classmethod
     def fit(
-        cls, series: Sequence[Series], stops: Sequence[int], options: FrameOptions, where: str
+        cls, series: Sequence[Series], stops: Sequence[int], options: ForecastOptions, where: str
     ) -> Framer:
         """Learns from the series up to their stops.
 
@@ -226,7 +212,7 @@ class Framer:
 
 
 def back(y: Any, lag: int) -> Any:
-    """The values so many steps before, (T,); those one step before where the series is too young."""
+    """The values so many steps before, (T,); one step before where the series is too young."""
     steps = np.arange(len(y))
     before = np.where(steps < lag, steps - 1, steps - lag)
     return y[np.maximum(before, 0)]
