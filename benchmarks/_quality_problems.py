@@ -276,7 +276,7 @@ PROBLEMS: dict[str, Problem] = {
         commands=(
             "train forecast {data}/train.jsonl --out {run} --horizon 48 --season 24 --lag 24"
             " --lag 48 --lag 168 --lag 336 --context 336 --log --cell gru --hidden 48 --batch 8"
-            " --epochs 5 --lr 0.004 --set task.validation_fraction=0.001 --seed {seed}",
+            " --epochs 3 --lr 0.004 --set task.validation_fraction=0.001 --seed {seed}",
             "evaluate {run} {data}/all.jsonl --last 48",
         ),
     ),

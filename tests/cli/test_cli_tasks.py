@@ -114,7 +114,7 @@ def test_many_series_with_a_row_each(tmp_path):
     done = run(*train[:4], tmp_path / "other", "--horizon", 25)
     assert (done.returncode, done.stderr) == (
         2,
-        "Forecaster.fit: series 'c' has 41 steps; to learn a horizon of 25 and hold 25 out takes"
+        "elman: Forecaster.fit: series 'c' has 41 steps; to learn a horizon of 25 and hold 25 out takes"
         " 51; give a shorter horizon or a longer series.\n",
     )
     assert not (tmp_path / "other").exists()

@@ -92,15 +92,17 @@ class Quantiles:
         self.module, self.levels = module, torch.tensor(quantiles)
 
     def loss(self, batch: WindowBatch, carry: Any) -> Loss:
-        """The mean pinball loss over origins, steps and quantiles, in the series' scales."""
+        """The mean pinball loss over origins, steps and quantiles, in the series' deviations, or in
+        logarithms where those are forecast.
+        """
         said = forecasts(self.module, batch)
         batch = WindowBatch(*(one.to(said.device) for one in batch))
         error = batch.truth[..., None] - said
         levels = self.levels.to(said.device)
         pinball = torch.maximum(levels * error, (levels - 1) * error).mean(-1)
-        weight = batch.weight.sum()
-        value = (pinball * batch.weight).sum() / weight.clamp(min=1)
-        return Loss(value, max(float(weight), 1.0), None, int(batch.lengths.sum()))
+        count = max(int((batch.weight > 0).sum()), 1)
+        value = (pinball * batch.weight).sum() / count
+        return Loss(value, float(count), None, int(batch.lengths.sum()))
 
 
 def forecasts(module: ForecastNetwork, batch: WindowBatch) -> Tensor:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 STRATEGIES = ("direct", "recursive")
 NORMALIZATIONS = ("running", "series", "none")
@@ -55,7 +55,7 @@ def check_forecast_options(options: ForecastOptions) -> None:
         value = getattr(options, name)
         if value is not None and (not isinstance(value, int) or value < 1):
             raise ValueError(f"Forecaster: {name}={value!r}; give a whole number above zero.")
-    lags = list(options.lags)
+    lags: list[Any] = list(options.lags)
     if not all(isinstance(lag, int) and lag > 0 for lag in lags) or len({*lags}) < len(lags):
         raise ValueError(
             f"Forecaster: lags={options.lags!r}; give different whole numbers above zero."
