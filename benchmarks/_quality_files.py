@@ -198,6 +198,40 @@ def write_series(out: Path, rows: Sequence[list[str]], last: int) -> None:
             csv.writer(stream).writerows(part)
 
 
+def m4_hourly(data: Path, out: Path) -> None:
+    """414 series of hours, 48 ahead."""
+    m4(data, out, "Hourly")
+
+
+def m4_weekly(data: Path, out: Path) -> None:
+    """359 series of weeks, 13 ahead."""
+    m4(data, out, "Weekly")
+
+
+def m4(data: Path, out: Path, kind: str) -> None:
+    """Series of the M4 competition, one a line, without their test parts and with them."""
+    parts: list[dict[str, list[float]]] = []
+    for part in ("train", "test"):
+        rows = csv.reader(lines_of(data / "m4" / f"{kind}-{part}.csv.gz")[1:])
+        parts.append({row[0]: [float(one) for one in row[1:] if one] for row in rows})
+    train, test = parts
+    write_rows(out / "train.jsonl", ({"id": name, "y": y} for name, y in train.items()))
+    whole = ({"id": name, "y": y + test[name]} for name, y in train.items())
+    write_rows(out / "all.jsonl", whole)
+
+
+def exchange_rate(data: Path, out: Path) -> None:
+    """Eight currencies by day, one a line; the last fifth of the days is tested on."""
+    rows = lines_of(data / "exchange-rate" / "exchange_rate.txt.gz")
+    rates = np.array([row.split(",") for row in rows], dtype=float).T
+    train = rates[:, : int(rates.shape[1] * 0.8)]
+    for name, part in (("train", train), ("all", rates)):
+        write_rows(
+            out / f"{name}.jsonl",
+            ({"id": str(number), "y": one.tolist()} for number, one in enumerate(part, 1)),
+        )
+
+
 # sensors of FD001 that never change tell nothing
 _CONSTANT = (1, 5, 6, 10, 16, 18, 19)
 # cycles of an engine that are read, and the life above which none is told apart, as in the papers

@@ -264,6 +264,61 @@ PROBLEMS: dict[str, Problem] = {
             "evaluate {run} {data}/all.csv --last 2880",
         ),
     ),
+    "m4-hourly": Problem(
+        data="M4 competition, 414 series of hours, 48 ahead",
+        split="official; the last 48 hours of each training part choose",
+        model="GRU 48, one for all series",
+        figure="smape",
+        shown="sMAPE",
+        published="simple RNN 14.70, Naive2 18.38, the winner 9.33 (Makridakis et al. 2020)",
+        needed=12.5,
+        lower=True,
+        minutes=30,
+        prepare=files.m4_hourly,
+        commands=(
+            "train forecast {data}/train.jsonl --out {run} --horizon 48 --season 24 --lag 24"
+            " --lag 48 --lag 168 --lag 336 --context 336 --log --cell gru --hidden 48 --batch 8"
+            " --epochs 3 --lr 0.004 --set task.validation_fraction=0.001 --seed {seed}",
+            "evaluate {run} {data}/all.jsonl --last 48",
+        ),
+    ),
+    "m4-weekly": Problem(
+        data="M4 competition, 359 series of weeks, 13 ahead",
+        split="official; the last 13 weeks of each training part choose",
+        model="GRU 32, one for all series",
+        figure="smape",
+        shown="sMAPE",
+        published="simple RNN 15.22, Naive2 9.16, the winner 7.82 (Makridakis et al. 2020)",
+        needed=8.7,
+        lower=True,
+        minutes=30,
+        prepare=files.m4_weekly,
+        commands=(
+            "train forecast {data}/train.jsonl --out {run} --horizon 13 --lag 52 --lag 104"
+            " --context 104 --log --cell gru --hidden 32 --batch 32 --epochs 8 --lr 0.004"
+            " --set task.validation_fraction=0.001 --seed {seed}",
+            "evaluate {run} {data}/all.jsonl --last 13",
+        ),
+    ),
+    "exchange-rate": Problem(
+        data="exchange rates of 8 currencies, 3 days ahead",
+        split="60 % / 20 % to choose by / 20 % to test",
+        model="GRU 16, one for all series",
+        figure="rse",
+        shown="RSE",
+        published="GRU 0.0192 (Lai et al. 2018, arXiv:1703.07015); persistence has 0.0171",
+        needed=0.019,
+        lower=True,
+        minutes=5,
+        prepare=files.exchange_rate,
+        commands=(
+            "train forecast {data}/train.jsonl --out {run} --horizon 3 --context 30 --log"
+            " --cell gru --hidden 16 --batch 64 --epochs 5 --set task.validation_fraction=0.25"
+            " --seed {seed}",
+            # the last fifth, 1,518 days, are the targets at the third step
+            "evaluate {run} {data}/all.jsonl --last 1520",
+        ),
+    ),
     "ud-pos": Problem(
         data="English Web Treebank, universal parts of speech",
         split="official 12,544 / 2,001 / 2,077 sentences",

@@ -90,6 +90,36 @@ def test_evaluations(folder):
     assert json.loads(done.stdout)["origins"] == 14
 
 
+def test_many_series_with_a_row_each(tmp_path):
+    rng = np.random.default_rng(0)
+    lines = []
+    for name, length in (("a", 90), ("b", 60), ("c", 41)):
+        y = 1e3 * np.exp(np.sin(np.arange(length) * 2 * np.pi / 7) + rng.normal(0, 0.1, length))
+        lines.append(json.dumps({"series": name, "load": y.round(3).tolist()}) + "\n")
+    file, out = tmp_path / "many.jsonl", tmp_path / "run"
+    file.write_text("".join(lines))
+    train = ("train", "forecast", file, "--out", out, "--season", 7, "--log", *SMALL)
+    done = run(*train, "--horizon", 5, "--lag", 7, "--lag", 14)
+    assert done.returncode == 0, done.stderr
+    assert "columns: target = load; id = series" in done.stdout
+    assert "smape seasonal naive" in done.stdout
+    assert json.loads((out / "config.json").read_text())["params"]["lags"] == [7, 14]
+    found = json.loads(run("evaluate", out, file, "--last", 5, "--json").stdout)
+    assert found["origins"] == 3
+    assert 0 < found["smape"] < found["smape_persistence"]
+    done = run("predict", out, file, "--out", tmp_path / "next.csv")
+    assert done.returncode == 0, done.stderr
+    table = (tmp_path / "next.csv").read_text().splitlines()
+    assert [row.split(",")[0] for row in table[1::5]] == ['"a"', '"b"', '"c"']
+    done = run(*train[:4], tmp_path / "other", "--horizon", 25)
+    assert (done.returncode, done.stderr) == (
+        2,
+        "elman: Forecaster.fit: series 'c' has 41 steps; to learn a horizon of 25 and hold 25 out takes"
+        " 51; give a shorter horizon or a longer series.\n",
+    )
+    assert not (tmp_path / "other").exists()
+
+
 def damaged(folder, tmp_path, kind):
     """A copy of a run with something wrong."""
     here = tmp_path / "damaged"

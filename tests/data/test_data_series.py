@@ -82,6 +82,16 @@ def test_many_series_and_what_is_known_ahead():
     assert read({"when": stamps, "v": [1, 2]})[0].time == "when"
 
 
+def test_a_whole_series_in_each_row():
+    table = {"id": [7, 8], "date": ["2024-01-01"] * 2, "y": [[1, 2, 3], [4, None]]}
+    columns, (a, b) = read(table, missing="ffill")
+    assert columns.describe() == "columns: target = y; id = id"
+    assert (a.name, a.target.tolist(), a.calendar) == ("7", [1, 2, 3], None)
+    assert (b.name, b.length) == ("8", 2)
+    assert np.isnan(b.target[1])
+    assert [one.name for one in read({"y": [[1.0], [2.0]]})[1]] == ["", ""]
+
+
 @pytest.mark.parametrize(
     ("columns", "given", "text"),
     [
@@ -99,6 +109,19 @@ def test_many_series_and_what_is_known_ahead():
         ({"date": ["2024-01-02", "2024-01-01"], "v": [1, 2]}, None,
          "d: row 2: 2024-01-01T00:00:00 comes after 2024-01-02T00:00:00; sort the rows, one a step."
          " Name the series with --id-column if there are several."),
+        ({"date": ["2024-01-01", "2024-01-02", "2024-01-02"], "v": [1, 2, 3]}, None,
+         "d: row 3: 2024-01-02T00:00:00 is there twice; sort the rows, one a step."
+         " Name the series with --id-column if there are several."),
+        ({"id": ["a", "b", "a"], "y": [[1.0], [2.0], [3.0]]}, None,
+         "d: row 3: the series 'a' is there already; give each one row."),
+        ({"y": [[1.0], [2.0, None, 3.0]]}, None,
+         "d: row 2, column 'y': nothing, or NaN (1 such values); mend it, or give missing=ffill or"
+         " mask."),
+        ({"y": [[1.0], None]}, None, "d: row 2 has nothing in column 'y'; drop it."),
+        ({"y": [[1.0], []]}, None, "d: row 2 has no number in 'y'; drop it."),
+        ({"y": [[1.0]], "p": [2.0]}, SeriesColumns(target="y", known=("p",)),
+         "d: 'y' holds a whole series in each row, which leaves no room for 'p'; give a table with"
+         " a row for each step."),
         ({"date": ["2024-01-01T00", "2024-01-01T02", "2024-01-01T05"], "v": [1, 2, 3]}, None,
          "d: row 3: 2024-01-01T05:00:00 is off the series' step of 2 hours; sort the rows, one a"
          " step. Name the series with --id-column if there are several."),

@@ -9,7 +9,10 @@ from sklearn.model_selection import GridSearchCV
 
 import elman
 from elman.data import Calendar, Series, SeriesColumns
-from elman.tasks._skill import Skill, mase_scale, persistence, seasonal_naive
+from elman.tasks._forecast_network import sample_paths
+from elman.tasks._forecast_windows import lagged
+from elman.tasks._frames import back
+from elman.tasks._skill import Skill, mase_scale, persistence, rse, seasonal_naive, smape
 
 RNG = np.random.default_rng(0)
 STEPS = np.arange(300)
@@ -37,6 +40,8 @@ def weights(estimator):
         {"normalization": "series", "quantiles": [0.05, 0.25, 0.5, 0.95]},
         {"normalization": "none", "num_layers": 2, "input_dropout": 0.05},
         {"strategy": "recursive", "normalization": "series", "paths": 30},
+        {"lags": [10, 31]},
+        {"strategy": "recursive", "lags": (31,), "paths": 30},
     ],
     ids=str,
 )
@@ -58,7 +63,7 @@ def test_the_end_of_the_series_is_all_that_a_forecast_needs():
 
 
 def test_nothing_behind_the_origin_reaches_a_forecast():
-    model = forecaster(epochs=2).fit(WAVES)
+    model = forecaster(epochs=2, lags=[3, 20]).fit(WAVES)
     stop = 200
     changed = WAVES.copy()
     changed[stop:] = 1e3
@@ -123,6 +128,92 @@ def test_logarithms():
         forecaster(log=True).fit(WAVES)
 
 
+def test_in_logarithms_every_series_counts_by_its_relative_error():
+    calm, wild = np.exp(np.cumsum(RNG.normal(0, 0.01, 300))), 1e6 * np.exp(WAVES)
+    model = forecaster(log=True, epochs=1, quantiles=[0.5]).fit([calm, wild])
+    torch.nn.init.zeros_(model.module_.head.weight)
+    torch.nn.init.zeros_(model.module_.head.bias)
+    error = 0.0
+    for y in (calm, wild):
+        for origin in range(269, 294):
+            error += np.abs(np.log(y[origin + 1 : origin + 7] / y[origin])).mean() / 2 / 50
+    assert model.evaluate([calm, wild])["loss"] == pytest.approx(error, rel=1e-4)
+
+
+def test_what_lies_at_lags_before_the_next_steps():
+    assert lagged(np.array([4]), 3, [1, 2, 5]).tolist() == [[[4, 3, 0], [4, 4, 1], [4, 3, 2]]]
+    # the origin stands in where the series is too young
+    assert lagged(np.array([1]), 3, [3])[..., 0].tolist() == [[1, 0, 1]]
+    y = np.array([3.0, 1.0, 4.0, 1.5])
+    assert back(y, 1).tolist() == [3, 3, 1, 4]
+    assert back(y, 2).tolist() == [3, 3, 3, 1]
+    assert back(y, 9).tolist() == [3, 3, 1, 4]
+
+
+@pytest.mark.parametrize("strategy", ["direct", "recursive"])
+def test_a_network_leans_on_a_lag_or_on_nothing(strategy):
+    model = forecaster(strategy=strategy, lags=[4, 11], epochs=1, paths=3).fit(WAVES)
+    head = model.module_.head
+    torch.nn.init.zeros_(head.weight)
+    torch.nn.init.zeros_(head.bias)
+    np.testing.assert_allclose(model.predict(WAVES), [WAVES[[-1]].repeat(6)], rtol=1e-5)
+    with torch.no_grad():
+        head.bias[3 + 1] = 1.0
+    expected = seasonal_naive(WAVES, np.array([299]), 6, 11)
+    np.testing.assert_allclose(model.predict(WAVES), expected, rtol=1e-4)
+    # younger than the lag, which nothing is known of
+    np.testing.assert_allclose(model.predict(WAVES[:3]), [WAVES[[2]].repeat(6)], rtol=1e-4)
+
+
+def test_fed_its_own_forecasts_a_network_sees_what_it_would_of_the_series(monkeypatch):
+    model = forecaster(strategy="recursive", lags=[4, 50], epochs=1, paths=1).fit([WAVES, WAVES])
+    for origin in (150, 30):
+        frame = model.framer_.frame(Series(WAVES[: origin + 1]), 270, "test", future=6)
+        said, states = model.module_.say, []
+
+        def heard(state, *more, said=said, states=states):
+            states.append(state)
+            return said(state, *more)
+
+        with monkeypatch.context() as patch, torch.no_grad():
+            patch.setattr(model.module_, "say", heard)
+            (drawn,) = sample_paths(
+                model.module_, frame, origin, context=40, steps=6, levels=model.quantiles, paths=1,
+                generator=torch.Generator().manual_seed(0),
+            )  # fmt: skip
+        y = np.concatenate([frame.y, drawn]) * frame.std + frame.mean
+        model.framer_.scales["whole"] = [frame.mean, frame.std]
+        whole = model.framer_.frame(Series(y, name="whole"), 270, "test")
+        x = torch.from_numpy(whole.inputs[max(origin - 39, 0) :])[:, None]
+        with torch.no_grad():
+            found = model.module_.read(x, torch.tensor([len(x)]))[-7:-1, 0]
+        torch.testing.assert_close(torch.cat(states), found, atol=1e-4, rtol=1e-4)
+
+
+def test_many_series_of_other_lengths_in_one_table(tmp_path):
+    lengths = {"north": 120, "south": 300, "east": 45}
+    rows = [(name, step) for step in range(300) for name in lengths if step < lengths[name]]
+    size = {"north": 1.0, "south": 1e6, "east": 50.0}
+    steps = {
+        "id": [name for name, _ in rows],
+        "y": [size[name] * np.exp(WAVES[step]) for name, step in rows],
+    }
+    table = {"id": list(lengths), "y": [size[n] * np.exp(WAVES[:m]) for n, m in lengths.items()]}
+    options = {"horizon": 4, "lags": [13], "log": True, "epochs": 30, "validation_fraction": 1e-3}
+    model = forecaster(**options).fit(steps)
+    assert (model.results_["series"], model.results_["origins"]) == (3, 3)
+    found = model.predictions(steps)
+    assert found["series"][::4] == list(lengths)
+    assert found["forecast"][4:8] == pytest.approx(1e6 * np.exp(WAVES[300 - 4 :]), rel=1.5)
+    # a row a series is the same
+    other = forecaster(**options).fit(table)
+    assert torch.equal(weights(other), weights(model))
+    np.testing.assert_array_equal(other.predictions(table)["q0.1"], found["q0.1"])
+    assert model.predictions({"y": table["y"]})["series"][::4] == ["0", "1", "2"]
+    with pytest.raises(ValueError, match="series 'east' has 45 steps; to learn a horizon of 30"):
+        forecaster(**options | {"horizon": 30}).fit(table)
+
+
 def test_tables_runs_and_the_way_back(tmp_path):
     table = pa.table({
         "date": np.datetime64("2020-01-01") + np.arange(300), "shop": ["a"] * 300, "sold": WAVES,
@@ -168,6 +259,10 @@ def test_scikit_learn_finds_its_contract():
          "Forecaster: horizon=0; give a whole number above zero."),
         (lambda: forecaster(quantiles=[0.1, 0.9]).fit(WAVES),
          "Forecaster: quantiles=[0.1, 0.9]; give rising levels between 0 and 1, 0.5 among them."),
+        (lambda: forecaster(lags=[24, 24]).fit(WAVES),
+         "Forecaster: lags=[24, 24]; give different whole numbers above zero."),
+        (lambda: forecaster(lags=[0]).fit(WAVES),
+         "Forecaster: lags=[0]; give different whole numbers above zero."),
         (lambda: forecaster(strategy="both").fit(WAVES),
          "Forecaster: strategy='both' is not known; give one of direct, recursive."),
         (lambda: forecaster(strategy="recursive", quantiles=[0.5]).fit(WAVES),
@@ -212,5 +307,26 @@ def test_the_naive_forecasts_and_the_scale_by_hand():
     assert skill.figures() == pytest.approx({
         "mase": 1 / 1.5, "mase_persistence": 2.0, "mase_seasonal_naive": 2 / 1.5, "mae": 1.0,
         "mae_persistence": 3.0, "mae_seasonal_naive": 2.0, "rmse": 1.0, "coverage": 0.0,
+        "smape": 200 / 7, "smape_persistence": 600 / 11, "smape_seasonal_naive": 400 / 6,
         "skill_over_persistence": 2 / 3, "skill_over_seasonal_naive": 0.5, "origins": 1,
     })  # fmt: skip
+    # another series, forecast from two steps: the furthest steps are 4 and 6, 8 of both series
+    z = np.array([0.0, 2.0, 6.0, 8.0])
+    said = np.array([[[9.0]], [[6.0]]])
+    skill.add(said, z, z, np.array([1, 2]), season=1, learned=2)
+    figures = skill.figures()
+    # about the mean 6: 4 + 0 + 4; errors 1 + 9 + 4; persistence 9 + 16 + 4
+    assert figures["rse"] == pytest.approx((14 / 8) ** 0.5)
+    assert figures["rse_persistence"] == pytest.approx((29 / 8) ** 0.5)
+    assert figures["smape"] == pytest.approx((200 / 7 + 100 * (3 / 15 + 2 / 14)) / 2)
+
+
+def test_smape_and_rse_by_hand():
+    assert smape(np.array([100.0, np.nan, -2.0]), np.array([50.0, 3.0, 2.0])) == pytest.approx(
+        100 * (50 / 150 + 1)
+    )
+    assert smape(np.array([0.0, 0.0]), np.array([0.0, 1.0])) == 100
+    assert rse(np.array([1.0, np.nan, 5.0]), np.array([2.0, 9.0, 5.0])) == pytest.approx(8**-0.5)
+    # numbers that are all the same have no spread to be measured by
+    assert rse(np.array([2.0, 2.0]), np.array([1.0, 2.0])) is None
+    assert rse(np.array([np.nan]), np.array([1.0])) is None

@@ -83,6 +83,13 @@ def forecast(
     ] = None,
     context: Annotated[int | None, typer.Option(help="Steps to read before a forecast.")] = None,
     season: Annotated[int | None, typer.Option(help="Steps of a season.")] = None,
+    lag: Annotated[
+        list[int] | None,
+        typer.Option(help="Steps back to lean on, as 168 for weeks of hours; repeatable."),
+    ] = None,
+    log: Annotated[
+        bool | None, typer.Option(help="Forecast logarithms; errors count in proportion.")
+    ] = None,
     strategy: Annotated[str | None, typer.Option(help="direct or recursive.")] = None,
     missing: Annotated[
         str | None, typer.Option(help="Missing numbers and steps: error, ffill or mask.")
@@ -98,7 +105,13 @@ def forecast(
     columns = guess_series_columns(read_table(shared.data), asked, str(shared.data))
     _tell(shared, columns)
     given = shared.given(
-        horizon=horizon, context=context, season=season, strategy=strategy, missing=missing
+        horizon=horizon,
+        context=context,
+        season=season,
+        lags=tuple(lag) if lag else None,
+        log=log,
+        strategy=strategy,
+        missing=missing,
     )
     _run(Forecaster, shared, given, columns=columns)
 

@@ -49,7 +49,8 @@ class Calendar:
         gaps = np.diff(times.astype("datetime64[s]").astype(np.int64))
         if (gaps <= 0).any():
             at = int(np.argmax(gaps <= 0)) + 1
-            raise ValueError(f"{times[at]} comes after {times[at - 1]}", at)
+            said = "is there twice" if gaps[at - 1] == 0 else f"comes after {times[at - 1]}"
+            raise ValueError(f"{times[at]} {said}", at)
         if _is_monthly(times, gaps):
             places = times.astype("datetime64[M]").astype(np.int64)
             step = int(np.diff(places).min())

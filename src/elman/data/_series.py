@@ -120,7 +120,8 @@ def guess_series_columns(table: pa.Table, given: SeriesColumns, where: str) -> S
     free = [name for name in table.column_names if name not in used]
     time = given.time or next((name for name in free if _is_time(table, name)), None)
     one = given.id or next((name for name in free if name.lower() in _IDS), None)
-    numbers = [name for name in free if name not in (time, one) and is_number(table[name].type)]
+    kinds = {name: table[name].type for name in free if name not in (time, one)}
+    numbers = [name for name, kind in kinds.items() if is_number(kind) or _is_list(kind)]
     usual = (name for name in numbers if name.lower() in _TARGETS)
     target = given.target or next(usual, numbers[-1] if numbers else None)
     if target is None:
@@ -128,6 +129,9 @@ def guess_series_columns(table: pa.Table, given: SeriesColumns, where: str) -> S
             f"{where}: no column of numbers to forecast; the columns are"
             f" {', '.join(map(repr, table.column_names))}. Name one with --target-column."
         )
+    if _is_list(table[target].type):
+        # a row is a whole series: a time of its own could only be its first
+        return SeriesColumns(target, given.time, one, given.observed, given.known)
     return SeriesColumns(target, time, one, given.observed, given.known)
 
 
@@ -153,7 +157,8 @@ def _parse(text: Any) -> np.datetime64 | None:
 def series_of_table(
     table: pa.Table, columns: SeriesColumns, missing: str, where: str
 ) -> list[Series]:
-    """The series of a table, in the order of their first rows.
+    """The series of a table, in the order of their first rows. A row is a step, or a whole series
+    where the target is a column of lists.
 
     Args:
         table: the table.
@@ -165,6 +170,8 @@ def series_of_table(
         ValueError: a number is infinite or missing, a time is no time or off the step; the text
             names the row.
     """
+    if _is_list(column(table, columns.target or "", where).type):
+        return _listed(table, columns, missing, where)
     names = [columns.target or "", *columns.observed, *columns.known]
     block = np.stack([_numbers(table, name, where) for name in names], 1)
     ids = [columns.target] * len(block)
@@ -178,6 +185,40 @@ def series_of_table(
         _one(str(name), block[mine], np.array(mine), times, columns, missing, where)
         for name, mine in rows.items()
     ]
+
+
+def _is_list(kind: Any) -> bool:
+    lists = (pa.types.is_list, pa.types.is_large_list, pa.types.is_fixed_size_list)
+    return any(one(kind) for one in lists) and is_number(kind.value_type)
+
+
+def _listed(table: pa.Table, columns: SeriesColumns, missing: str, where: str) -> list[Series]:
+    """One series of each row, whose target is a list."""
+    target = columns.target or ""
+    others = [columns.time, *columns.observed, *columns.known]
+    if any(others):
+        names = ", ".join(repr(name) for name in others if name)
+        raise ValueError(
+            f"{where}: {target!r} holds a whole series in each row, which leaves no room for"
+            f" {names}; give a table with a row for each step."
+        )
+    names = [""] * table.num_rows
+    if columns.id is not None:
+        names = [str(name) for name in present(table, columns.id, where)]
+    seen: set[str] = set()
+    found: list[Series] = []
+    for row, (name, values) in enumerate(zip(names, present(table, target, where), strict=True)):
+        if name and name in seen:
+            raise ValueError(
+                f"{where}: row {row + 1}: the series {name!r} is there already; give each one row."
+            )
+        one = np.array(values, dtype=np.float64)
+        refuse_missing(one[:, None], np.full(len(one), row), (target,), missing, where)
+        if np.isnan(one).all():
+            raise ValueError(f"{where}: row {row + 1} has no number in {target!r}; drop it.")
+        seen.add(name)
+        found.append(Series(one, name=name))
+    return found
 
 
 def _numbers(table: pa.Table, name: str, where: str) -> Array:

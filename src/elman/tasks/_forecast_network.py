@@ -22,11 +22,12 @@ class ForecastNetwork(nn.Module):
 
     h(t) is the recurrent layers' output. The forecast for k steps ahead is
 
-        y(t+k) = y(t) + s(t) V tanh(A h(t) + C u(t, k) + e(k))
+        z(t, k) = tanh(A h(t) + C u(t, k) + e(k))
+        y(t+k) = y(t) + s(t) V z(t, k) + sum over lags l of (y(t+k-l) - y(t)) a_l z(t, k)
 
     with the spread s(t) of the series, what is known ahead u(t, k) (calendar, given covariates, the
-    value a season before t+k relative to y(t)) and a vector e(k) for each distance. A network that
-    says nothing is the persistence forecast.
+    values a season and each lag before t+k relative to y(t)) and a vector e(k) for each distance. A
+    network that says nothing is the persistence forecast.
 
     Args:
         options: of the recurrent layers.
@@ -34,10 +35,18 @@ class ForecastNetwork(nn.Module):
         ahead: features that are known ahead, of each step to come.
         steps: steps forecast at once, K.
         quantiles: quantiles of each.
+        lags: how many of the features that are known ahead, the last ones, are values at lags.
     """
 
     def __init__(
-        self, options: ModelOptions, inputs: int, ahead: int, *, steps: int, quantiles: int
+        self,
+        options: ModelOptions,
+        inputs: int,
+        ahead: int,
+        *,
+        steps: int,
+        quantiles: int,
+        lags: int,
     ) -> None:
         super().__init__()
         width = max(options.hidden_size // 2, 8)
@@ -45,7 +54,8 @@ class ForecastNetwork(nn.Module):
         self.state = nn.Linear(options.hidden_size, width)
         self.ahead = nn.Linear(ahead, width, bias=False)
         self.distance = nn.Parameter(torch.randn(steps, width) * 0.1)
-        self.head = nn.Linear(width, quantiles)
+        self.head = nn.Linear(width, quantiles + lags)
+        self.quantiles = quantiles
         nn.init.zeros_(self.head.weight)
         nn.init.zeros_(self.head.bias)
         self.input_dropout, self.dropout = options.input_dropout, options.dropout
@@ -63,7 +73,10 @@ class ForecastNetwork(nn.Module):
         """
         states = dropout(states, self.dropout, self.training)
         hidden = self.state(states)[..., None, :] + self.ahead(ahead) + self.distance
-        change = self.head(torch.tanh(hidden))
+        said = self.head(torch.tanh(hidden))
+        change, shares = said[..., : self.quantiles], said[..., self.quantiles :]
+        lagged = ahead[..., ahead.shape[-1] - shares.shape[-1] :]
+        change = change + (shares * lagged).sum(-1, keepdim=True)
         return last[..., None, None] + spread[..., None, None] * change
 
 
@@ -79,15 +92,17 @@ class Quantiles:
         self.module, self.levels = module, torch.tensor(quantiles)
 
     def loss(self, batch: WindowBatch, carry: Any) -> Loss:
-        """The mean pinball loss over origins, steps and quantiles, in the series' scales."""
+        """The mean pinball loss over origins, steps and quantiles, in the series' deviations, or in
+        logarithms where those are forecast.
+        """
         said = forecasts(self.module, batch)
         batch = WindowBatch(*(one.to(said.device) for one in batch))
         error = batch.truth[..., None] - said
         levels = self.levels.to(said.device)
         pinball = torch.maximum(levels * error, (levels - 1) * error).mean(-1)
-        weight = batch.weight.sum()
-        value = (pinball * batch.weight).sum() / weight.clamp(min=1)
-        return Loss(value, max(float(weight), 1.0), None, int(batch.lengths.sum()))
+        count = max(int((batch.weight > 0).sum()), 1)
+        value = (pinball * batch.weight).sum() / count
+        return Loss(value, float(count), None, int(batch.lengths.sum()))
 
 
 def forecasts(module: ForecastNetwork, batch: WindowBatch) -> Tensor:
@@ -141,27 +156,31 @@ def sample_paths(
     output, hx = module.layers(x)
     hx = _repeat(hx, paths)
     state = output[-1].expand(paths, -1)
-    back = frame.season
-    past = torch.from_numpy(frame.y[max(0, origin + 1 - back) : origin + 1]).to(device)
+    past = torch.from_numpy(frame.y[max(0, origin + 1 - max(frame.lags)) : origin + 1]).to(device)
     history = past.expand(paths, -1)
     level = past.new_full((paths,), float(frame.level[origin]))
     spread = past.new_full((paths,), float(frame.spread[origin]))
     known = torch.from_numpy(frame.ahead).to(device)
     for k in range(1, steps + 1):
         last = history[:, -1]
-        # the season before the next step, or the last value where the series is too young
-        before = history[:, -back] if history.shape[1] >= back else last
         features = known[origin + k].expand(paths, -1)
-        ahead = torch.cat([features, ((before - last) / spread)[:, None]], 1)
+        before = torch.stack([_before(history, lag) for lag in frame.lags], 1)
+        ahead = torch.cat([features, (before - last[:, None]) / spread[:, None]], 1)
         said = module.say(state, ahead[:, None], last, spread)[:, 0]
         drawn = _draw(said.sort(-1).values, levels, generator)
         history = torch.cat([history, drawn[:, None]], 1)
         level, spread = follow(level, spread, drawn, frame.rate)
         seen = [(drawn - level) / spread, (drawn - last) / spread, torch.ones_like(drawn)]
-        x = torch.cat([torch.stack(seen, -1), features], -1)
+        changes = (drawn[:, None] - before[:, 1:]) / spread[:, None]
+        x = torch.cat([torch.stack(seen, -1), changes, features], -1)
         output, hx = module.layers(x[None], hx)
         state = output[0]
     return history[:, -steps:].cpu().numpy()
+
+
+def _before(history: Tensor, lag: int) -> Tensor:
+    """The value a lag before the next step; the last one where the series is too young."""
+    return history[:, -lag if history.shape[1] >= lag else -1]
 
 
 def _draw(said: Tensor, levels: Sequence[float], generator: torch.Generator) -> Tensor:

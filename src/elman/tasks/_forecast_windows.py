@@ -24,10 +24,11 @@ class Frame:
         there: where the target was given, (T,).
         inputs: the features of every step, (T, I).
         ahead: what is known of every step ahead of time, (T or more, F).
-        season: steps of the season.
+        lags: the season and the further lags, in steps.
         mean: of the scale.
         std: of the scale.
         rate: at which level and spread follow the series; 0 where they stay.
+        weight: of an error in the series' scale.
     """
 
     y: Any
@@ -36,21 +37,34 @@ class Frame:
     there: Any
     inputs: Any
     ahead: Any
-    season: int
+    lags: tuple[int, ...]
     mean: float
     std: float
     rate: float
+    weight: float
 
-    def seen_ahead(self, origin: int, steps: int) -> Any:
-        """What is known at the origin of the next steps, (K, F + 1): the features, and the value a
-        season before.
+    def seen_ahead(self, origins: Any, steps: int) -> Any:
+        """What is known at origins (S,) of the next steps, (S, K, F + 1 + L): the features, and
+        how far the values a season and each lag before them lie from the last one.
         """
-        to = np.arange(origin + 1, origin + 1 + steps)
-        before = to - self.season * -(-np.arange(1, steps + 1) // self.season)
-        # where the series is too young, the last value stands in
-        before = np.where(before < 0, origin, before)
-        change = (self.y[before] - self.y[origin]) / self.spread[origin]
-        return np.concatenate([self.ahead[to], change[:, None]], 1)
+        to = origins[:, None] + np.arange(1, steps + 1)
+        before = lagged(origins, steps, self.lags)
+        last, spread = self.y[origins], self.spread[origins]
+        change = (self.y[before] - last[:, None, None]) / spread[:, None, None]
+        return np.concatenate([self.ahead[to], change], -1)
+
+
+def lagged(origins: Any, steps: int, lags: Sequence[int]) -> Any:
+    """Where the newest values lie that are a multiple of each lag before the next steps of origins
+    (S,), (S, K, L); the origin itself where the series is too young.
+
+    Example:
+        >>> lagged(np.array([2, 0]), 3, [2])[..., 0].tolist()
+        [[1, 2, 1], [0, 0, 0]]
+    """
+    k, lag = np.arange(1, steps + 1)[:, None], np.array(lags)
+    before = origins[:, None, None] + k - lag * -(-k // lag)
+    return np.where(before < 0, origins[:, None, None], before)
 
 
 class Window(NamedTuple):
@@ -72,7 +86,7 @@ class WindowBatch(NamedTuple):
         last: the values at the origins, (S, B).
         spread: the deviations at the origins, (S, B).
         truth: (S, B, K).
-        weight: 1 where there is a truth, else 0, (S, B, K).
+        weight: of an error, 0 where there is no truth, (S, B, K).
     """
 
     x: Tensor
@@ -91,7 +105,8 @@ def window_batch(
     """Puts windows together; the network reads up to `context` steps to the last origin of each."""
     most = max(w.stop - w.start for w in windows)
     rows = len(windows)
-    width = frames[windows[0].frame].ahead.shape[1] + 1
+    first = frames[windows[0].frame]
+    width = first.ahead.shape[1] + len(first.lags)
     places = np.zeros((most, rows), dtype=np.int64)
     ahead = np.zeros((most, rows, steps, width), dtype=np.float32)
     last = np.zeros((most, rows), dtype=np.float32)
@@ -102,13 +117,15 @@ def window_batch(
     for b, (number, start, stop) in enumerate(windows):
         frame, begin = frames[number], max(0, stop - context)
         inputs.append(frame.inputs[begin:stop])
-        for s, origin in enumerate(range(start, stop)):
-            places[s, b] = origin - begin
-            ahead[s, b] = frame.seen_ahead(origin, steps)
-            last[s, b], spread[s, b] = frame.y[origin], frame.spread[origin]
-            there = frame.there[origin + 1 : origin + 1 + steps]
-            truth[s, b, : len(there)] = frame.y[origin + 1 : origin + 1 + steps]
-            weight[s, b, : len(there)] = there
+        origins, count = np.arange(start, stop), stop - start
+        places[:count, b] = origins - begin
+        ahead[:count, b] = frame.seen_ahead(origins, steps)
+        last[:count, b], spread[:count, b] = frame.y[origins], frame.spread[origins]
+        to = origins[:, None] + np.arange(1, steps + 1)
+        inside = to < len(frame.y)
+        to = np.where(inside, to, 0)
+        truth[:count, b] = np.where(inside, frame.y[to], 0)
+        weight[:count, b] = frame.weight * (inside & frame.there[to])
     x, lengths = pad(inputs)
     return WindowBatch(
         x, lengths, *(torch.from_numpy(a) for a in (places, ahead, last, spread, truth, weight))

@@ -23,12 +23,11 @@ from elman.train import Run
 
 from ._estimator import Estimator
 from ._forecast_network import ForecastNetwork, Quantiles, forecasts, sample_of, sample_paths
+from ._forecast_options import check_forecast_options
 from ._forecast_windows import ForecastWindows, Frame, Window, cut_into_windows, window_batch
-from ._frames import NORMALIZATIONS, Framer, digest_of
+from ._frames import Framer, digest_of
 from ._inspect import Sample
 from ._skill import Skill
-
-_STRATEGIES = ("direct", "recursive")
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
@@ -44,13 +43,17 @@ class Forecaster(Estimator):
         context: steps that are read before a forecast; from season and horizon if None.
         season: steps of the season; from the time column if None (24 for hours, 7 for days, 12 for
             months, …), else 1.
+        lags: steps back, such as 24, 168 and 336 for hours with days and weeks: the network sees
+            how the series changed since then, and leans each forecast on the values that lie a
+            multiple of each lag before it.
         strategy: "direct" forecasts all steps at once; "recursive" one step, which it is fed to
             forecast the next, along `paths` drawn futures.
         quantiles: levels of the forecast quantiles; 0.5, the point forecast, is among them.
         normalization: of each series: "series" (mean 0, deviation 1), "running" (so, and then by
             the mean and the deviation of late, which follow the series over the context), or
             "none".
-        log: whether to forecast the logarithms, for positive numbers that grow in proportion.
+        log: whether to forecast the logarithms, for positive numbers that grow in proportion; the
+            loss counts errors in proportion too, as sMAPE does.
         calendar: whether the place in day, week and year is an input, given a time column.
         missing: what to do about NaN and missing steps: "error", "ffill" or "mask" (an input).
         validation_fraction: the last part of each series that is held out; at least one horizon.
@@ -63,9 +66,10 @@ class Forecaster(Estimator):
         season_: steps of the season.
         context_: steps that are read.
         module_: the network.
-        results_: "loss" (pinball, in deviations), "mase", "mase_persistence",
-            "mase_seasonal_naive", "skill_over_persistence", "skill_over_seasonal_naive", "mae",
-            "rmse", "coverage" and "origins" on the held-out part.
+        results_: on the held-out part: "loss" (pinball, in deviations, or in logarithms); "mase",
+            "smape", "mae" and "rse", each also with "_persistence" and "_seasonal_naive";
+            "skill_over_persistence", "skill_over_seasonal_naive" (by MASE), "rmse", "coverage",
+            "origins". "rse" is of the furthest step, over all series together.
 
     Example:
         >>> import numpy as np
@@ -85,6 +89,7 @@ class Forecaster(Estimator):
     horizon: int = 24
     context: int | None = None
     season: int | None = None
+    lags: Sequence[int] = ()
     strategy: str = "direct"
     quantiles: Sequence[float] = (0.1, 0.5, 0.9)
     normalization: str = "running"
@@ -120,7 +125,7 @@ class Forecaster(Estimator):
         Raises:
             ValueError: an option, the data or the run folder does not fit.
         """
-        self._check()
+        check_forecast_options(self)
         where = "Forecaster.fit"
         self.columns_ = columns
         series, data = self._read(X, columns, where)
@@ -176,7 +181,8 @@ class Forecaster(Estimator):
         where = "Forecaster.predict"
         series, _ = self._read(X, self.columns_, where)
         found, steps = self._forecast(series, where), range(1, self.horizon + 1)
-        rows: dict[str, Any] = {"series": [one.name for one in series for _ in steps]}
+        names = [one.name or str(row) for row, one in enumerate(series)]
+        rows: dict[str, Any] = {"series": [name for name in names for _ in steps]}
         rows["step"] = [step for _ in series for step in steps]
         if all(one.calendar is not None for one in series):
             ends = [(one.calendar, one.length) for one in series if one.calendar is not None]
@@ -342,9 +348,10 @@ class Forecaster(Estimator):
         network = ForecastNetwork(
             self,
             self.framer_.inputs,
-            self.framer_.ahead + 1,
+            self.framer_.ahead + 1 + len(self.framer_.lags),
             steps=self._steps,
             quantiles=len(list(self.quantiles)),
+            lags=len(self.framer_.lags),
         )
         self._to_device(network)
         return network
@@ -359,32 +366,3 @@ class Forecaster(Estimator):
         columns = fitted["columns"]
         self.columns_ = None if columns is None else SeriesColumns.from_json(columns)
         self.module_ = self._network()
-
-    def _check(self) -> None:
-        levels = list(self.quantiles)
-        rising = sorted(set(levels)) == levels
-        if not rising or 0.5 not in levels or levels[0] <= 0 or levels[-1] >= 1:
-            raise ValueError(
-                f"Forecaster: quantiles={self.quantiles!r}; give rising levels between 0 and 1,"
-                " 0.5 among them."
-            )
-        for name, known in (("strategy", _STRATEGIES), ("normalization", NORMALIZATIONS)):
-            if getattr(self, name) not in known:
-                raise ValueError(
-                    f"Forecaster: {name}={getattr(self, name)!r} is not known;"
-                    f" give one of {', '.join(known)}."
-                )
-        if self.strategy == "recursive" and len(levels) < 2:
-            raise ValueError(
-                "Forecaster: strategy='recursive' draws futures between quantiles; give two or"
-                " more, e.g. (0.1, 0.5, 0.9)."
-            )
-        if not 0 < self.validation_fraction < 1:
-            raise ValueError(
-                f"Forecaster: validation_fraction={self.validation_fraction}; give a number between"
-                " 0 and 1: the skill is always measured."
-            )
-        for name in ("horizon", "context", "season", "paths"):
-            value = getattr(self, name)
-            if value is not None and (not isinstance(value, int) or value < 1):
-                raise ValueError(f"Forecaster: {name}={value!r}; give a whole number above zero.")

@@ -6,30 +6,17 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from itertools import accumulate
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
 from elman.data import Scaler, Series, forward_fill
 
+from ._forecast_options import ForecastOptions
 from ._forecast_windows import Frame
 
-NORMALIZATIONS = ("running", "series", "none")
 LEAST_SPREAD = 0.02
 """The spread never falls below this part of the series' deviation."""
-
-
-class FrameOptions(Protocol):
-    """What a forecaster says about its series."""
-
-    season: int | None
-    context: int | None
-    horizon: int
-    strategy: str
-    normalization: str
-    log: bool
-    calendar: bool
-    missing: str
 
 
 @dataclass
@@ -38,6 +25,7 @@ class Framer:
 
     Args:
         season: steps of the season.
+        lags: further lags.
         context: steps that are read.
         normalization: "running", "series" or "none".
         log: whether logarithms are forecast.
@@ -50,6 +38,7 @@ class Framer:
     """
 
     season: int
+    lags: list[int]
     context: int
     normalization: str
     log: bool
@@ -62,7 +51,7 @@ class Framer:
 
     @classmethod
     def fit(
-        cls, series: Sequence[Series], stops: Sequence[int], options: FrameOptions, where: str
+        cls, series: Sequence[Series], stops: Sequence[int], options: ForecastOptions, where: str
     ) -> Framer:
         """Learns from the series up to their stops.
 
@@ -82,10 +71,11 @@ class Framer:
         with_waves = options.calendar and len(calendars) == len(series)
         waves = calendars[0].features(1).shape[1] if with_waves else 0
         season = options.season or guess
-        context = options.context or max(64, 2 * season, 3 * options.horizon)
+        lags = list(options.lags)
+        context = options.context or max(64, 2 * max(season, *lags, 0), 3 * options.horizon)
         framer = cls(
-            season, context, options.normalization, options.log, options.missing, observed, known,
-            waves, {}, {},
+            season, lags, context, options.normalization, options.log, options.missing, observed,
+            known, waves, {}, {},
         )  # fmt: skip
         pairs = list(zip(series, stops, strict=True))
         for row, (one, stop) in enumerate(pairs):
@@ -105,7 +95,7 @@ class Framer:
     @property
     def inputs(self) -> int:
         """Features of a step that the network reads."""
-        return 3 + self.observed + self.ahead
+        return 3 + len(self.lags) + self.observed + self.ahead
 
     def check(self, one: Series, row: int, where: str) -> None:
         """Raises ValueError where a series does not fit what was learned."""
@@ -178,10 +168,13 @@ class Framer:
         observed = scaler.transform(forward_fill(one.observed))
         seen = there if self.missing == "mask" else np.ones_like(there)
         level, spread, rate = self._running(y)
-        rise = np.diff(y, prepend=y[:1]) / spread
-        own = np.stack([(y - level) / spread, rise, seen], 1)
+        changes = [(y - back(y, lag)) / spread for lag in (1, *self.lags)]
+        own = np.stack([(y - level) / spread, changes[0], seen, *changes[1:]], 1)
         inputs = np.concatenate([own, observed, ahead[: one.length]], 1).astype(np.float32)
-        return Frame(y, level, spread, there, inputs, ahead, self.season, mean, std, rate)
+        # an error counts as it is in logarithms, else as it is in the series' deviations
+        weight = std if self.log else 1.0
+        lags = (self.season, *self.lags)
+        return Frame(y, level, spread, there, inputs, ahead, lags, mean, std, rate, weight)
 
     def _running(self, y: Any) -> tuple[Any, Any, float]:
         """The running mean and deviation of a series, and the rate at which they follow it."""
@@ -216,6 +209,13 @@ class Framer:
     def from_json(cls, saved: dict[str, Any]) -> Framer:
         """What `to_json` gave."""
         return cls(**saved)
+
+
+def back(y: Any, lag: int) -> Any:
+    """The values so many steps before, (T,); one step before where the series is too young."""
+    steps = np.arange(len(y))
+    before = np.where(steps < lag, steps - 1, steps - lag)
+    return y[np.maximum(before, 0)]
 
 
 def follow(level: Any, spread: Any, y: Any, rate: float) -> tuple[Any, Any]:

@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+_NAMES = ("", "_persistence", "_seasonal_naive")
+
 
 def persistence(y: Any, origins: Any, steps: int) -> Any:
     """The last value again, (N, K).
@@ -47,8 +49,38 @@ def mase_scale(y: Any, season: int) -> float:
     return float(found.mean()) if len(found) else 0.0
 
 
+def smape(truth: Any, said: Any) -> float:
+    """The symmetric mean absolute percentage error, 0 to 200, as the M4 competition counts it
+    (Makridakis et al. 2020). NaN are left out; two zeros are no error.
+
+    Example:
+        >>> import numpy as np
+        >>> round(smape(np.array([1.0, 0.0]), np.array([3.0, 0.0])), 6)
+        50.0
+    """
+    size = np.abs(truth) + np.abs(said)
+    found = np.abs(truth - said) / np.where(size == 0, 1, size)
+    return float(200 * np.nanmean(found))
+
+
+def rse(truth: Any, said: Any) -> float | None:
+    """The root relative squared error over all numbers together (Lai et al. 2018): 1 is their mean
+    as the forecast. NaN are left out; None where all numbers are the same.
+
+    Example:
+        >>> import numpy as np
+        >>> rse(np.array([1.0, 3.0]), np.array([1.0, 2.0])).__round__(4)
+        0.7071
+    """
+    known = ~np.isnan(truth)
+    truth, said = truth[known], said[known]
+    about = ((truth - truth.mean()) ** 2).sum() if known.any() else 0.0
+    return float(np.sqrt(((truth - said) ** 2).sum() / about)) if about > 0 else None
+
+
 class Skill:
-    """Gathers forecasts of one or many series; every series counts the same.
+    """Gathers forecasts of one or many series; every series counts the same, save in the RSE, which
+    takes the furthest steps of all series together.
 
     Example:
         >>> import numpy as np
@@ -63,6 +95,8 @@ class Skill:
     def __init__(self, levels: Sequence[float]) -> None:
         self.levels = list(levels)
         self.rows: list[dict[str, float]] = []
+        # truth, forecast, persistence and seasonal-naive at the furthest step, (4, N) a series
+        self.furthest: list[Any] = []
         self.origins = 0
 
     def add(
@@ -91,6 +125,8 @@ class Skill:
         if np.isnan(truth).all():
             return
         row = {f"mae{name}": float(np.nanmean(np.abs(truth - one))) for name, one in naive.items()}
+        row |= {f"smape{name}": smape(truth, one) for name, one in naive.items()}
+        self.furthest.append(np.stack([one[:, -1] for one in (truth, *naive.values())]))
         if scale > 0:
             row |= {f"mase{name}": row[f"mae{name}"] / scale for name in naive}
         row["rmse"] = float(np.sqrt(np.nanmean((truth - point) ** 2)))
@@ -100,17 +136,23 @@ class Skill:
         self.rows.append(row)
 
     def figures(self) -> dict[str, float]:
-        """Means over the series: "mase", "mae", "rmse", the MASE of persistence and seasonal-naive,
-        the skill over both (1 is perfect, 0 no better, below 0 worse), and the "coverage", the
-        share of the truth between the lowest and the highest quantile.
+        """Means over the series: "mase", "smape", "mae", those of persistence and seasonal-naive,
+        "rmse", the skill over both (1 is perfect, 0 no better, below 0 worse), and the "coverage",
+        the share of the truth between the lowest and the highest quantile. The "rse" is of the
+        furthest step, over all series together.
         """
-        names = ("mase", "mase_persistence", "mase_seasonal_naive", "mae", "mae_persistence")
-        names = (*names, "mae_seasonal_naive", "rmse", "coverage")
+        errors = [f"{error}{name}" for error in ("mase", "smape", "mae") for name in _NAMES]
         found: dict[str, float] = {}
-        for name in names:
+        for name in (*errors, "rmse", "coverage"):
             values = [row[name] for row in self.rows if name in row]
             if values:
                 found[name] = float(np.mean(values))
+        if self.furthest:
+            truth, *naive = np.concatenate(self.furthest, 1)
+            relative = {
+                f"rse{name}": rse(truth, one) for name, one in zip(_NAMES, naive, strict=True)
+            }
+            found |= {name: one for name, one in relative.items() if one is not None}
         error = "mase" if "mase" in found else "mae"
         for name in ("persistence", "seasonal_naive"):
             if found.get(f"{error}_{name}"):
