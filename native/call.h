@@ -9,9 +9,14 @@ namespace elman {
 constexpr int MOST_GATES = 6;
 constexpr int MOST_STATES = 2;
 
+// The upper half of a float32.
+struct Bfloat16 {
+  uint16_t bits;
+};
+
 // One tile of a cell's step: `rows` sequences by `units` hidden units from `unit` on. A gate's
 // vectors stand side by side; state rows are the user's or ours, read up to the last unit only.
-template <class Real>
+template <class Real, class Saved = Real>
 struct StepTile {
   int64_t rows, units, unit;
   // W_ih x + b_ih for the gates that the cell wants apart, and W_hh h + b_hh, or their sum
@@ -21,12 +26,12 @@ struct StepTile {
   const Real* const* state[MOST_STATES];
   Real* const* after[MOST_STATES];
   // one record for a row, `saved_stride` numbers for each saved value; null where nothing is saved
-  Real* const* saved;
+  Saved* const* saved;
   int64_t saved_stride;
 };
 
 // One tile of its gradient.
-template <class Real>
+template <class Real, class Saved = Real>
 struct BackwardTile {
   int64_t rows, units, unit;
   // the gradient of the output, or null, and of each state from the step behind
@@ -38,7 +43,7 @@ struct BackwardTile {
   Real* const* dtotal[MOST_STATES];
   const Real* const* state[MOST_STATES];
   const Real* const* after[MOST_STATES];
-  const Real* const* saved;
+  const Saved* const* saved;
   int64_t saved_stride;
   // the gates' gradients: row, then `gate_stride` from one gate to the next, `unit_stride` from one
   // vector of units to the next
@@ -57,6 +62,8 @@ struct Cell {
   int64_t first;
   // whether the gradient of the fed-back state reaches the state before outside the product
   int64_t direct;
+  // which states the gradient reads: as bits those before the step, then those after it
+  int64_t reads;
   void (*step_f32)(const StepTile<float>&);
   void (*step_f64)(const StepTile<double>&);
   void (*backward_f32)(const BackwardTile<float>&);
@@ -66,6 +73,11 @@ struct Cell {
   void (*operand_f64)(const StepTile<double>&);
   void (*operand_backward_f32)(const BackwardTile<float>&);
   void (*operand_backward_f64)(const BackwardTile<double>&);
+  // the same with bfloat16 records; null where the machine has no tiles for them
+  void (*step_bf16)(const StepTile<float, Bfloat16>&);
+  void (*backward_bf16)(const BackwardTile<float, Bfloat16>&);
+  void (*operand_bf16)(const StepTile<float, Bfloat16>&);
+  void (*operand_backward_bf16)(const BackwardTile<float, Bfloat16>&);
 };
 
 // A nonlinearity of the output layer: y = f(a) in place, and da = dy f'(a, y) in place.
@@ -80,7 +92,7 @@ struct Activation {
 // One scan of one layer and direction. Pointers may be null where the thing is absent. Strides are
 // counted in numbers; the innermost dimension is contiguous.
 struct Call {
-  int64_t bytes;  // of a number: 4 or 8
+  int64_t bytes;  // of a number: 2, 4 or 8
   int64_t threads;
   int64_t T, B, I, H, R;
   int64_t reverse;
@@ -107,7 +119,7 @@ struct Call {
   void* dinput;
   void *dweight_ih, *dweight_hh, *dbias_ih, *dbias_hh, *dweight_ho, *dbias_ho;
   void *dstate_0, *dstate_1;
-  void *dinitial_0, *dinitial_1;
+  void *dinitial_0, *dinitial_1;  // float32 where numbers have two bytes
   // the whole gradient of each state after each step, (T, B, ·), and its norm, (T, B)
   void *dtotal_0, *dtotal_1;
   double *dnorm_0, *dnorm_1;

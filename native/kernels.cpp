@@ -4,15 +4,29 @@
 #include "forward.h"
 #include "kernels.h"
 #include "stream.h"
+#include "tile_backward.h"
+#include "tile_forward.h"
 
 namespace elman::ELMAN_ISA {
 namespace {
 
+#if defined(ELMAN_TILES)
+constexpr bool HAS_TILES = true;
+#else
+constexpr bool HAS_TILES = false;
+#endif
+
 int forward(const Call& call) {
+#if defined(ELMAN_TILES)
+  if (call.bytes == 2) return TileForward(call).run();
+#endif
   return call.bytes == 4 ? Forward<float>(call).run() : Forward<double>(call).run();
 }
 
 int backward(const Call& call) {
+#if defined(ELMAN_TILES)
+  if (call.bytes == 2) return TileBackward(call).run();
+#endif
   return call.bytes == 4 ? Backward<float>(call).run() : Backward<double>(call).run();
 }
 
@@ -110,8 +124,7 @@ void close(void* stream, int64_t bytes) {
 }  // namespace
 
 extern const Kernels KERNELS;
-const Kernels KERNELS = {ELMAN_ISA_NAME, ELMAN_FLAGS, VECTOR_BYTES, forward, backward,
-                         cell,           activation,  word,         open,    step,
-                         close};
+const Kernels KERNELS = {ELMAN_ISA_NAME, ELMAN_FLAGS, HAS_TILES, VECTOR_BYTES, forward, backward,
+                         cell,           activation,  word,      open,         step,    close};
 
 }  // namespace elman::ELMAN_ISA

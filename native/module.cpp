@@ -9,6 +9,12 @@
 
 #include "kernels.h"
 
+#if defined(ELMAN_X86)
+#include <cpuid.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+#endif
+
 namespace nb = nanobind;
 
 namespace elman {
@@ -21,6 +27,7 @@ ELMAN_DECLARE(portable)
 #if defined(ELMAN_X86)
 ELMAN_DECLARE(avx2)
 ELMAN_DECLARE(avx512)
+ELMAN_DECLARE(amx)
 #endif
 #undef ELMAN_DECLARE
 
@@ -31,15 +38,29 @@ struct Variant {
   bool runs;
 };
 
+#if defined(ELMAN_X86)
+// Whether the processor multiplies bfloat16 in tiles, and the system lets this process use them.
+bool allows_tiles() {
+  // leaf 7: AMX-BF16 and AMX-TILE, and AVX512-BF16 in its second part
+  unsigned a, b, c, d;
+  if (!__get_cpuid_count(7, 0, &a, &b, &c, &d) || !(d >> 22 & 1) || !(d >> 24 & 1)) return false;
+  if (!__get_cpuid_count(7, 1, &a, &b, &c, &d) || !(a >> 5 & 1)) return false;
+  // Linux: Documentation/arch/x86/xstate.rst
+  constexpr long REQUEST_PERMISSION = 0x1023, TILE_DATA = 18;
+  return syscall(SYS_arch_prctl, REQUEST_PERMISSION, TILE_DATA) == 0;
+}
+#endif
+
 std::vector<Variant> variants() {
   std::vector<Variant> all;
 #if defined(ELMAN_X86)
   __builtin_cpu_init();
   const bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
-  all.push_back({&avx512::KERNELS, avx2 && __builtin_cpu_supports("avx512f") &&
-                                       __builtin_cpu_supports("avx512dq") &&
-                                       __builtin_cpu_supports("avx512bw") &&
-                                       __builtin_cpu_supports("avx512vl")});
+  const bool avx512 = avx2 && __builtin_cpu_supports("avx512f") &&
+                      __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512bw") &&
+                      __builtin_cpu_supports("avx512vl");
+  all.push_back({&amx::KERNELS, avx512 && allows_tiles()});
+  all.push_back({&avx512::KERNELS, avx512});
   all.push_back({&avx2::KERNELS, avx2});
 #endif
   all.push_back({&portable::KERNELS, true});
@@ -130,6 +151,7 @@ NB_MODULE(_native, m) {
   m.def("name", [](int64_t kernels) { return at(kernels).name; }, "Which instruction set it is.");
   m.def("flags", [](int64_t kernels) { return at(kernels).flags; },
         "What they were compiled with.");
+  m.def("tiles", [](int64_t kernels) { return at(kernels).tiles; }, "Whether they run bfloat16.");
   m.def("vector_bytes", [](int64_t kernels) { return at(kernels).vector_bytes; },
         "The size of a vector.");
   m.def("cells", [](int64_t kernels) {

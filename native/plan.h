@@ -11,7 +11,7 @@ template <class Real>
 struct Plan {
   static constexpr int V = LANES<Real>;
   // records in a chunk of the backward pass
-  static constexpr int64_t CHUNK = 192;
+  static constexpr int64_t CHUNK = sizeof(Real) == 2 ? 1024 : 192;
   const Call& call;
   const Cell& cell;
   int64_t vectors, Hp, Rp;          // vectors of hidden units; H and R rounded up to them
@@ -63,6 +63,8 @@ struct Plan {
     if (c.weight_ho) size += wide;
     if (c.weight_ho && c.activation->reads_a) size += round_up(c.R, V);
     if (c.cell->first) size += wide;
+    // tiles take many rows at once: a line more where these would meet in the first cache
+    if (sizeof(Real) == 2 && size && size % 512 == 0) size += V;
     return size;
   }
   int64_t extra_state_at(int64_t s) const { return (cell.saved + s - 1) * Hp; }

@@ -4,6 +4,13 @@
 #include "call.h"
 #include "vocabulary.h"
 
+// a cell's function with bfloat16 records
+#if defined(ELMAN_TILES)
+#define ELMAN_LOW(function) function<float, Bfloat16>
+#else
+#define ELMAN_LOW(function) nullptr
+#endif
+
 namespace elman::ELMAN_ISA {
 
 // a = f(a), n numbers

@@ -5,6 +5,8 @@
 #include <cstdint>
 #include <cstring>
 
+#include "call.h"
+
 #if defined(__AVX2__) || defined(__AVX512F__)
 #include <immintrin.h>
 #endif
@@ -60,6 +62,22 @@ template <class Real>
 ELMAN_INLINE Vec<Real> broadcast(Real one) {
   return Vec<Real>{} + one;
 }
+
+#if defined(__AMX_BF16__) && defined(__AVX512BF16__)
+#define ELMAN_TILES 1
+
+// bfloat16 numbers become float32 where they are loaded, and are rounded to the nearest, half to
+// even, where they are stored; numbers below 1e-38 become zero.
+ELMAN_INLINE __m512i upper_halves(__m256i numbers) {
+  return _mm512_maskz_slli_epi32(0xffff, _mm512_maskz_cvtepu16_epi32(0xffff, numbers), 16);
+}
+ELMAN_INLINE Vec<float> load(const Bfloat16* from) {
+  return (Vec<float>)upper_halves(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(from)));
+}
+ELMAN_INLINE void store(Bfloat16* to, Vec<float> v) {
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(to), (__m256i)_mm512_cvtneps_pbh((__m512)v));
+}
+#endif
 
 // The first n numbers, zeros behind them; n is 0 up to LANES.
 template <class Real>

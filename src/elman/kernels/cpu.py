@@ -27,9 +27,7 @@ _FIELDS = (
 # all whole numbers but the last
 _PACKED = Struct(f"{len(_FIELDS) - 1}qd")
 _PACKED_FORWARD = Struct(f"{_FIELDS.index('doutput')}q")
-_DTYPES = {torch.float32: 4, torch.float64: 8}
-# bfloat16 runs as float32
-_TAKEN = (*_DTYPES, torch.bfloat16)
+_DTYPES = {torch.bfloat16: 2, torch.float32: 4, torch.float64: 8}
 # native/call.h, enum Status
 _BAD_LENGTH = 2
 _NO_MEMORY = "the native kernels found no memory for their buffers."
@@ -56,7 +54,7 @@ def unsupported(call: Call) -> str | None:
         return "the native kernels keep only what the gradient needs"
     if call.input.device.type != "cpu":
         return f"the native kernels run on a CPU, the input is on {call.input.device.type}"
-    if call.input.dtype not in _TAKEN:
+    if call.input.dtype not in _DTYPES:
         return (
             f"the native kernels take float32, float64 and bfloat16, not {_short(call.input.dtype)}"
         )
@@ -70,6 +68,24 @@ def unsupported(call: Call) -> str | None:
             return why
     if call.weights.ho is not None and not call.cell.output.is_registered:
         return f"the nonlinearity {call.cell.output.name} is not built in"
+    return None
+
+
+def has_tiles() -> bool:
+    """Whether the native kernels multiply bfloat16 as it is."""
+    return is_built() and machine().tiles
+
+
+def only_in_float32(call: Call) -> str | None:
+    """Why a call in bfloat16 that is supported runs by way of float32; None if it does not."""
+    if not machine().tiles:
+        return f"the kernels {machine().name} do not multiply bfloat16"
+    if call.weights.ho is not None:
+        return "the output is fed back through a layer of its own"
+    if call.checkpointed:
+        return "the pass is checkpointed"
+    if call.gradient_clip is not None or call.watch is not None:
+        return "the gradients of the states are watched or clipped"
     return None
 
 
@@ -105,7 +121,10 @@ def record_size(call: Call) -> int:
         size += wide
         if here.activations[call.cell.output.name][1]:
             size += (call.widths[0] + lanes - 1) // lanes * lanes
-    return size + wide if call.cell.two_products else size
+    size += wide if call.cell.two_products else 0
+    # native/plan.h, record_size_of
+    apart = call.input.dtype is torch.bfloat16 and size > 0 and size % 512 == 0
+    return size + lanes if apart else size
 
 
 def saved_size(call: Call, compact: bool = True) -> int:
@@ -264,6 +283,8 @@ def infer(
     number = _DTYPES.get(input.dtype)
     if output_layer is None or number is None or ih is None or hh is None:
         return None
+    if input.dtype is torch.bfloat16 and not (here.tiles and weights[4] is None):
+        return None
     width = hh.shape[1]
     if input.dim() == 2:
         steps, batch, time, row = 1, output_shape[0], 0, 1
@@ -337,7 +358,8 @@ def backward(
             if i in _WRITTEN_WHOLE:
                 made = _memory.empty(tensor, *tensor.shape)
             elif i in _INITIAL:
-                made = tensor.new_zeros(call.input.shape[1], tensor.shape[-1])
+                dtype = torch.promote_types(tensor.dtype, torch.float32)
+                made = tensor.new_zeros(call.input.shape[1], tensor.shape[-1], dtype=dtype)
             else:
                 made = torch.zeros_like(tensor, memory_format=torch.contiguous_format)
         fields.append(0 if made is None else made.data_ptr())
@@ -352,7 +374,7 @@ def backward(
     # a learned initial state is one for all rows
     for i in _INITIAL:
         made = results[i]
-        results[i] = None if made is None else made.sum(0)
+        results[i] = None if made is None else made.sum(0).to(call.input.dtype)
     return results
 
 

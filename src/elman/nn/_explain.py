@@ -29,7 +29,10 @@ class Explanation:
             layer, direction = divmod(index, self.directions)
             way = " reverse" if direction else ""
             others = "; ".join(f"not {name}: {why}" for name, why in choice.reasons.items())
-            lines.append(f"layer {layer}{way}: {choice.backend} ({others})")
+            chosen = choice.backend
+            if choice.wider is not None:
+                chosen += f" by way of float32 ({choice.wider})"
+            lines.append(f"layer {layer}{way}: {chosen} ({others})")
         return "\n".join(lines)
 
 

@@ -39,7 +39,7 @@ _FASTEST_FIRST: dict[str, Backend] = {
 
 # Where torch's kernel was the faster for a whole batch, on one and two threads (`make bench`): from
 # which H and B on. float32: a wide LSTM, whose weights do not stay in the second cache. bfloat16:
-# torch multiplies on a processor's own tiles of it, ours takes float32's units.
+# torch multiplies on a processor's own tiles of it, and ours are told not to (`ELMAN_CPU=avx512`).
 _TORCHS = {
     ("lstm", float32): (400, 8),
     ("lstm", bfloat16): (1, 1),
@@ -63,10 +63,12 @@ class Choice:
     Args:
         backend: the name of the chosen backend.
         reasons: for each of the other backends, why it was not chosen.
+        wider: why it runs in bfloat16 by way of float32; None if it does not.
     """
 
     backend: str
     reasons: dict[str, str]
+    wider: str | None = None
 
 
 def check_backend(backend: str, where: str) -> None:
@@ -127,7 +129,8 @@ def choose(call: Call, backend: str = "auto") -> Choice:
     chosen = pick(call, backend)
     slower = f"slower than {chosen}" if backend == "auto" else f"{chosen} is forced"
     others = {name: reason or slower for name, reason in reasons.items() if name != chosen}
-    return Choice(chosen, others)
+    low = chosen == "cpu" and call.input.dtype is bfloat16
+    return Choice(chosen, others, kernels.cpu.only_in_float32(call) if low else None)
 
 
 def pick(call: Call, backend: str = "auto") -> str:
@@ -166,7 +169,7 @@ def is_faster_on_torch(cell: Cell, dtype: dtype, hidden: int, rows: int) -> bool
     if (str(cell.native), dtype) not in _TORCHS:
         return False
     least_hidden, least_rows = _TORCHS[str(cell.native), dtype]
-    if dtype is bfloat16 and not inside_torch.has_bfloat16_tiles():
+    if dtype is bfloat16 and (kernels.cpu.has_tiles() or not inside_torch.has_bfloat16_tiles()):
         return False
     return hidden >= least_hidden and rows >= least_rows
 

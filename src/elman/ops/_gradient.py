@@ -9,6 +9,7 @@ from torch import Tensor
 from elman.kernels import Call, reference, with_tensors
 
 from ._reversed import in_time
+from ._widened import in_float32
 
 Tensors = Sequence[Tensor | None]
 
@@ -28,7 +29,7 @@ def gradient_of_reference(
 
     def run(*wanted: Tensor) -> tuple[Tensor, ...]:
         whole = _filled(tensors, needed, wanted)
-        (output,), after = in_time(with_tensors(call, whole), reference.scan)
+        (output,), after = in_float32(with_tensors(call, whole), _reference)
         results = (output, *after)
         return tuple(results[i] for i in given)
 
@@ -67,6 +68,10 @@ def second_gradient(
 
     found = _pulled(run, _chosen(inputs, asked), [second[i] for i in given])
     return _filled([None] * len(inputs), asked, found)
+
+
+def _reference(call: Call) -> tuple[list[Tensor], tuple[Tensor, ...]]:
+    return in_time(call, reference.scan)
 
 
 def _pulled(

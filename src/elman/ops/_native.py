@@ -13,6 +13,7 @@ from ._doors import Door
 from ._gradient import gradient_of_reference, second_gradient
 from ._operator import COUNT, scan_operator
 from ._reversed import in_time
+from ._widened import in_float32
 
 States = tuple[Tensor, ...]
 Tensors = Sequence[Tensor | None]
@@ -20,8 +21,10 @@ Tensors = Sequence[Tensor | None]
 
 def scan(call: Call, way: Door) -> tuple[list[Tensor], States]:
     """Runs a call that `cpu` supports, by its door; the sequences are the output alone."""
-    if call.input.dtype is torch.bfloat16:
-        return _in_float32(call, way)
+    if call.input.dtype is torch.bfloat16 and (
+        way is Door.REFERENCE or cpu.only_in_float32(call) is not None
+    ):
+        return in_float32(call, lambda wide: scan(wide, way))
     match way:
         case Door.EAGER:
             tensors = tensors_of(call)
@@ -41,15 +44,6 @@ def scan(call: Call, way: Door) -> tuple[list[Tensor], States]:
         case Door.REFERENCE:
             return in_time(call, reference.scan)
     return [output], tuple(after)
-
-
-def _in_float32(call: Call, way: Door) -> tuple[list[Tensor], States]:
-    """A call in bfloat16: its numbers are read and written so, sums and states in between are
-    float32.
-    """
-    wide = with_tensors(call, [t if t is None else t.float() for t in tensors_of(call)])
-    (output,), after = scan(wide, way)
-    return [output.bfloat16()], tuple(s.bfloat16() for s in after)
 
 
 _NOTHING = torch.empty(0)

@@ -50,7 +50,7 @@ def make_cell(
     slots = _Slots(len(gates), backward)
     code = [forward, _backward(backward, f"{name}_step_backward", slots, kept, 0, bound, source)]
     operand = operand_backward = "nullptr"
-    count = len(kept)
+    count, reads = len(kept), _reads(backward)
     if first:
         behind = parse(source, "operand_backward")
         more = _kept(behind, set())
@@ -58,6 +58,7 @@ def make_cell(
             _forward(stages[1], f"{name}_operand", apart, more, len(kept), bound, source)
         )  # fmt: skip
         slots.add_operand(behind)
+        reads |= _reads(behind)
         code.append(
             _backward(behind, f"{name}_operand_backward", slots, more, len(kept), bound, source)
         )  # fmt: skip
@@ -71,10 +72,13 @@ def make_cell(
     mask = sum(1 << gate for gate in apart)
     direct = int(not _is_zero(backward.returned[2][0]))
     row = f"{{{len(gates)}, {len(states)}, {count}, {mask}, {slots.count}, "
-    row += f"{{{_numbers(slots.dwx)}}}, {{{_numbers(slots.duh)}}}, {len(first)}, {direct}"
-    for function in (f"{name}_step", f"{name}_step_backward", operand, operand_backward):
+    row += f"{{{_numbers(slots.dwx)}}}, {{{_numbers(slots.duh)}}}, {len(first)}, {direct}, {reads}"
+    functions = (f"{name}_step", f"{name}_step_backward", operand, operand_backward)
+    for function in functions:
         for real in ("float", "double"):
-            row += ", nullptr" if function == "nullptr" else f",\n    {function}<{real}>"
+            row += ", nullptr" if function == "nullptr" else f",\n    {function}<{real}, {real}>"
+    for function in functions:
+        row += ", nullptr" if function == "nullptr" else f",\n    ELMAN_LOW({function})"
     code.append(f"inline const Cell {name}_cell = {row}}};\n")
     return Made(name, "\n".join(code), count)
 
@@ -135,6 +139,16 @@ def _summed(stages: list[Function], gate: int) -> bool:
     return True
 
 
+def _reads(backward: Function) -> int:
+    """Which states a gradient reads: as bits those before the step, then those after it."""
+    used, bits = backward.uses(), 0
+    for place, group in enumerate(("state", "after")):
+        for s, one in enumerate(backward.unpacked.get(group, [])):
+            if one and used.get(one, 0):
+                bits |= 1 << (place * MOST_STATES + s)
+    return bits
+
+
 def _kept(backward: Function, dead: set[str]) -> list[int]:
     """Which of the saved values the gradient reads."""
     used = backward.uses()
@@ -177,10 +191,10 @@ class _Slots:
 def _head(name: str, source: Source, function: Function, tile: str) -> list[str]:
     return [
         f"// {source.path}: {function.node.name}",
-        "template <class Real>",
-        f"void {name}(const {tile}<Real>& given_) {{",
+        "template <class Real, class Saved>",
+        f"void {name}(const {tile}<Real, Saved>& given_) {{",
         # a copy that no store can reach: its pointers stay in registers
-        f"  const {tile}<Real> tile_ = given_;",
+        f"  const {tile}<Real, Saved> tile_ = given_;",
         "  constexpr int V = LANES<Real>;",
         "  using Value = Vec<Real>;",
         "  for (int64_t v_ = 0; v_ * V < tile_.units; ++v_) {",
@@ -225,7 +239,7 @@ def _forward(
         body.append(f"{indent}store(tile_.after[{s}][m_] + at_, {writer.expression(one)}, n_);")
     if kept:
         body.append(f"{indent}if (tile_.saved) {{")
-        body.append(f"{indent}  Real* const record_ = tile_.saved[m_] + at_;")
+        body.append(f"{indent}  Saved* const record_ = tile_.saved[m_] + at_;")
         for place, i in enumerate(kept):
             value = writer.expression(saved[i])
             body.append(f"{indent}  store(record_ + {skip + place} * tile_.saved_stride, {value});")
