@@ -91,7 +91,7 @@ class Problem:
             peak: operations a second.
         """
         s, gates = self.size, GATES[self.cell]
-        weights = 4.0 * gates * s.H * s.H / self.threads
+        weights = self.input.element_size() * gates * s.H * s.H / self.threads
         # bytes a second that one core reads from its first, second and shared cache
         speed = 277e9 if weights < 40e3 else 163e9 if weights < 1.4e6 else 30e9
         passes = 3 if train else 1

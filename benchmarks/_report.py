@@ -10,6 +10,7 @@ from typing import Any
 SUITES = {
     "dense": "whole batches",
     "ragged": "ragged batches",
+    "bfloat16": "whole batches in bfloat16",
     "step": "a single step",
     "memory": "peak memory",
 }
@@ -20,7 +21,7 @@ class Row:
     """One cell, size and pass: Elman's time, and how many times faster it is than each peer.
 
     Args:
-        suite: dense, ragged, step or memory.
+        suite: dense, ragged, bfloat16, step or memory.
         cell: RNN, GRU or LSTM.
         size: (T, B, I, H) and what differs from one whole float32 layer.
         note: what the size stands for.
@@ -123,7 +124,7 @@ def machine() -> dict[str, str]:
 
 def summary(rows: list[Row]) -> str:
     """The README's table: times faster than torch.nn on one thread, infer / train."""
-    some = [r for r in rows if r.threads == 1 and r.suite in ("dense", "ragged", "step")]
+    some = [r for r in rows if r.threads == 1 and r.suite != "memory"]
     cells = list(dict.fromkeys(row.cell for row in some))
     ratios: dict[tuple[str, str], dict[str, dict[str, float]]] = {}
     for row in some:
@@ -159,7 +160,7 @@ def tables(rows: list[Row]) -> list[str]:
 
 def _table(rows: list[Row], title: str) -> str:
     peers = list(dict.fromkeys(name for row in rows for name in row.faster_than))
-    is_timed = rows[0].suite in ("dense", "ragged")
+    is_timed = rows[0].suite not in ("step", "memory")
     head = ["cell", "(T, B, I, H)", "pass", "Elman", *(f"{one} / Elman" for one in peers)]
     head += ["of the limit", "held by", "of the peak"] if is_timed else []
     lines = [title, "", "| " + " | ".join(head) + " |", "| --- " * len(head) + "|"]

@@ -18,11 +18,12 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from statistics import median
 from typing import Any
 
-from _report import Row, print_row, write_report
+from _report import SUITES, Row, print_row, write_report
 
 RESULTS = Path(__file__).parent / "results"
 # one contender's part of a round, seconds
@@ -61,7 +62,9 @@ def sizes(suite: str, quick: bool) -> list[Any]:
     stream = [Size(1, 1, H, H) for H in STREAM]
     if quick:
         dense, ragged, stream = dense[:1] + dense[3:4] + dense[5:6], ragged[1:2], stream[1:3]
-    return {"dense": dense, "ragged": ragged, "step": stream}[suite]
+    # the sizes from which on a processor's own tiles of bfloat16 are worth something
+    low = [replace(size, dtype="bfloat16") for size in dense if size.H >= 128 and size.B > 1]
+    return {"dense": dense, "ragged": ragged, "bfloat16": low, "step": stream}[suite]
 
 
 def timed(run: Callable[[], Any], times: int) -> float:
@@ -72,11 +75,13 @@ def timed(run: Callable[[], Any], times: int) -> float:
     return (time.perf_counter() - start) / times
 
 
-def measure(runs: dict[str, Callable[[], Any]], rounds: int) -> list[dict[str, float]]:
-    """The seconds of one call of each contender in each round, and the peak of the machine."""
+def measure(runs: dict[str, Callable[[], Any]], rounds: int, dtype: Any) -> list[dict[str, float]]:
+    """The seconds of one call of each contender in each round, and the peak of the machine in
+    numbers of a type.
+    """
     import torch
 
-    a, b = torch.randn(1024, 1024), torch.randn(1024, 1024)
+    a, b = torch.randn(1024, 1024).to(dtype), torch.randn(1024, 1024).to(dtype)
     # they have run once already, for the comparison
     times = {name: max(1, int(PART / timed(run, 1))) for name, run in runs.items()}
     found: list[dict[str, float]] = []
@@ -107,7 +112,7 @@ def rows_of(suite: str, cell: str, size: Any, threads: int, options: Any) -> lis
             with torch.set_grad_enabled(train):
                 check_equal(problem, runs, train)
         with torch.set_grad_enabled(train):
-            rounds = measure(runs, options.rounds)
+            rounds = measure(runs, options.rounds, problem.input.dtype)
         peak = median(one["peak"] for one in rounds)
         ours = median(one["elman"] for one in rounds)
         limit, holds = problem.limit(train, peak)
@@ -163,7 +168,7 @@ def main() -> None:
     add = parser.add_argument
     add("--quick", action="store_true", help="three sizes, torch.nn alone, one thread")
     add("--cells", nargs="+", default=["RNN", "GRU", "LSTM"], choices=["RNN", "GRU", "LSTM"])
-    add("--suites", nargs="+", default=["dense", "ragged", "step", "memory"])
+    add("--suites", nargs="+", default=list(SUITES), choices=list(SUITES))
     add("--threads", nargs="+", type=int, default=[1, 2])
     add("--peers", nargs="+", default=None, help="torch.nn, torch.compile, onnxruntime, jax")
     add("--rounds", type=int, default=None)
