@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check -q
 
-.PHONY: demo test lint format quality bench bench-quick bench-gradient long-memory sanitize clean
+.PHONY: demo test lint format quality bench bench-quick bench-gradient long-memory sanitize sanitize-threads clean
 
 # what the native module is built from
 NATIVE := CMakeLists.txt $(wildcard native/*) $(wildcard src/elman/cells/*.py) $(wildcard src/elman/kernels/generator/*.py)
@@ -65,7 +65,7 @@ $(VENV)/.installed-bench: $(VENV)/.installed
 
 # the tests of the kernels under AddressSanitizer and UndefinedBehaviorSanitizer
 sanitize: $(VENV)/.installed-dev
-	$(BIN)/cmake -S . -B build/sanitize -DELMAN_SANITIZE=ON -DELMAN_WERROR=ON \
+	$(BIN)/cmake -S . -B build/sanitize -DELMAN_SANITIZE=address,undefined -DELMAN_WERROR=ON \
 		-DPython_EXECUTABLE=$(CURDIR)/$(BIN)/python \
 		-Dnanobind_DIR=$$($(BIN)/python -m nanobind --cmake_dir)
 	$(BIN)/cmake --build build/sanitize --parallel
@@ -73,6 +73,17 @@ sanitize: $(VENV)/.installed-dev
 	ASAN_OPTIONS=detect_leaks=0:verify_asan_link_order=0 \
 	LD_PRELOAD="$$(c++ -print-file-name=libasan.so) $$(c++ -print-file-name=libubsan.so)" \
 		$(BIN)/python -m pytest tests/kernels tests/nn/test_nn_stepper.py $(ARGS)
+
+# threads with a barrier that ThreadSanitizer sees stand for OpenMP's team
+sanitize-threads: $(VENV)/.installed-dev
+	$(BIN)/cmake -S . -B build/threads -DELMAN_SANITIZE=thread -DELMAN_WERROR=ON \
+		-DPython_EXECUTABLE=$(CURDIR)/$(BIN)/python \
+		-Dnanobind_DIR=$$($(BIN)/python -m nanobind --cmake_dir)
+	$(BIN)/cmake --build build/threads --parallel
+	ELMAN_TEST_NATIVE=$$(ls build/threads/_native*.so) \
+	TSAN_OPTIONS=halt_on_error=1 \
+	LD_PRELOAD="$$(c++ -print-file-name=libtsan.so)" \
+		setarch -R $(BIN)/python -m pytest tests/kernels/test_kernels_cpu.py -k "threads or fed_back" $(ARGS)
 
 clean:
 	rm -rf $(VENV) .pytest_cache .ruff_cache .coverage .coverage.* dist build

@@ -98,9 +98,24 @@ struct Backward {
     if (!ready()) return NO_MEMORY;
     if (plan.bad_length) return BAD_LENGTH;
     in_large_pages(call.dinput, call.T * call.B * call.I * int64_t(sizeof(Real)));
+    clear_weights();
     if (again) again->pack_biases();
     in_team(threads, [this](const Team& team) { work(team); });
     return failed ? NO_MEMORY : DONE;
+  }
+
+  // sums over the chunks start from zero
+  void clear_weights() const {
+    const int64_t rows = cell.gates * call.H;
+    clear(call.dweight_ih, rows * call.I);
+    clear(call.dweight_hh, first * call.H * call.R + rest * call.H * call.H);
+    clear(call.dbias_ih, rows);
+    clear(call.dbias_hh, rows);
+    clear(call.dweight_ho, call.R * call.H);
+    clear(call.dbias_ho, call.R);
+  }
+  static void clear(void* sum, int64_t n) {
+    if (sum) std::memset(sum, 0, static_cast<size_t>(n) * sizeof(Real));
   }
 
   int64_t slot_stride() const { return plan.vectors * most * V; }

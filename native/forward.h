@@ -194,7 +194,7 @@ struct Forward {
   Real* wx_at(const Part<Real>& part, const Stage<Real>& stage, int64_t panel, int64_t n) const {
     const int64_t rows = part.rows * steps;
     return part.wx + (stage.first * plan.Hp + panel * stage.panels.stride(1)) * rows +
-           n * stage.panels.gates * stage.panels.wide_of(panel) * V;
+           n * stage.panels.vectors_of(panel) * V;
   }
 
   // W_ih x + b_ih for the steps of a chunk
@@ -212,7 +212,7 @@ struct Forward {
     int64_t from, to;
     columns.share(stage.panels.count, from, to);
     for (int64_t panel = from; panel < to; ++panel) {
-      const int64_t P = stage.panels.gates * stage.panels.wide_of(panel);
+      const int64_t P = stage.panels.vectors_of(panel);
       GateTile<Real> tile{};
       tile.start = stage.bias_x + panel * stage.panels.stride(1);
       tile.w_x = stage.w_x + panel * stage.panels.stride(call.I);
@@ -233,8 +233,9 @@ struct Forward {
     columns.share(panels.count, from, to);
     if (alive == 0 || from == to) return;
     // few rows take many panels at once, as long as these are whole
-    const int64_t many = packed ? panels_at_once(alive, panels.gates * panels.wide_of(from)) : 1;
-    const int64_t whole = larger(smaller(to, panels.vectors / panels.wide) - from, 0);
+    const int64_t many = packed ? panels_at_once(alive, panels.vectors_of(from)) : 1;
+    const int64_t alike = panels.rest ? panels.count - 1 : panels.vectors / panels.wide;
+    const int64_t whole = larger(smaller(to, alike) - from, 0);
     const int64_t groups = whole / many, items = groups + (to - from) - groups * many;
     for (int64_t i = 0; i < items; ++i) {
       // every other step goes the other way round, and finds the last weights still in the cache
@@ -242,7 +243,7 @@ struct Forward {
       const int64_t item = back ? items - 1 - i : i;
       const int64_t N = item < groups ? many : 1;
       const int64_t panel = from + (item < groups ? item * many : groups * many + item - groups);
-      const int64_t wide = panels.wide_of(panel), P = panels.gates * wide;
+      const int64_t P = panels.vectors_of(panel);
       GateTile<Real> tile{};
       tile.start = stage.bias_x + panel * panels.stride(1);
       tile.start_panel = panels.stride(1);
@@ -250,7 +251,7 @@ struct Forward {
       tile.I = fused ? call.I : 0;
       tile.w_h = stage.w_h + panel * panels.stride(stage.K);
       tile.K = stage.K;
-      tile.apart = stage.apart(cell, wide);
+      tile.apart = stage.apart(cell, panel);
       tile.bias_h = stage.bias_h + panel * panels.stride(1);
       tile.uh = part.scratch;
       tile.wx = part.scratch + MOST_SUMS * V;
@@ -298,15 +299,16 @@ struct Forward {
   // the cell's step, or the operand of its second product, on one tile
   void formula(Part<Real>& part, const Stage<Real>& stage, const GateTile<Real>& tile,
                int64_t panel, int64_t skip, int64_t at, int64_t M) {
-    const int64_t wide = stage.panels.wide_of(panel), P = stage.panels.gates * wide;
+    const Panels<Real>& panels = stage.panels;
+    const int64_t wide = panels.wide_of(panel), P = panels.vectors_of(panel);
     const bool is_operand = cell.first && stage.first == 0;
     StepTile<Real> s{};
     s.rows = M;
-    s.unit = panel * stage.panels.wide * V;
+    s.unit = panel * panels.wide * V;
     s.units = smaller(wide * V, call.H - s.unit);
-    for (int64_t g = 0; g < stage.panels.gates; ++g) {
-      s.wx[stage.first + g] = tile.wx + skip + g * wide * V;
-      s.uh[stage.first + g] = tile.uh + skip + g * wide * V;
+    for (int64_t g = 0; g < panels.gates; ++g) {
+      s.wx[stage.first + g] = tile.wx + skip + panels.gate_at(panel, g);
+      s.uh[stage.first + g] = tile.uh + skip + panels.gate_at(panel, g);
       s.wx_row[stage.first + g] = s.uh_row[stage.first + g] = P * V;
     }
     for (int64_t k = 0; k < cell.states; ++k) {

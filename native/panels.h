@@ -10,22 +10,47 @@
 namespace elman::ELMAN_ISA {
 
 // `gates` times `units` columns in panels of `wide` vectors of units, all gates of a unit together:
-// [panel][k][gate][vector].
+// [panel][k][gate][vector]. The last panel of three gates and more, where its units do not fill a
+// vector, may be dense: one gate behind the other without a gap, those of `apart` in vectors of their
+// own.
 template <class Real>
 struct Panels {
   static constexpr int V = LANES<Real>;
   int64_t units, gates, wide, vectors, count;
+  int64_t rest = 0, together = 0;  // of a dense panel its units, and the gates that are not apart
 
-  Panels(int64_t units_, int64_t gates_)
+  Panels(int64_t units_, int64_t gates_, bool dense = false, int64_t apart = 0)
       // a panel of about four vectors for each k; three gates and more stand alone
       : units(units_),
         gates(gates_),
         wide(gates_ >= 3 ? 1 : gates_ == 2 ? 2 : 4),
         vectors((units_ + V - 1) / V),
-        count((vectors + wide - 1) / wide) {}
+        count((vectors + wide - 1) / wide) {
+    if (!dense || wide > 1) return;
+    apart &= (int64_t(1) << gates) - 1;
+    while (together < gates && !(apart >> together & 1)) ++together;
+    // the gates that are apart come last
+    if (apart >> together != (int64_t(1) << (gates - together)) - 1) return;
+    rest = units % V;
+    if (vectors_of(count - 1) == gates) rest = 0;
+  }
 
   ELMAN_INLINE int64_t wide_of(int64_t panel) const {
     return smaller(wide, vectors - panel * wide);
+  }
+  ELMAN_INLINE bool is_dense(int64_t panel) const { return rest && panel == count - 1; }
+  // where a gate begins in a panel's row of columns, and how many columns are its own
+  ELMAN_INLINE int64_t gate_at(int64_t panel, int64_t gate) const {
+    if (!is_dense(panel)) return gate * wide_of(panel) * V;
+    return gate < together ? gate * rest
+                           : round_up(together * rest, V) + (gate - together) * rest;
+  }
+  ELMAN_INLINE int64_t lanes_of(int64_t panel) const {
+    return is_dense(panel) ? rest : wide_of(panel) * V;
+  }
+  // vectors in a panel's row
+  ELMAN_INLINE int64_t vectors_of(int64_t panel) const {
+    return (gate_at(panel, gates) + V - 1) / V;
   }
   ELMAN_INLINE int64_t stride(int64_t K) const { return K * gates * wide * V; }
   int64_t size(int64_t K) const { return K * gates * vectors * V; }
@@ -72,21 +97,24 @@ inline void pack_gates(const Panels<Real>& panels, const Real* matrix, int64_t K
   int64_t from_panel, to_panel;
   team.share(panels.count, from_panel, to_panel);
   for (int64_t panel = from_panel; panel < to_panel; ++panel) {
-    const int64_t wide = panels.wide_of(panel), P = panels.gates * wide;
+    const int64_t wide = panels.wide_of(panel), P = panels.vectors_of(panel);
     Real* const base = to + panel * panels.stride(K);
+    const bool dense = panels.is_dense(panel);
+    if (dense) std::memset(base, 0, static_cast<size_t>(K * P * V) * sizeof(Real));
     for (int64_t gate = 0; gate < panels.gates; ++gate) {
       for (int64_t v = 0; v < wide; ++v) {
         const int64_t unit = (panel * panels.wide + v) * V;
         const int64_t here = smaller(V, panels.units - unit);
         const Real* rows = matrix + (gate * panels.units + unit) * K;
-        Real* column = base + (gate * wide + v) * V;
+        Real* column = base + panels.gate_at(panel, gate) + v * V;
+        const int64_t lanes = dense ? here : V;
         for (int64_t k = 0; k < K; k += V) {
           const int64_t n = smaller(V, K - k);
           Vec<Real> block[V];
           turned<Real>(block, rows + k, here, K, n);
 #pragma GCC unroll 16
           for (int64_t j = 0; j < V; ++j) {
-            if (j < n) store(column, block[j]);
+            if (j < n) store(column, block[j], lanes);
             column += P * V;
           }
         }
@@ -101,10 +129,10 @@ inline void pack_bias(const Panels<Real>& panels, const Real* bias, const Real* 
                       int64_t more_gates, Real* to) {
   constexpr int V = LANES<Real>;
   for (int64_t panel = 0; panel < panels.count; ++panel) {
-    const int64_t wide = panels.wide_of(panel);
     Real* const base = to + panel * panels.stride(1);
+    std::memset(base, 0, static_cast<size_t>(panels.vectors_of(panel) * V) * sizeof(Real));
     for (int64_t gate = 0; gate < panels.gates; ++gate) {
-      for (int64_t lane = 0; lane < wide * V; ++lane) {
+      for (int64_t lane = 0; lane < panels.lanes_of(panel); ++lane) {
         const int64_t unit = panel * panels.wide * V + lane;
         const int64_t at = gate * panels.units + unit;
         Real sum = 0;
@@ -112,7 +140,7 @@ inline void pack_bias(const Panels<Real>& panels, const Real* bias, const Real* 
           if (bias) sum += bias[at];
           if (more && (more_gates >> gate & 1)) sum += more[at];
         }
-        base[gate * wide * V + lane] = sum;
+        base[panels.gate_at(panel, gate) + lane] = sum;
       }
     }
   }

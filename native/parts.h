@@ -27,7 +27,8 @@ struct Part {
         saved(rows),
         output(rows),
         operand(rows),
-        scratch(2 * MOST_SUMS * V),
+        // a dense panel's last gates are read with a vector behind them
+        scratch((2 * MOST_SUMS + 1) * V),
         wx(rows * steps * wx_size) {}
   bool ready() const {
     return x && h && state[0] && state[1] && after[0] && after[1] && saved && output && operand &&

@@ -36,7 +36,7 @@ struct Stage {
   Stage(const Call& call, int64_t first_, int64_t gates, int64_t K_, bool packed)
       : first(first_),
         K(K_),
-        panels(call.H, gates),
+        panels(call.H, gates, packed, call.cell->apart >> first_),
         w_x(packed ? panels.size(call.I) : 0),
         w_h(packed ? panels.size(K_) : 0),
         bias_x(panels.size(1)),
@@ -62,11 +62,13 @@ struct Stage {
     pack_gates<Real>(panels, weight_hh(call), K, w_h, team);
   }
   // the vectors of a panel whose two products stay apart, as bits
-  unsigned apart(const Cell& cell, int64_t wide) const {
+  unsigned apart(const Cell& cell, int64_t panel) const {
     unsigned bits = 0;
-    for (int64_t g = 0; g < panels.gates; ++g)
-      for (int64_t v = 0; v < wide; ++v)
-        if (cell.apart >> (first + g) & 1) bits |= 1u << (g * wide + v);
+    for (int64_t g = 0; g < panels.gates; ++g) {
+      if (!(cell.apart >> (first + g) & 1)) continue;
+      const int64_t at = panels.gate_at(panel, g), end = at + panels.lanes_of(panel);
+      for (int64_t v = at / V; v * V < end; ++v) bits |= 1u << v;
+    }
     return bits;
   }
 

@@ -4,16 +4,52 @@
 #include "call.h"
 #include "simd.h"
 
-#if defined(_OPENMP)
+#if defined(__SANITIZE_THREAD__)
+#include <condition_variable>
+#include <mutex>
+#include <thread>
+#include <vector>
+#elif defined(_OPENMP)
 #include <omp.h>
 #endif
 
 namespace elman::ELMAN_ISA {
 
+#if defined(__SANITIZE_THREAD__)
+// ThreadSanitizer does not see OpenMP's barrier, so that every step would be a race to it: the same
+// team with threads and a barrier that it sees.
+class Meeting {
+ public:
+  explicit Meeting(int size) : size_(size) {}
+  void wait() {
+    std::unique_lock<std::mutex> lock(mutex_);
+    const int turn = turn_;
+    if (++here_ == size_) {
+      here_ = 0;
+      ++turn_;
+      all_.notify_all();
+    } else {
+      all_.wait(lock, [&] { return turn_ != turn; });
+    }
+  }
+
+ private:
+  std::mutex mutex_;
+  std::condition_variable all_;
+  const int size_;
+  int here_ = 0, turn_ = 0;
+};
+#endif
+
 struct Team {
   int index, size;
+#if defined(__SANITIZE_THREAD__)
+  Meeting* meeting = nullptr;
+#endif
   void wait() const {
-#if defined(_OPENMP)
+#if defined(__SANITIZE_THREAD__)
+    if (size > 1) meeting->wait();
+#elif defined(_OPENMP)
     if (size > 1) {
 #pragma omp barrier
     }
@@ -38,7 +74,18 @@ inline int64_t team_of(const Call& c) {
 // Runs work(team) on each of `threads` threads; one thread opens no parallel region.
 template <class Work>
 inline void in_team(int64_t threads, Work work) {
-#if defined(_OPENMP)
+#if defined(__SANITIZE_THREAD__)
+  if (threads > 1) {
+    const int size = static_cast<int>(threads);
+    Meeting meeting(size);
+    std::vector<std::thread> team;
+    for (int i = 0; i < size; ++i) {
+      team.emplace_back([&work, &meeting, i, size] { work(Team{i, size, &meeting}); });
+    }
+    for (std::thread& one : team) one.join();
+    return;
+  }
+#elif defined(_OPENMP)
   if (threads > 1) {
 #pragma omp parallel num_threads(static_cast<int>(threads))
     work(Team{omp_get_thread_num(), omp_get_num_threads()});

@@ -71,7 +71,9 @@ def test_an_output_that_is_fed_back(cell, kind, dtype, variant, threads):
 
 
 @pytest.mark.parametrize("kind", ["dense", "all", "all-reverse"])
-@pytest.mark.parametrize("shape", [(6, 3, 7, 5), (9, 1, 64, 64), (7, 13, 33, 40), (9, 50, 20, 100)])
+@pytest.mark.parametrize(
+    "shape", [(6, 3, 7, 5), (9, 1, 64, 64), (7, 13, 33, 40), (9, 50, 20, 100), (4, 5, 200, 300)]
+)
 @pytest.mark.parametrize("cell", ["rnn_tanh", "gru", "gru_reset_before", "lstm"])
 def test_the_same_bits_for_every_number_of_threads(cell, shape, kind, variant, monkeypatch):
     call = make(CELLS[cell], shape, KINDS[kind])

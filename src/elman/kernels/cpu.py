@@ -157,6 +157,14 @@ def _address(tensor: Tensor | None, held: list[Tensor]) -> int:
     return tensor.data_ptr()
 
 
+def _addresses(tensors: Sequence[Tensor | None], held: list[Tensor]) -> list[int]:
+    """The address of each; most are absent or stand in a row."""
+    return [
+        0 if t is None else t.data_ptr() if t.is_contiguous() else _address(t, held)
+        for t in tensors
+    ]
+
+
 def _sequence(tensor: Tensor | None, held: list[Tensor]) -> tuple[int, int, int]:
     """A sequence's address and its strides in time and batch."""
     if tensor is None:
@@ -196,10 +204,10 @@ def _fields(call: Call, tensors: Sequence[Tensor | None], held: list[Tensor]) ->
         here.cells[name_of(cell)][0],
         here.activations[cell.output.name][0],
         address,
-        *[_address(t, held) for t in tensors[1:7]],
+        *_addresses(tensors[1:7], held),
         time,
         row,
-        *[_address(t, held) for t in tensors[7:]],
+        *_addresses(tensors[7:], held),
         _address(lengths, held),
         _address(resets, held),
     ]
@@ -355,13 +363,11 @@ def backward(
     for i, (tensor, need) in enumerate(zip(tensors, needed, strict=True)):
         made = None
         if need and tensor is not None:
-            if i in _WRITTEN_WHOLE:
-                made = _memory.empty(tensor, *tensor.shape)
-            elif i in _INITIAL:
+            if i in _INITIAL:
                 dtype = torch.promote_types(tensor.dtype, torch.float32)
                 made = tensor.new_zeros(call.input.shape[1], tensor.shape[-1], dtype=dtype)
             else:
-                made = torch.zeros_like(tensor, memory_format=torch.contiguous_format)
+                made = _memory.empty(tensor, *tensor.shape)
         fields.append(0 if made is None else made.data_ptr())
         results.append(made)
     watch, norms, vectors, seen = call.watch, None, None, [0] * 4
@@ -394,5 +400,5 @@ def _watched(call: Call, with_vectors: bool) -> tuple[Tensor, tuple[Tensor, ...]
     return norms, vectors, seen
 
 
-# the input and the states; the initial states
-_WRITTEN_WHOLE, _INITIAL = (0, 7, 8), (9, 10)
+# the initial states, in the order of `tensors_of`
+_INITIAL = (9, 10)

@@ -306,9 +306,14 @@ class Recurrent(nn.Module):
 
     def weights_of(self, layer: int, direction: int = 0) -> Weights:
         """The parameters of one layer of the stack and one direction, W behind its dropout."""
-        ih, hh, *rest = (
-            self._parameter(name) for name in self._names[layer * self.num_directions + direction]
-        )
+        names = self._names[layer * self.num_directions + direction]
+        found = self._parameters
+        # a parameter that a parametrisation computes is an attribute
+        tensors: list[Any] = [
+            None if name is None else found[name] if name in found else getattr(self, name)
+            for name in names
+        ]
+        ih, hh, *rest = tensors
         # DropConnect: the same entries of W are gone at every step (Merity et al. 2018,
         # arXiv:1708.02182)
         if self.recurrent_dropout and self.training:
