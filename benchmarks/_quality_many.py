@@ -1,0 +1,122 @@
+"""Quality problems with a sequence for a sequence: tags, texts, sounds."""
+
+from __future__ import annotations
+
+import _quality_files as files
+from _quality_problem import Problem
+
+A_SEQUENCE: dict[str, Problem] = {
+    "ud-pos": Problem(
+        data="English Web Treebank, universal parts of speech",
+        split="official 12,544 / 2,001 / 2,077 sentences",
+        model="bidirectional LSTM 200, words and characters",
+        figure="accuracy",
+        shown="accuracy, %",
+        published="LSTM taggers about 95 to 96",
+        needed=95,
+        scale=100,
+        minutes=15,
+        prepare=files.ud_english,
+        commands=(
+            "train tag {data}/train.conllu.gz --validation {data}/dev.conllu.gz --out {run}"
+            " --hidden 200 --dropout 0.33 --epochs 8 --lr 0.003 --set task.word_dropout=0"
+            " --set task.rare_word_dropout=0.25 --set task.character_size=100"
+            " --set train.average=0.999 --set train.keep_best=false --seed {seed}",
+            "evaluate {run} {data}/test.conllu.gz",
+        ),
+    ),
+    "snips-slots": Problem(
+        data="SNIPS, slots",
+        split="official 13,084 / 700 / 700",
+        model="bidirectional LSTM 200, words and characters, CRF",
+        figure="span_f1",
+        shown="span F1, %",
+        published="88.8 (Goo et al. 2018, slot-gated)",
+        needed=91,
+        scale=100,
+        minutes=10,
+        prepare=files.snips,
+        commands=(
+            "train tag {data}/slots-train.conll --validation {data}/slots-valid.conll --out {run}"
+            " --hidden 200 --dropout 0.5 --crf --epochs 12 --lr 0.003"
+            " --set task.word_dropout=0.1 --seed {seed}",
+            "evaluate {run} {data}/slots-test.conll",
+        ),
+    ),
+    "multi30k": Problem(
+        data="Multi30k, German to English",
+        split="official 29,000 / 1,014 / test 2016, lower-cased tokens",
+        model="GRU 384, multiplicative attention, encoder of both directions",
+        figure="bleu",
+        shown="BLEU on the tokens",
+        beside=("bleu_raw", "sacrebleu's default on the raw texts"),
+        published="28.3, GRU and attention (Trevett, pytorch-seq2seq)",
+        needed=33,
+        minutes=60,
+        prepare=files.multi30k,
+        commands=(
+            "train translate {data}/tok-train.de --targets {data}/tok-train.en"
+            " --validation {data}/tok-val.de --validation-targets {data}/tok-val.en --out {run}"
+            " --source-level tokens --target-level tokens --hidden 384 --dropout 0.5 --epochs 12"
+            " --lr 0.002 --batch 64 --set task.min_count=2 --set task.label_smoothing=0.1"
+            " --seed {seed}",
+            "evaluate {run} {data}/tok-test.de --targets {data}/tok-test.en"
+            " --raw {data}/raw-test.en",
+        ),
+    ),
+    "cmudict": Problem(
+        data="CMU dictionary, spelling to sounds",
+        split="seeded by word 85 % / 5 % / 10 %",
+        model="LSTM 256, multiplicative attention, encoder of both directions",
+        figure="accuracy",
+        shown="words right, % (100 - WER)",
+        published="WER 23 to 25 with 2 x 512 (g2p-seq2seq), 21.7 (Toshniwal & Livescu 2016)",
+        needed=75,
+        scale=100,
+        minutes=45,
+        prepare=files.cmudict,
+        commands=(
+            "train translate {data}/train.tsv --validation {data}/valid.tsv --out {run}"
+            " --source-level tokens --target-level tokens --cell lstm --hidden 256 --dropout 0.3"
+            " --epochs 10 --lr 0.002 --batch 64 --set task.embedding_size=128 --seed {seed}",
+            "evaluate {run} {data}/test.tsv",
+        ),
+    ),
+    "inflection": Problem(
+        data="SIGMORPHON 2016, German inflection",
+        split="official 12,490 / 1,597 / 15,332",
+        model="GRU 200, multiplicative attention, encoder of both directions",
+        figure="accuracy",
+        shown="forms right, %",
+        published="95.8 (Kann & Schütze 2016)",
+        needed=94,
+        scale=100,
+        minutes=20,
+        prepare=files.sigmorphon,
+        commands=(
+            "train translate {data}/train.tsv --validation {data}/dev.tsv --out {run}"
+            " --source-level tokens --target-level tokens --hidden 200 --dropout 0.3 --epochs 20"
+            " --lr 0.002 --batch 64 --set task.embedding_size=100 --seed {seed}",
+            "evaluate {run} {data}/test.tsv",
+        ),
+    ),
+    "an4": Problem(
+        data="AN4, utterances",
+        split="official 948 (every tenth speaker to choose by) / 130",
+        model="bidirectional LSTM 2 x 192, CTC over characters",
+        figure="wer",
+        shown="word error rate, %",
+        published="CTC LSTM about 10 to 15",
+        needed=15,
+        lower=True,
+        scale=100,
+        minutes=45,
+        prepare=files.an4,
+        commands=(
+            "train recognize {data}/train.jsonl --validation {data}/valid.jsonl --out {run}"
+            " --level characters --cell lstm --hidden 192 --layers 2 --dropout 0.4 --epochs 60"
+            " --lr 0.004 --batch 8 --augment --set task.stack=3 --set task.beam=8 --seed {seed}",
+            "evaluate {run} {data}/test.jsonl",
+        ),
+    ),
+}
