@@ -63,7 +63,7 @@ WHAT_COMES_NEXT: dict[str, Problem] = {
     "nottingham": Problem(
         data="Nottingham's folk tunes, 88 keys",
         split="Boulanger-Lewandowski's 694 / 173 to choose by / 170 pieces",
-        model="RNN 200, tanh",
+        model="LSTM 200",
         figure="loss",
         shown="nats a step",
         published="LSTM 3.29, GRU 3.46 (Bai et al. 2018, arXiv:1803.01271)",
@@ -73,7 +73,7 @@ WHAT_COMES_NEXT: dict[str, Problem] = {
         prepare=files.nottingham,
         commands=(
             "train language-model {data}/train.jsonl --validation {data}/valid.jsonl --out {run}"
-            " --level notes --cell rnn --hidden 200 --batch 2 --epochs 16 --lr 0.003"
+            " --level notes --cell lstm --hidden 200 --dropout 0.1 --batch 1 --epochs 16 --lr 0.003"
             " --seed {seed}",
             "evaluate {run} {data}/test.jsonl",
         ),
