@@ -69,6 +69,7 @@ sanitize: $(VENV)/.installed-dev
 		-DPython_EXECUTABLE=$(CURDIR)/$(BIN)/python \
 		-Dnanobind_DIR=$$($(BIN)/python -m nanobind --cmake_dir)
 	$(BIN)/cmake --build build/sanitize --parallel
+	ln -sfn ../../native build/sanitize/include
 	ELMAN_TEST_NATIVE=$$(ls build/sanitize/_native*.so) \
 	ASAN_OPTIONS=detect_leaks=0:verify_asan_link_order=0 \
 	LD_PRELOAD="$$(c++ -print-file-name=libasan.so) $$(c++ -print-file-name=libubsan.so)" \
