@@ -61,7 +61,7 @@ struct Backward {
         rest(cell.gates - first),
         by_columns(threads > 1 && splits_columns(c)),
         advances(!c.resets && !c.weight_ho && !rest),
-        most(largest_chunk()),
+        most(plan.largest_chunk()),
         back(first, c.H, c.R),
         back_rest(rest, c.H, rest ? c.H : 0),
         out(c.weight_ho ? 1 : 0, c.R, c.weight_ho ? c.H : 0),
@@ -81,17 +81,6 @@ struct Backward {
   bool ready() const {
     return plan.ready() && states.ready() && records && (!again || again->ready()) && back.w && back_rest.w && out.w && in.w && dgates &&
            dsums && dhidden && doperand && right;
-  }
-
-  int64_t largest_chunk() const {
-    if (!plan.ready()) return 0;
-    int64_t most_here = 1;
-    for (int64_t stop = plan.longest; stop > 0;) {
-      const int64_t s = plan.chunk_start(stop);
-      most_here = larger(most_here, plan.offset[stop] - plan.offset[s]);
-      stop = s;
-    }
-    return most_here;
   }
 
   int run() {

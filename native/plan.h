@@ -117,6 +117,18 @@ struct Plan {
     return s;
   }
 
+  // records of the largest chunk, one at least; 0 where the plan found no memory
+  int64_t largest_chunk() const {
+    if (!ready()) return 0;
+    int64_t most = 1;
+    for (int64_t stop = longest; stop > 0;) {
+      const int64_t s = chunk_start(stop);
+      most = larger(most, offset[stop] - offset[s]);
+      stop = s;
+    }
+    return most;
+  }
+
   // whole chunks to a segment, so that sums are taken in one order with and without checkpoints
   void cut() {
     bound[0] = longest;

@@ -31,7 +31,7 @@ struct TileBackward {
         first(cell.first ? cell.first : cell.gates),
         rest(cell.gates - first),
         threads(smaller(team_of(c), blocks_of(c.H))),
-        most(largest_chunk()),
+        most(plan.largest_chunk()),
         rows(round_up(c.B, BLOCK)),
         row(plan.Hp + TILE),
         room(round_up(most, BLOCK) + BLOCK),
@@ -47,17 +47,6 @@ struct TileBackward {
   bool ready() const {
     return plan.ready() && back.w && back_rest.w && in.w && gates && carries[0] && carries[1] &&
            doperand && gradients.ready();
-  }
-
-  int64_t largest_chunk() const {
-    if (!plan.ready()) return 0;
-    int64_t most_here = 1;
-    for (int64_t stop = plan.longest; stop > 0;) {
-      const int64_t s = plan.chunk_start(stop);
-      most_here = larger(most_here, plan.offset[stop] - plan.offset[s]);
-      stop = s;
-    }
-    return most_here;
   }
 
   int run() {

@@ -99,3 +99,22 @@ def by_kernel(call, grads):
     needed = [t is not None for t in tensors]
     found = cpu.backward(plain, tensors, grads, needed, output, saved)
     return [output, *after], [g for g, need in zip(found, needed, strict=True) if need]
+
+
+def check_rows_alone(call, grads, rows):
+    """Each of these rows has the same bits alone as among its neighbours."""
+    (output, *after), gradients = by_kernel(call, grads)
+    for b in rows:
+        row = slice(b, b + 1)
+        alone = replace(
+            call,
+            input=call.input[:, row],
+            state=tuple(s[row] for s in call.state),
+            lengths=call.lengths[row],
+            resets=call.resets[:, row],
+        )
+        (y, *last), dalone = by_kernel(alone, [grads[0][:, row], *(g[row] for g in grads[1:])])
+        assert torch.equal(y, output[:, row])
+        for one, many in zip(last, after, strict=True):
+            assert torch.equal(one, many[row])
+        assert torch.equal(dalone[0], gradients[0][:, row])

@@ -9,7 +9,17 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from kernels.calls import CELLS, KINDS, SHAPES, Kind, by_kernel, by_reference, gradients_like, make
+from kernels.calls import (
+    CELLS,
+    KINDS,
+    SHAPES,
+    Kind,
+    by_kernel,
+    by_reference,
+    check_rows_alone,
+    gradients_like,
+    make,
+)
 from tolerances import assert_close
 
 from elman.cells import Cell, gru, lstm, rnn
@@ -93,21 +103,7 @@ def test_a_row_does_not_depend_on_its_neighbours(cell, variant):
     T, B, I, H = 6, 14, 9, 70
     call = make(CELLS[cell], (T, B, I, H), KINDS["all"])
     grads = gradients_like(call)
-    (output, *after), gradients = by_kernel(call, grads)
-    for b in (0, 5, 13):
-        row = slice(b, b + 1)
-        alone = replace(
-            call,
-            input=call.input[:, row],
-            state=tuple(s[row] for s in call.state),
-            lengths=call.lengths[row],
-            resets=call.resets[:, row],
-        )
-        (y, *last), dalone = by_kernel(alone, [grads[0][:, row], *(g[row] for g in grads[1:])])
-        assert torch.equal(y, output[:, row])
-        for one, many in zip(last, after, strict=True):
-            assert torch.equal(one, many[row])
-        assert torch.equal(dalone[0], gradients[0][:, row])
+    check_rows_alone(call, grads, (0, 5, 13))
 
 
 def test_nothing_behind_a_rows_end_is_read(variant):

@@ -8,7 +8,17 @@ from dataclasses import replace
 
 import pytest
 import torch
-from kernels.calls import CELLS, KINDS, SHAPES, Kind, by_kernel, by_reference, gradients_like, make
+from kernels.calls import (
+    CELLS,
+    KINDS,
+    SHAPES,
+    Kind,
+    by_kernel,
+    by_reference,
+    check_rows_alone,
+    gradients_like,
+    make,
+)
 from tolerances import assert_near
 
 import elman
@@ -94,21 +104,7 @@ def test_the_same_bits_for_every_number_of_threads(cell, shape, kind, monkeypatc
 def test_a_row_does_not_depend_on_its_neighbours(cell):
     call = _in(make(CELLS[cell], (6, 40, 9, 70), KINDS["all"]), torch.bfloat16)
     grads = [g.bfloat16() for g in gradients_like(call)]
-    (output, *after), gradients = by_kernel(call, grads)
-    for b in (0, 17, 39):
-        row = slice(b, b + 1)
-        alone = replace(
-            call,
-            input=call.input[:, row],
-            state=tuple(s[row] for s in call.state),
-            lengths=call.lengths[row],
-            resets=call.resets[:, row],
-        )
-        (y, *last), dalone = by_kernel(alone, [grads[0][:, row], *(g[row] for g in grads[1:])])
-        assert torch.equal(y, output[:, row])
-        for one, many in zip(last, after, strict=True):
-            assert torch.equal(one, many[row])
-        assert torch.equal(dalone[0], gradients[0][:, row])
+    check_rows_alone(call, grads, (0, 17, 39))
 
 
 @pytest.mark.parametrize("cell", GATED)

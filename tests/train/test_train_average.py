@@ -1,11 +1,9 @@
 """The moving average of the weights."""
 
-import signal
-
 import pytest
 import torch
 from torch import nn
-from train.trainings import Copy, Memory, start, train, weights
+from train.trainings import Copy, Memory, Stopping, start, train, weights
 
 from elman.train import Interrupted, Loss, TrainOptions, fit
 
@@ -89,13 +87,6 @@ def test_without_noise_it_ends_where_the_weights_end():
 def test_it_resumes_bit_for_bit(tmp_path):
     options = TrainOptions(epochs=4, average=0.95)
     expected, _ = train(options)
-
-    class Stopping(Copy):
-        def epoch(self, epoch, start=0):
-            for index, batch in enumerate(super().epoch(epoch, start), start):
-                if (epoch, index) == (2, 3):
-                    signal.raise_signal(signal.SIGINT)
-                yield batch
 
     with pytest.raises(Interrupted):
         train(options, start(tmp_path), Stopping())

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 from torch import nn
-from train.trainings import Copy, Memory, start, train, weights
+from train.trainings import Copy, Memory, Stopping, start, train, weights
 
 from elman.train import Diverged, Interrupted, Loss, Run, TrainOptions, fit, seed
 
@@ -69,13 +69,6 @@ def test_interrupted_it_resumes_bit_for_bit(tmp_path, schedule, optimizer):
     )
     figures = {"evaluate": lambda: {"loss": 1.0}}
     expected, _ = train(options, **figures)
-
-    class Stopping(Copy):
-        def epoch(self, epoch, start=0):
-            for index, batch in enumerate(super().epoch(epoch, start), start):
-                if (epoch, index) == (2, 3):
-                    signal.raise_signal(signal.SIGINT)
-                yield batch
 
     with pytest.raises(Interrupted, match=r"interrupted at step 16; .* the same command goes on"):
         train(options, start(tmp_path), Stopping(), **figures)

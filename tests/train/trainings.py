@@ -1,5 +1,7 @@
 """Small trainings that the tests of the loop share."""
 
+import signal
+
 import torch
 from torch import nn
 
@@ -19,6 +21,16 @@ class Copy:
         for index in range(start, self.count):
             generator = torch.Generator().manual_seed(1000 * epoch + index)
             yield torch.randn(5, self.rows, 3, generator=generator)
+
+
+class Stopping(Copy):
+    """The same, interrupted in the middle of the third epoch."""
+
+    def epoch(self, epoch, start=0):
+        for index, batch in enumerate(super().epoch(epoch, start), start):
+            if (epoch, index) == (2, 3):
+                signal.raise_signal(signal.SIGINT)
+            yield batch
 
 
 class Memory:
