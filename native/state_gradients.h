@@ -25,34 +25,30 @@ ELMAN_INLINE void squares(Vec<Real>* sums, const Real* const* rows, int64_t n, R
   for (int i = 0; i < N; ++i) sums[i] = in_registers[i];
 }
 
-template <class Real, int... J>
-ELMAN_INLINE Vec<Real> neighbours(Vec<Real> a, Vec<Real> b, std::integer_sequence<int, J...>) {
-  return __builtin_shufflevector(a, b, (2 * J)...) + __builtin_shufflevector(a, b, (2 * J + 1)...);
+// Lanes D apart are added, for a and b at once: in the lanes without bit D a's sums, in the others b's.
+template <class Real, int D, int... J>
+ELMAN_INLINE Vec<Real> folded(Vec<Real> a, Vec<Real> b, std::integer_sequence<int, J...>) {
+  constexpr int V = LANES<Real>;
+  return __builtin_shufflevector(a, b, (J & D ? V + J : J)...) +
+         __builtin_shufflevector(a, b, (J & D ? V + J - D : J + D)...);
 }
 
-// The sum of a vector's lanes; neighbours first.
-template <class Real>
-ELMAN_INLINE Real sum(Vec<Real> v) {
-#pragma GCC unroll 16
-  for (int half = LANES<Real> / 2; half > 0; half /= 2) {
-    v = neighbours<Real>(v, v, std::make_integer_sequence<int, LANES<Real>>());
-  }
-  return v[0];
-}
-
-// The sum of each of N vectors, in the same order: neighbours are added until one vector holds them all.
-template <class Real, int N>
+// The sum of each of N vectors; of a vector's lanes neighbours are added first, then their sums.
+template <class Real, int D, int N>
 ELMAN_INLINE Vec<Real> totals(Vec<Real> (&parts)[N]) {
-  if constexpr (N == 1) {
+  constexpr int V = LANES<Real>;
+  if constexpr (D == V) {
     return parts[0];
   } else {
-    Vec<Real> half[N / 2];
+    // a single one is folded with itself
+    constexpr int HALF = N > 1 ? N / 2 : 1, NEXT = N > 1 ? 1 : 0;
+    Vec<Real> half[HALF];
 #pragma GCC unroll 16
-    for (int i = 0; i < N / 2; ++i) {
-      half[i] = neighbours<Real>(parts[2 * i], parts[2 * i + 1],
-                                 std::make_integer_sequence<int, LANES<Real>>());
+    for (int i = 0; i < HALF; ++i) {
+      half[i] = folded<Real, D>(parts[2 * i], parts[2 * i + NEXT],
+                                std::make_integer_sequence<int, V>());
     }
-    return totals<Real, N / 2>(half);
+    return totals<Real, 2 * D, HALF>(half);
   }
 }
 
@@ -71,7 +67,7 @@ double norm_of_any(const Real* numbers, int64_t n) {
   for (const double scale : {LARGE, 1 / LARGE}) {
     Vec<Real> lanes[1];
     squares<Real, 1>(lanes, &numbers, n, static_cast<Real>(scale));
-    const Real total = sum<Real>(lanes[0]);
+    const Real total = totals<Real, 1>(lanes)[0];
     if (is_exact(total)) return static_cast<double>(std::sqrt(total)) / scale;
   }
   double largest = 0;
@@ -93,7 +89,7 @@ template <class Real>
 ELMAN_INLINE double norm_of(const Real* numbers, int64_t n) {
   Vec<Real> lanes[1];
   squares<Real, 1>(lanes, &numbers, n, Real{1});
-  const Real total = sum<Real>(lanes[0]);
+  const Real total = totals<Real, 1>(lanes)[0];
   if (is_exact(total)) [[likely]] return static_cast<double>(std::sqrt(total));
   return norm_of_any(numbers, n);
 }
@@ -111,7 +107,7 @@ ELMAN_INLINE void norms_of(const Real* const* rows, int64_t n, double* norms) {
   // half of them at once: their addresses stay in registers
   squares<Real, HALF>(parts, rows, n, Real{1});
   squares<Real, HALF>(parts + HALF, rows + HALF, n, Real{1});
-  const Vec<Real> total = totals<Real>(parts);
+  const Vec<Real> total = totals<Real, 1>(parts);
   if (!all(is_exact(total))) [[unlikely]] return norms_of_any(rows, n, norms);
   Real sums[V];
   store(sums, total);
