@@ -117,7 +117,7 @@ class LanguageModel(Estimator):
         data, held = {"source": given.told}, None
         if validation is not None:
             held = material.given(validation, column, where)
-            data |= {"validation": held.told}
+            data |= {"validation": held.told, "validation_content": material.digest(held)}
         opened = self._begin(run, {**data, "content": material.digest(given), "column": column})
         if opened is not None and opened.finished:
             self._reopen(opened)
