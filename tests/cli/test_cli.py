@@ -1,24 +1,14 @@
 """The command line as a person uses it: real processes."""
 
 import json
-import os
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import pytest
+from command import run
 
-ELMAN = str(Path(sys.executable).with_name("elman"))
 SMALL = ["--hidden", "16", "--epochs", "2", "--batch", "4", "--bptt", "16"]
-
-
-def run(*arguments, **more):
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    return subprocess.run(
-        [ELMAN, *map(str, arguments)],
-        capture_output=True, text=True, env=environment, check=False, **more,
-    )  # fmt: skip
 
 
 @pytest.fixture(scope="module")

@@ -173,6 +173,8 @@ def test_the_contract_of_scikit_learn(tmp_path):
     assert torch.equal(weights(same), weights(fitted))
     with pytest.raises(ValueError, match="content: here '"):
         model(epochs=2).fit(tunes(25), run=tmp_path / "run", validation=tunes(5, seed=1))
+    with pytest.raises(ValueError, match="validation_content: here '"):
+        model(epochs=2).fit(tunes(), run=tmp_path / "run", validation=tunes(5, seed=2))
     # one piece is there to be learned
     assert "loss" not in model(epochs=1).fit([TUNE]).results_
     assert "loss" not in model(epochs=1, validation_fraction=0.9).fit([TUNE]).results_
