@@ -1,7 +1,6 @@
 """The native kernels: any built-in cell on a CPU, with lengths and resets, forward and backward."""
 
 from collections.abc import Sequence
-from struct import Struct
 from typing import Any
 
 import torch
@@ -11,23 +10,18 @@ from elman import cells
 
 from . import _memory, _user_cells
 from ._call import Call, segment_size, tensors_of
+from ._fields import (
+    BACKWARD,
+    BYTES,
+    FORWARD,
+    address_of,
+    fields_of,
+    fields_of_saved,
+    name_of,
+    sequence,
+)
 from ._machine import is_built, machine, native, threads
 
-# native/call.h, struct Call: the same order
-_FIELDS = (
-    "bytes", "threads", "T", "B", "I", "H", "R", "reverse", "cell", "activation",
-    "input", "weight_ih", "weight_hh", "bias_ih", "bias_hh", "weight_ho", "bias_ho",
-    "input_t", "input_b", "state_0", "state_1", "initial_0", "initial_1", "lengths", "resets",
-    "output", "output_t", "output_b", "final_0", "final_1", "saved", "checkpointed", "kept",
-    "doutput", "doutput_t", "doutput_b", "dfinal_0", "dfinal_1", "dinput",
-    "dweight_ih", "dweight_hh", "dbias_ih", "dbias_hh", "dweight_ho", "dbias_ho",
-    "dstate_0", "dstate_1", "dinitial_0", "dinitial_1",
-    "dtotal_0", "dtotal_1", "dnorm_0", "dnorm_1", "gradient_clip",
-)  # fmt: skip
-# all whole numbers but the last
-_PACKED = Struct(f"{len(_FIELDS) - 1}qd")
-_PACKED_FORWARD = Struct(f"{_FIELDS.index('doutput')}q")
-_DTYPES = {torch.bfloat16: 2, torch.float32: 4, torch.float64: 8}
 # native/call.h, enum Status
 _BAD_LENGTH = 2
 _NO_MEMORY = "the native kernels found no memory for their buffers."
@@ -54,7 +48,7 @@ def unsupported(call: Call) -> str | None:
         return "the native kernels keep only what the gradient needs"
     if call.input.device.type != "cpu":
         return f"the native kernels run on a CPU, the input is on {call.input.device.type}"
-    if call.input.dtype not in _DTYPES:
+    if call.input.dtype not in BYTES:
         return (
             f"the native kernels take float32, float64 and bfloat16, not {_short(call.input.dtype)}"
         )
@@ -89,11 +83,6 @@ def only_in_float32(call: Call) -> str | None:
     return None
 
 
-def name_of(cell: cells.Cell) -> str:
-    """What the native kernels call a cell."""
-    return cell.native or _user_cells.native_name(cell)
-
-
 def _not_compiled(cell: cells.Cell) -> str | None:
     """Why a cell of the user's own does not run natively; None if it does."""
     if torch.compiler.is_compiling():
@@ -112,7 +101,7 @@ def _short(dtype: torch.dtype) -> str:
 def record_size(call: Call) -> int:
     """How many numbers a step of one sequence saves for the gradient."""
     here = machine()
-    lanes = here.vector_bytes // _DTYPES[call.input.dtype]
+    lanes = here.vector_bytes // BYTES[call.input.dtype]
     hidden = call.weights.ih.shape[0] // len(call.cell.gates)
     wide = (hidden + lanes - 1) // lanes * lanes
     _, saved = here.cells[name_of(call.cell)]
@@ -132,85 +121,13 @@ def saved_size(call: Call, compact: bool = True) -> int:
     steps, batch = call.input.shape[:2]
     if call.checkpointed:
         # the states that are not put out, before each segment but the first
-        lanes = machine().vector_bytes // _DTYPES[call.input.dtype]
+        lanes = machine().vector_bytes // BYTES[call.input.dtype]
         wide = sum((width + lanes - 1) // lanes * lanes for width in call.widths[1:])
         return segment_size(steps) * batch * wide
     records = steps * batch
     if call.lengths is not None and compact:
         records = int(call.lengths.sum())
     return records * record_size(call)
-
-
-def _saved_fields(call: Call, saved: Tensor | None) -> tuple[int, int, int]:
-    """`saved`, `checkpointed` and `kept`."""
-    at = 0 if saved is None else saved.data_ptr()
-    return (0, 1, at) if call.checkpointed else (at, 0, 0)
-
-
-def _address(tensor: Tensor | None, held: list[Tensor]) -> int:
-    """Where a tensor's numbers stand, in a row; `held` keeps a copy alive if one was needed."""
-    if tensor is None:
-        return 0
-    if not tensor.is_contiguous():
-        tensor = tensor.contiguous()
-        held.append(tensor)
-    return tensor.data_ptr()
-
-
-def _addresses(tensors: Sequence[Tensor | None], held: list[Tensor]) -> list[int]:
-    """The address of each; most are absent or stand in a row."""
-    return [
-        0 if t is None else t.data_ptr() if t.is_contiguous() else _address(t, held)
-        for t in tensors
-    ]
-
-
-def _sequence(tensor: Tensor | None, held: list[Tensor]) -> tuple[int, int, int]:
-    """A sequence's address and its strides in time and batch."""
-    if tensor is None:
-        return 0, 0, 0
-    time, batch, inner = tensor.stride()
-    if inner != 1 and tensor.shape[2] != 1:
-        tensor = tensor.contiguous()
-        held.append(tensor)
-        time, batch, _ = tensor.stride()
-    return tensor.data_ptr(), time, batch
-
-
-def _fields(call: Call, tensors: Sequence[Tensor | None], held: list[Tensor]) -> list[int]:
-    """What both passes hand over first, in the order of `_FIELDS`."""
-    here, input, ih = machine(), tensors[0], tensors[1]
-    if input is None or ih is None or tensors[2] is None:
-        raise TypeError("a call has an input and two weights.")
-    steps, batch, features = input.shape
-    address, time, row = _sequence(input, held)
-    cell = call.cell
-    lengths, resets = call.lengths, call.resets
-    if lengths is not None:
-        lengths = lengths.detach().to("cpu", torch.int64)
-        held.append(lengths)
-    if resets is not None:
-        resets = resets.detach().to("cpu", torch.bool).contiguous()
-        held.append(resets)
-    return [
-        _DTYPES[input.dtype],
-        threads(),
-        steps,
-        batch,
-        features,
-        ih.shape[0] // len(cell.gates),
-        tensors[2].shape[1],
-        int(call.reverse),
-        here.cells[name_of(cell)][0],
-        here.activations[cell.output.name][0],
-        address,
-        *_addresses(tensors[1:7], held),
-        time,
-        row,
-        *_addresses(tensors[7:], held),
-        _address(lengths, held),
-        _address(resets, held),
-    ]
 
 
 def _check(status: int, call: Call) -> None:
@@ -240,7 +157,7 @@ def forward(
         nothing.
     """
     input, held = call.input, []
-    fields = _fields(call, tensors, held)
+    fields = fields_of(call, tensors, held)
     steps, batch = input.shape[:2]
     widths = call.widths
     output = _memory.empty(input, steps, batch, widths[0])
@@ -256,9 +173,9 @@ def forward(
         widths[0],
         after[0].data_ptr(),
         after[1].data_ptr() if len(after) > 1 else 0,
-        *_saved_fields(call, saved),
+        *fields_of_saved(call, saved),
     )
-    _check(native.forward(machine().kernels, _PACKED_FORWARD.pack(*fields)), call)
+    _check(native.forward(machine().kernels, FORWARD.pack(*fields)), call)
     return output, after, saved
 
 
@@ -288,7 +205,7 @@ def infer(
     """
     here, ih, hh = machine(), weights[0], weights[1]
     output_layer = here.activations.get(cell.output.name)
-    number = _DTYPES.get(input.dtype)
+    number = BYTES.get(input.dtype)
     if output_layer is None or number is None or ih is None or hh is None:
         return None
     if input.dtype is torch.bfloat16 and not (here.tiles and weights[4] is None):
@@ -308,7 +225,7 @@ def infer(
     if two:
         after.append(input.new_empty(1, batch, hidden))
     first = (0, 0) if state is None else [s.data_ptr() for s in state]
-    packed = _PACKED_FORWARD.pack(
+    packed = FORWARD.pack(
         number, threads(), steps, batch, features, hidden, width, 0,
         here.cells[name_of(cell)][0], output_layer[0], input.data_ptr(),
         *[0 if w is None else w.data_ptr() for w in weights],
@@ -328,10 +245,10 @@ def infer(
 def packed_step(call: Call, tensors: Sequence[Tensor | None], held: list[Tensor]) -> bytes:
     """A call of one step for `native.Stream`: its final states go where its first ones were."""
     rows, width = call.input.shape[1], call.widths[0]
-    fields = _fields(call, tensors, held)
+    fields = fields_of(call, tensors, held)
     after = [0 if t is None else t.data_ptr() for t in tensors[7:9]]
     fields += (0, rows * width, width, *after, 0, 0, 0)
-    return _PACKED_FORWARD.pack(*fields)
+    return FORWARD.pack(*fields)
 
 
 def backward(
@@ -355,10 +272,10 @@ def backward(
     if saved is None and record_size(call) and not call.checkpointed:
         raise ValueError("the native backward pass needs what the forward pass saved.")
     held: list[Tensor] = []
-    fields = _fields(call, tensors, held)
-    fields += [*_sequence(output, held), 0, 0, *_saved_fields(call, saved)]
-    fields += _sequence(grads[0], held)
-    fields += [_address(grads[1], held), _address(grads[2], held) if len(grads) > 2 else 0]
+    fields = fields_of(call, tensors, held)
+    fields += [*sequence(output, held), 0, 0, *fields_of_saved(call, saved)]
+    fields += sequence(grads[0], held)
+    fields += [address_of(grads[1], held), address_of(grads[2], held) if len(grads) > 2 else 0]
     results: list[Tensor | None] = []
     for i, (tensor, need) in enumerate(zip(tensors, needed, strict=True)):
         made = None
@@ -373,7 +290,7 @@ def backward(
     watch, norms, vectors, seen = call.watch, None, None, [0] * 4
     if watch is not None:
         norms, vectors, seen = _watched(call, watch.vectors)
-    packed = _PACKED.pack(*fields, *seen, call.gradient_clip or 0.0)
+    packed = BACKWARD.pack(*fields, *seen, call.gradient_clip or 0.0)
     _check(native.backward(machine().kernels, packed), call)
     if watch is not None and norms is not None:
         watch.seen(norms, vectors)

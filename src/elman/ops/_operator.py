@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.library import Library
 
-from elman.kernels import Call, Weights, cpu, tensors_of, with_tensors
+from elman.kernels import Call, Weights, cpu, name_of, tensors_of, with_tensors
 
 from ._gradient import second_gradient
 
@@ -33,7 +33,7 @@ def scan_operator(call: Call) -> list[Tensor]:
     """The output and the final states of a call that `cpu` supports, by way of the operator."""
     tensors = tensors_of(call)
     save = torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in tensors)
-    name = cpu.name_of(call.cell)
+    name = name_of(call.cell)
     rest = (call.lengths, call.resets, name, call.cell.output.name, call.reverse)
     rest += (call.checkpointed, call.gradient_clip)
     found = torch.ops.elman.scan.default(*tensors, *rest, save)
