@@ -78,8 +78,8 @@ def geometric_mean(values: list[float]) -> float:
     return math.exp(sum(map(math.log, values)) / len(values)) if values else math.nan
 
 
-def write_report(rows: list[Row], folder: Path) -> None:
-    """Writes `speed.json`, `speed.md`, `summary.md` and `speed.png`.
+def write_report(rows: list[Row], folder: Path) -> str:
+    """Writes `speed.json`, `speed.md`, `summary.md` and `speed.png`; gives the summary.
 
     What was not measured now stays as it was.
     """
@@ -88,8 +88,10 @@ def write_report(rows: list[Row], folder: Path) -> None:
     found = {"machine": machine(), "rows": [vars(row) for row in rows]}
     (folder / "speed.json").write_text(json.dumps(found, indent=1) + "\n")
     (folder / "speed.md").write_text("\n\n".join(tables(rows)) + "\n")
-    (folder / "summary.md").write_text(summary(rows))
+    table = summary(rows)
+    (folder / "summary.md").write_text(table)
     _picture(rows, folder / "speed.png")
+    return table
 
 
 def _with_former(rows: list[Row], path: Path) -> list[Row]:

@@ -24,6 +24,7 @@ from typing import Any
 
 from _quality_problem import Problem
 from _quality_problems import PROBLEMS
+from _readme import put_in_readme
 
 HERE = Path(__file__).parent
 RUNS = HERE.parent / "runs" / "quality"
@@ -163,10 +164,7 @@ def write(report: dict[str, Any]) -> None:
     (HERE.parent / "docs" / "results.md").write_text(document(report))
     table = summary(report)
     (HERE / "results" / "quality.md").write_text(table)
-    readme = HERE.parent / "README.md"
-    start, end = "<!-- quality -->\n", "<!-- /quality -->"
-    before, _, rest = readme.read_text().partition(start)
-    readme.write_text(before + start + table + end + rest.partition(end)[2])
+    put_in_readme("quality", table)
 
 
 def main() -> None:

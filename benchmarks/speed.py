@@ -7,8 +7,8 @@ Every row runs all contenders in turn, round after round, in one process that ma
 processors as it has threads; a ratio is the median over the rounds of the peer's time by Elman's.
 The same rounds measure what a large matrix product reaches, from which the row's physical limit
 follows. What is not numerically equal is not timed. Writes `results/speed.json`, `speed.md` and
-`speed.png` beside this file, unless `--quick`. ONNX Runtime and JAX come with `pip install
-elman[bench]`.
+`speed.png` beside this file, and the table of the README, unless `--quick`. ONNX Runtime and JAX
+come with `pip install elman[bench]`.
 """
 
 import argparse
@@ -23,6 +23,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from _readme import put_in_readme
 from _report import SUITES, Row, print_row, write_report
 
 RESULTS = Path(__file__).parent / "results"
@@ -185,11 +186,12 @@ def main() -> None:
     if options.rows:
         options.rows.write_text(json.dumps([vars(row) for row in work(options)]))
         return
-    rows: list[Row] = []
     for threads in options.threads:
-        rows += _in_process(threads)
-    if options.out or not options.quick:
-        write_report(rows, options.out or RESULTS)
+        rows = _in_process(threads)
+        if options.out or not options.quick:
+            table = write_report(rows, options.out or RESULTS)
+            if options.out is None:
+                put_in_readme("speed", table)
 
 
 def _in_process(threads: int) -> list[Row]:

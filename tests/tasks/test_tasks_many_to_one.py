@@ -226,6 +226,19 @@ def test_the_spelling_of_words_tells_where_the_words_do_not(tmp_path):
         elman.SequenceClassifier(level="subwords", character_size=4).fit(texts, kinds)
 
 
+def test_rare_words_are_dropped_as_rare_as_they_are(tmp_path):
+    texts, kinds = ["a b"] * 8 + ["a a"] * 4, ["x"] * 8 + ["y"] * 4
+    model = elman.SequenceClassifier(
+        hidden_size=4, epochs=1, character_size=2, rare_word_dropout=2.0, validation_fraction=0.0
+    )
+    model.fit(texts, kinds, run=tmp_path / "run")
+    # "a" sixteen times and "b" eight times, behind the unknown word and the end of a text
+    torch.testing.assert_close(model.module_.words.gone[2:], torch.tensor([2 / 18, 2 / 10]))
+    assert elman.load(tmp_path / "run").predict(texts).tolist() == model.predict(texts).tolist()
+    with pytest.raises(ValueError, match="SequenceClassifier: rare_word_dropout=-1; give a number"):
+        elman.SequenceClassifier(rare_word_dropout=-1).fit(texts, kinds)
+
+
 def write_texts(folder, texts, kinds):
     rows = "".join(f"{text},{kind}\n" for text, kind in zip(texts, kinds, strict=True))
     (folder / "texts.csv").write_text("text,label\n" + rows)

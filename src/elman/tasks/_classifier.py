@@ -35,6 +35,8 @@ class SequenceClassifier(ClassifierMixin, SequenceEstimator):
             is beside the embedding; 0 for none.
         word_dropout: for words with characters, probability with which training takes a word for
             an unknown one.
+        rare_word_dropout: for words with characters, a: training takes a word that it has n times
+            for an unknown one with probability a / (a + n) too.
         character_dropout: on the features of a word's characters; as `dropout` or
             `input_dropout`, the higher one, if None.
         bidirectional: whether the layers read from both ends.

@@ -50,6 +50,7 @@ class SequenceEstimator(SupervisedEstimator):
     embedding_size: int | None = None
     character_size: int = 0
     word_dropout: float = 0.0
+    rare_word_dropout: float = 0.0
     character_dropout: float | None = None
     bidirectional: bool = False
     pooling: str = "last"
@@ -191,6 +192,8 @@ class SequenceEstimator(SupervisedEstimator):
             self.characters_ = None
             if self.character_size:
                 self.characters_ = CharacterVocabulary.fit([iter(train)])
+                ids = np.concatenate([self.vocabulary_.encode(text) for text in train])
+                self.word_counts_ = np.bincount(ids, minlength=len(self.vocabulary_))
         else:
             arrays = self._arrays(train, where)
             width = arrays[0].shape[1]
@@ -273,7 +276,9 @@ class SequenceEstimator(SupervisedEstimator):
             embedding_size=size or 1,
             character_size=self.character_size,
             word_dropout=self.word_dropout,
+            rare_word_dropout=self.rare_word_dropout,
             character_dropout=self.character_dropout,
+            counts=self.word_counts_,
         )
 
     def _check(self) -> None:
@@ -332,6 +337,7 @@ class SequenceEstimator(SupervisedEstimator):
             self.characters_ = None
             if self.character_size:
                 self.characters_ = vocabulary_from_json(run.read_json("characters.json"))
+                self.word_counts_ = None
         else:
             self.features_ = int(fitted["features"])
             self.scaler_ = Scaler.from_json(fitted["scaler"])

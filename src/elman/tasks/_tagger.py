@@ -127,11 +127,6 @@ class SequenceTagger(SupervisedEstimator):
                 raise ValueError(
                     f"SequenceTagger: {name}={value!r}; give a whole number from {least} on."
                 )
-        if not 0 <= self.rare_word_dropout < float("inf"):
-            raise ValueError(
-                f"SequenceTagger: rare_word_dropout={self.rare_word_dropout}; give a number, 0 or"
-                " above."
-            )
         check_word_dropouts(self)
 
     def _read(

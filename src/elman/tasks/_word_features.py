@@ -162,6 +162,11 @@ def check_word_dropouts(estimator: Any) -> None:
     Raises:
         ValueError: it cannot be.
     """
+    rare = estimator.rare_word_dropout
+    if not 0 <= rare < float("inf"):
+        raise ValueError(
+            f"{type(estimator).__name__}: rare_word_dropout={rare}; give a number, 0 or above."
+        )
     given = {"word_dropout": estimator.word_dropout}
     if estimator.character_dropout is not None:
         given["character_dropout"] = estimator.character_dropout
