@@ -31,6 +31,7 @@ class Problem:
         chance: the loss of an answer without memory; for MNIST the accuracy of guessing.
         solved: the loss below which it counts as solved; for MNIST the accuracy above.
         needed: how far back the answer lies, in steps; None where the data is asked.
+        carried: the numbers that have to be carried so far at once; None for a single answer.
         lr: the learning rate at its highest.
     """
 
@@ -41,6 +42,7 @@ class Problem:
     chance: float
     solved: float
     needed: int | None
+    carried: int | None = None
     lr: float = 1e-3
 
     @property
@@ -63,19 +65,21 @@ def adding(steps: int, budget: int, lr: float = 1e-3) -> Problem:
     1997). Saying 1 always costs 0.167.
     """
     rows = 50 if steps <= 200 else 32
-    return Problem("adding", steps, rows, budget, 0.167, 0.01, None, lr)
+    return Problem("adding", steps, rows, budget, 0.167, 0.01, None, lr=lr)
 
 
 def copy_memory(steps: int, budget: int) -> Problem:
     """Ten symbols, a gap, and the ten again. Guessing costs 10 ln 8 / (T + 20)."""
     chance = _RECALLED * float(np.log(_SYMBOLS)) / (steps + 2 * _RECALLED)
-    return Problem("copy", steps, 32, budget, chance, 0.1 * chance, steps + _RECALLED)
+    # one symbol out of eight is seven numbers
+    carried = _RECALLED * (_SYMBOLS - 1)
+    return Problem("copy", steps, 32, budget, chance, 0.1 * chance, steps + _RECALLED, carried)
 
 
 def mnist(permuted: bool, budget: int) -> Problem:
     """Handwritten digits, a pixel a step."""
     name = "permuted MNIST" if permuted else "sequential MNIST"
-    return Problem(name, 784, 100, budget, 0.1, 0.8, None, 3e-3)
+    return Problem(name, 784, 100, budget, 0.1, 0.8, None, lr=3e-3)
 
 
 class Network(nn.Module):

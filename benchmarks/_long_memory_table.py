@@ -29,10 +29,10 @@ _EARLY = 0.1
 
 def predicted(one: dict[str, Any]) -> bool:
     """Whether the first tenth of a run says that the problem will be solved: the gradient arrives,
-    or is on its way, and does not explode.
+    or is on its way, in enough directions, and does not explode.
     """
     early = _early(one)
-    is_well = bool(early) and early[-1][1] not in ("exploding", "chaotic", "dead")
+    is_well = bool(early) and early[-1][1] not in ("exploding", "chaotic", "dead", "narrow")
     return is_well and is_on_its_way([probe[2] for probe in early], one["needed"])
 
 
@@ -47,7 +47,8 @@ def table(found: list[dict[str, Any]]) -> str:
     for one in sorted(found, key=_place):
         groups.setdefault((one["problem"], one["network"]), []).append(one)
     lines = [
-        "| problem | network | steps | reach at a tenth | figure (published) | solved | told |",
+        "| problem | network | steps | reach at a tenth (directions) | figure (published) | solved"
+        " | told |",
         "| --- | --- | --- | --- | --- | --- | --- |",
     ]
     for (problem, network), runs in groups.items():
@@ -86,4 +87,7 @@ def _reach(one: dict[str, Any]) -> str:
     early = _early(one)
     if not early:
         return "?"
-    return "all" if early[-1][2] is None else str(early[-1][2])
+    _, _, lag, _, *rest = early[-1]
+    far = "all" if lag is None else str(lag)
+    # directions were asked for where many numbers have to be carried
+    return f"{far} ({rest[0]} of {one['carried']})" if rest and one.get("carried") else far

@@ -63,7 +63,7 @@ WHAT_COMES_NEXT: dict[str, Problem] = {
     "nottingham": Problem(
         data="Nottingham's folk tunes, 88 keys",
         split="Boulanger-Lewandowski's 694 / 173 to choose by / 170 pieces",
-        model="LSTM 200",
+        model="LSTM 300",
         figure="loss",
         shown="nats a step",
         published="LSTM 3.29, GRU 3.46 (Bai et al. 2018, arXiv:1803.01271)",
@@ -73,8 +73,8 @@ WHAT_COMES_NEXT: dict[str, Problem] = {
         prepare=files.nottingham,
         commands=(
             "train language-model {data}/train.jsonl --validation {data}/valid.jsonl --out {run}"
-            " --level notes --cell lstm --hidden 200 --dropout 0.1 --batch 1 --epochs 16 --lr 0.003"
-            " --seed {seed}",
+            " --level notes --cell lstm --hidden 300 --dropout 0.4 --batch 4 --epochs 70 --lr 0.005"
+            " --set model.recurrent_dropout=0.4 --set train.average=0.999 --seed {seed}",
             "evaluate {run} {data}/test.jsonl",
         ),
     ),

@@ -75,7 +75,7 @@ def run_one(problem: Problem, name: str, seed: int, folder: Path | None) -> dict
         epochs=1, lr=problem.lr, remedy="auto" if name.endswith("remedy") else "none", watch=True,
         device="cpu", keep_best=False,
     )  # fmt: skip
-    checkup = Checkup(lambda: network(shown), needed=needed)
+    checkup = Checkup(lambda: network(shown), needed=needed, carried=problem.carried)
     named = f"{problem.title}-{name}-{seed}-{problem.budget}".replace(" ", "-").replace(",", "")
     kept = Run.start(RUNS / named, task="long memory", params=vars(options), data={})
     before, diverged = time.perf_counter(), False
@@ -84,17 +84,18 @@ def run_one(problem: Problem, name: str, seed: int, folder: Path | None) -> dict
     except Diverged as error:
         history, diverged = error.history, True
     looks = [one for one in history.records if "diagnosis" in one]
-    probes = [[one["step"], one["diagnosis"], one["reach"], one["rate"]] for one in looks]
+    told = ("step", "diagnosis", "reach", "rate", "width")
+    probes = [[one.get(key) for key in told] for one in looks]
     if diverged:
-        probes.append([history.steps, "exploding", None, None])
+        probes.append([history.steps, "exploding", None, None, None])
     changed = [one["remedy"] for one in history.records if "remedy" in one]
     seconds = time.perf_counter() - before
     figure = figure_of(network.eval(), data)
     return {
         "problem": problem.title, "network": name, "seed": seed, "budget": problem.budget,
         "chance": problem.chance, "figure": figure, "solved": problem.is_solved(figure),
-        "needed": needed, "diverged": diverged, "seconds": seconds, "changed": changed,
-        "probes": probes,
+        "needed": needed, "carried": problem.carried, "diverged": diverged, "seconds": seconds,
+        "changed": changed, "probes": probes,
     }  # fmt: skip
 
 

@@ -98,6 +98,8 @@ found = st.builds(
     dead=st.floats(0, 1),
     radius=st.just({"w (h)": 1.0}),
     finite=st.booleans(),
+    carried=st.none() | st.integers(1, 9),
+    width=st.none() | st.integers(0, 9),
 )
 
 

@@ -21,6 +21,7 @@ from ._pictures import (
 )
 from ._probe import Probe, probe, probe_run, traced_run
 from ._reach import Reach, is_on_its_way, reach_of
+from ._width import width, width_run
 
 __all__ = [
     "KINDS",
@@ -54,4 +55,6 @@ __all__ = [
     "traced_run",
     "update_ratios",
     "watch",
+    "width",
+    "width_run",
 ]

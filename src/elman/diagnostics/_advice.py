@@ -47,6 +47,8 @@ def advice_for(found: Diagnosis, layers: list[Recurrent]) -> Advice:
                 ("longer windows", f"gradients have to flow through {lag:,} steps"),
                 ("checkpointed", "bptt='checkpointed' goes through all steps in little memory"),
             )
+        case "narrow":
+            return _narrow(layers, lag)
         case _:
             return ()
 
@@ -58,6 +60,21 @@ def _simple_vanishing() -> Advice:
         ("identity", "W = I with relu hands gradients on unchanged"),
         ("flow_penalty", "a term of the loss that keeps the gradient's size from step to step"),
         ("cell", "gru or lstm carry their state by a sum, not by a product"),
+    )
+
+
+def _narrow(layers: list[Recurrent], lag: int) -> Advice:
+    units = ("hidden_size", "more units carry more numbers side by side")
+    if all("c" in one.cell.states for one in layers):
+        return (
+            ("chrono", f"gate biases spread over lags up to {lag:,} keep many units open at once"),
+            units,
+        )
+    return (
+        ("cell", "lstm carries each unit's c by itself, so that as many numbers arrive"),
+        ("orthogonal", "W with all its eigenvalues on the unit circle favours no direction"),
+        ("keep_orthogonal", "and a parametrisation keeps it so while it learns"),
+        units,
     )
 
 

@@ -18,6 +18,7 @@ from ._measures import spectral_radius, states_of
 from ._need import Need
 from ._probe import Probe, probe_run, traced_run
 from ._reach import GONE, Reach, median_curve, reach_from_json, reach_of
+from ._width import width_run
 
 KINDS = (
     "healthy",
@@ -27,6 +28,7 @@ KINDS = (
     "saturated",
     "dead",
     "truncated too short",
+    "narrow",
 )
 # a gradient that has grown so far on its way overrules every other term of the loss
 _GROWN = 1e3
@@ -55,6 +57,10 @@ class Diagnosis:
         finite: whether everything measured is finite.
         remedies: what helps, the most promising first: the name of a remedy and why.
         curve: the mean norm by lag, in units of that at lag 0.
+        carried: how many numbers of the answer have to be carried at once; None if that is not
+            known.
+        width: in how many directions the gradient arrives where the answer lies; None where it was
+            not asked.
     """
 
     kind: str
@@ -68,11 +74,20 @@ class Diagnosis:
     finite: bool
     remedies: tuple[tuple[str, str], ...] = ()
     curve: Any = field(default=(), repr=False, compare=False)
+    carried: int | None = None
+    width: int | None = None
+
+    @property
+    def is_narrow(self) -> bool:
+        """Whether the gradient arrives in fewer directions than there are numbers to carry."""
+        return self.width is not None and self.carried is not None and self.width < self.carried
 
     @property
     def can_learn(self) -> bool | None:
-        """Whether the gradient arrives where the answer lies; None where that is not known."""
-        if self.kind in ("exploding", "chaotic", "dead"):
+        """Whether the gradient arrives where the answer lies, in enough directions; None where that
+        is not known.
+        """
+        if self.is_narrow or self.kind in ("exploding", "chaotic", "dead"):
             return False
         if self.needed is None:
             return None
@@ -99,7 +114,13 @@ class Diagnosis:
             return "the gradient is not finite on its way back."
         said = _going(reach)
         if self.needed is not None:
-            said += f" the answer lies {_steps(self.needed)} back:"
+            said += f" the answer lies {_steps(self.needed)} back"
+            if self.is_narrow and self.carried is not None:
+                said += (
+                    f" and has {_numbers(self.carried)}, for which the gradient arrives in"
+                    f" {self.width} directions"
+                )
+            said += ":"
             said += " this model can learn it." if self.can_learn else " this model cannot learn it"
             if not self.can_learn:
                 said += " as it is."
@@ -128,6 +149,10 @@ class Diagnosis:
             for name, share in sorted(self.saturated.items())
             if share >= 0.25
         ]
+        if self.width is not None and self.carried is not None and not self.is_narrow:
+            lines.append(
+                f"at lag {self.needed} in {self.width} directions, for {_numbers(self.carried)}"
+            )
         if self.dead > 0:
             lines.append(f"{self.dead:.0%} of the units never move")
         lines += [
@@ -167,6 +192,7 @@ def diagnose(
     *args: Any,
     loss: Callable[[Any], Tensor] | None = None,
     needed: int | Need | None = None,
+    carried: int | None = None,
     window: int | None = None,
     seed: int = 0,
     **kwargs: Any,
@@ -179,6 +205,8 @@ def diagnose(
         loss: as for `probe`.
         needed: how far back the answer lies, a number of steps or what `need` found; None if it is
             not known.
+        carried: how many numbers of the answer have to be carried so far at once, where a class out
+            of C counts C - 1; None does not ask for the width.
         window: steps that gradients flow through in training; None for all.
         seed: of the probe's directions.
         kwargs: what else the model is called with.
@@ -193,7 +221,13 @@ def diagnose(
         ('vanishing', False)
     """
     return diagnose_run(
-        model, partial(model, *args, **kwargs), loss=loss, needed=needed, window=window, seed=seed
+        model,
+        partial(model, *args, **kwargs),
+        loss=loss,
+        needed=needed,
+        carried=carried,
+        window=window,
+        seed=seed,
     )
 
 
@@ -203,6 +237,7 @@ def diagnose_run(
     *,
     loss: Callable[[Any], Tensor] | None = None,
     needed: int | Need | None = None,
+    carried: int | None = None,
     window: int | None = None,
     directions: int = 4,
     seed: int = 0,
@@ -223,12 +258,15 @@ def diagnose_run(
         for gate, one in gates.items()
     }
     lag = needed.lag if isinstance(needed, Need) else needed
-    return _classified(probed, layers, lag, window, saturated, float(np.mean(dead)), radius)
+    found = _found(probed, lag, window, saturated, float(np.mean(dead)), radius)
+    if carried is not None and lag is not None and found.finite:
+        found = replace(found, carried=carried, width=width_run(model, run, lag, seed=seed))
+    found = replace(found, kind=_kind(found, list(layers.values())))
+    return replace(found, remedies=advice_for(found, list(layers.values())))
 
 
-def _classified(
+def _found(
     probed: Probe,
-    layers: dict[str, Recurrent],
     needed: int | None,
     window: int | None,
     saturated: dict[str, float],
@@ -240,11 +278,9 @@ def _classified(
         reach = reach_of(furthest)
         curve = median_curve(furthest)
     reaches = {str(place): reach_of(_relative(one)) for place, one in probed.norms.items()}
-    found = Diagnosis(
+    return Diagnosis(
         "healthy", reach, needed, window, reaches, saturated, dead, radius, probed.finite, (), curve
     )
-    found = replace(found, kind=_kind(found, list(layers.values())))
-    return replace(found, remedies=advice_for(found, list(layers.values())))
 
 
 def _relative(norms: Any) -> Any:
@@ -271,7 +307,7 @@ def _kind(found: Diagnosis, layers: list[Recurrent]) -> str:
     if reach.lag is not None and reach.lag < goal:
         stuck = max(found.saturated.values(), default=0.0) >= _HALF
         return "saturated" if stuck else "vanishing"
-    return "healthy"
+    return "narrow" if found.is_narrow else "healthy"
 
 
 def _going(reach: Reach) -> str:
@@ -303,6 +339,10 @@ def _factor(rate: float) -> str:
 
 def _steps(n: int) -> str:
     return f"{n:,} step" if n == 1 else f"{n:,} steps"
+
+
+def _numbers(n: int) -> str:
+    return f"{n:,} number" if n == 1 else f"{n:,} numbers"
 
 
 def _join(module: str, name: str) -> str:

@@ -113,7 +113,7 @@ def probe_run(
     many = directions if loss is None else 1
     squares: dict[Place, Any] = {}
     finite = True
-    with _evaluating(model), watch(model) as flow, _Ends(model) as ends, torch.enable_grad():
+    with evaluating(model), watch(model) as flow, Ends(model) as ends, torch.enable_grad():
         for _ in range(many):
             found = run()
             if loss is None:
@@ -130,7 +130,7 @@ def probe_run(
 
 
 @contextmanager
-def _evaluating(model: nn.Module) -> Generator[None]:
+def evaluating(model: nn.Module) -> Generator[None]:
     """The model in evaluation mode for a while, part by part as it was afterwards."""
     modes = {one: one.training for one in model.modules()}
     random = torch.get_rng_state()
@@ -143,7 +143,7 @@ def _evaluating(model: nn.Module) -> Generator[None]:
         torch.set_rng_state(random)
 
 
-class _Ends:
+class Ends:
     """Notes the final state of the last recurrent layer that ran, and the lengths of all."""
 
     def __init__(self, model: nn.Module) -> None:
@@ -208,7 +208,7 @@ def traced_run(model: nn.Module, run: Callable[[], Any]) -> dict[str, tuple[list
         if isinstance(one, Recurrent):
             handles.append(one.register_forward_hook(tracing(name, one), with_kwargs=True))
     try:
-        with _evaluating(model), torch.no_grad():
+        with evaluating(model), torch.no_grad():
             run()
     finally:
         for handle in handles:

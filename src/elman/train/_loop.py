@@ -253,7 +253,8 @@ class _Trainer:
         batch = next(iter(self.batches.epoch(0)))
         found = monitor.look(at.step, lambda: self.objective.loss(batch, None))
         reach = found.reach
-        self.record({"diagnosis": found.kind, "reach": reach.lag, "rate": reach.rate})
+        seen = {"reach": reach.lag, "rate": reach.rate, "width": found.width}
+        self.record({"diagnosis": found.kind, **seen})
         if self.remedies is not None and self.remedies.look(at.step, found):
             self.average.restart()
         if self.options.give_up and monitor.is_beyond_help:

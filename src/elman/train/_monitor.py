@@ -21,12 +21,14 @@ class Checkup:
     Args:
         run: runs the module forward on held-out sequences; None takes the first batch.
         needed: how far back the answer lies; None if it is not known.
+        carried: how many numbers of it have to be carried at once; None if it is not known.
         window: steps that gradients flow through; None for all.
         every: optimiser steps between probes; None for a twentieth of the training.
     """
 
     run: Callable[[], Any] | None = None
     needed: int | None = None
+    carried: int | None = None
     window: int | None = None
     every: int | None = None
 
@@ -69,9 +71,14 @@ class Monitor:
     def look(self, step: int, run: Callable[[], Any]) -> Diagnosis:
         """Probes the module; `run` runs it on a batch, for where nothing was held out."""
         self._run = self._run or run
-        needed, window = self.checkup.needed, self.checkup.window
+        asked = self.checkup
         self.diagnosis = diagnose_run(
-            self.module, self._run, needed=needed, window=window, directions=1
+            self.module,
+            self._run,
+            needed=asked.needed,
+            carried=asked.carried,
+            window=asked.window,
+            directions=1,
         )
         self.found[step] = self.diagnosis
         return self.diagnosis
