@@ -5,7 +5,8 @@
 Watching: training steps of the grid with and without `elman.diagnostics.watch`, in turn, round
 after round, on one thread; median ratio and difference. Checkpointing: one sequence of 1,000,000
 steps (LSTM, I = 1, H = 64, B = 1, loss at the end), a training step each in a process of its own.
-Writes `results/gradient_flow.json`, `gradient_flow.md` and `long_sequence.md`.
+Writes `results/gradient_flow.json`, `gradient_flow.md` and `long_sequence.md`, and the table of
+`docs/gradients.md`.
 """
 
 import argparse
@@ -18,6 +19,7 @@ from statistics import median
 from typing import Any
 
 import torch
+from _documents import put_in
 from _memory import peak
 from speed import sizes
 
@@ -135,6 +137,7 @@ def main() -> None:
     (RESULTS / "gradient_flow.json").write_text(json.dumps(found, indent=1) + "\n")
     (RESULTS / "gradient_flow.md").write_text(report(found))
     (RESULTS / "long_sequence.md").write_text(long_report(found))
+    put_in("docs/gradients.md", "long", long_report(found))
 
 
 if __name__ == "__main__":

@@ -5,7 +5,8 @@
 Every run trains a network on a problem whose answer lies a known number of steps back, with the
 gradient probed as it goes; what the probes of the first tenth say (it arrives, or it does not) is
 compared with the outcome (solved, or not). Writes `results/long_memory.json` after every run, skips
-the runs that are there, goes on with one that was cut off, and writes `results/long_memory.md`.
+the runs that are there, goes on with one that was cut off, and writes `results/long_memory.md` and
+the table of `docs/gradients.md`.
 """
 
 import argparse
@@ -16,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from _documents import put_in
 from _long_memory_problems import (
     Data,
     Network,
@@ -125,7 +127,9 @@ def main() -> None:
         known = json.loads(FOUND.read_text()) if FOUND.is_file() else []
         FOUND.write_text(json.dumps([*known, found], indent=1) + "\n")
     known = json.loads(FOUND.read_text())
-    (HERE / "results" / "long_memory.md").write_text(table(known))
+    told = table(known)
+    (HERE / "results" / "long_memory.md").write_text(told)
+    put_in("docs/gradients.md", "long-memory", told)
 
 
 if __name__ == "__main__":

@@ -22,9 +22,9 @@ import time
 from pathlib import Path
 from typing import Any
 
+from _documents import put_in
 from _quality_problem import Problem
 from _quality_problems import PROBLEMS
-from _readme import put_in_readme
 
 HERE = Path(__file__).parent
 RUNS = HERE.parent / "runs" / "quality"
@@ -164,7 +164,7 @@ def write(report: dict[str, Any]) -> None:
     (HERE.parent / "docs" / "results.md").write_text(document(report))
     table = summary(report)
     (HERE / "results" / "quality.md").write_text(table)
-    put_in_readme("quality", table)
+    put_in("README.md", "quality", table)
 
 
 def main() -> None:

@@ -23,7 +23,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from _readme import put_in_readme
+from _documents import put_in
 from _report import SUITES, Row, print_row, write_report
 
 RESULTS = Path(__file__).parent / "results"
@@ -191,7 +191,7 @@ def main() -> None:
         if options.out or not options.quick:
             table = write_report(rows, options.out or RESULTS)
             if options.out is None:
-                put_in_readme("speed", table)
+                put_in("README.md", "speed", table)
 
 
 def _in_process(threads: int) -> list[Row]:
