@@ -84,7 +84,7 @@ def write_report(rows: list[Row], folder: Path) -> str:
     What was not measured now stays as it was.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    rows = _with_former(rows, folder / "speed.json")
+    rows = joined(rows, _former(folder / "speed.json"))
     found = {"machine": machine(), "rows": [vars(row) for row in rows]}
     (folder / "speed.json").write_text(json.dumps(found, indent=1) + "\n")
     (folder / "speed.md").write_text("\n\n".join(tables(rows)) + "\n")
@@ -94,15 +94,27 @@ def write_report(rows: list[Row], folder: Path) -> str:
     return table
 
 
-def _with_former(rows: list[Row], path: Path) -> list[Row]:
-    """The rows, and those of an earlier call that were not measured again, suite by suite."""
-    if not path.exists():
-        return rows
-    measured = {(row.suite, row.cell, row.size, row.threads, row.train) for row in rows}
-    former = [Row(**one) for one in json.loads(path.read_text())["rows"]]
-    kept = [r for r in former if (r.suite, r.cell, r.size, r.threads, r.train) not in measured]
+def joined(rows: list[Row], former: list[Row]) -> list[Row]:
+    """The rows, with what an earlier call measured and this one did not: rows, and peers."""
+    places = {_place(row): row for row in former}
+    for row in rows:
+        known = places.pop(_place(row), None)
+        if known is not None:
+            row.faster_than = known.faster_than | row.faster_than
     order = list(SUITES)
+    kept = places.values()
     return sorted([*rows, *kept], key=lambda row: (order.index(row.suite), row.threads))
+
+
+def _place(row: Row) -> tuple[str, str, str, int, bool]:
+    return row.suite, row.cell, row.size, row.threads, row.train
+
+
+def _former(path: Path) -> list[Row]:
+    """The rows of an earlier call."""
+    if not path.exists():
+        return []
+    return [Row(**one) for one in json.loads(path.read_text())["rows"]]
 
 
 def machine() -> dict[str, str]:

@@ -3,8 +3,10 @@
     make bench            # the whole grid, one and two threads (about half an hour)
     make bench-quick      # a subset in under three minutes
 
-Every row runs all contenders in turn, round after round, in one process that may use as many
+Every row runs its contenders in turn, round after round, in one process that may use as many
 processors as it has threads; a ratio is the median over the rounds of the peer's time by Elman's.
+torch.nn has a process of its own, as in a user's program: JAX and ONNX Runtime beside it change
+what its memory costs.
 The same rounds measure what a large matrix product reaches, from which the row's physical limit
 follows. What is not numerically equal is not timed. Writes `results/speed.json`, `speed.md` and
 `speed.png` beside this file, and the table of the README, unless `--quick`. ONNX Runtime and JAX
@@ -24,7 +26,7 @@ from statistics import median
 from typing import Any
 
 from _documents import put_in
-from _report import SUITES, Row, print_row, write_report
+from _report import SUITES, Row, joined, print_row, write_report
 
 RESULTS = Path(__file__).parent / "results"
 # one contender's part of a round, seconds
@@ -33,6 +35,8 @@ PAUSE = 0.03
 # seconds for the rounds of one row, as long as there are three
 MOST = 5.0
 STREAM = (24, 64, 128, 256)
+# those that share a process with Elman
+COMPANIES = (("torch.nn", "elman, padded"), ("torch.compile", "onnxruntime", "jax"))
 
 
 def sizes(suite: str, quick: bool) -> list[Any]:
@@ -112,6 +116,9 @@ def rows_of(suite: str, cell: str, size: Any, threads: int, options: Any) -> lis
             runs = contenders(problem, train, options.peers)
             with torch.set_grad_enabled(train):
                 check_equal(problem, runs, train)
+        if len(runs) == 1:
+            # none of these peers can run it
+            continue
         with torch.set_grad_enabled(train):
             rounds = measure(runs, options.rounds, problem.input.dtype)
         peak = median(one["peak"] for one in rounds)
@@ -164,7 +171,7 @@ def work(options: argparse.Namespace) -> list[Row]:
 
 
 def main() -> None:
-    """Runs one process for each number of threads, and writes what they found."""
+    """Runs processes for each number of threads, and writes what they found."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     add = parser.add_argument
     add("--quick", action="store_true", help="three sizes, torch.nn alone, one thread")
@@ -181,26 +188,31 @@ def main() -> None:
     if options.quick:
         options.threads, options.suites = [1], ["dense", "ragged", "step"]
     if options.peers is None:
-        every = ["torch.nn", "torch.compile", "onnxruntime", "jax", "elman, padded"]
-        options.peers = ["torch.nn", "elman, padded"] if options.quick else every
+        options.peers = [name for names in COMPANIES[: 1 if options.quick else 2] for name in names]
     if options.rows:
         options.rows.write_text(json.dumps([vars(row) for row in work(options)]))
         return
     for threads in options.threads:
-        rows = _in_process(threads)
+        rows: list[Row] = []
+        for names in COMPANIES:
+            peers = [name for name in options.peers if name in names]
+            if peers:
+                suites = [one for one in options.suites if one != "memory" or "torch.nn" in peers]
+                rows = joined(rows, _in_process(threads, peers, suites))
         if options.out or not options.quick:
             table = write_report(rows, options.out or RESULTS)
             if options.out is None:
                 put_in("README.md", "speed", table)
 
 
-def _in_process(threads: int) -> list[Row]:
+def _in_process(threads: int, peers: list[str], suites: list[str]) -> list[Row]:
     """Calls this program for one number of threads, on as many processors."""
     path = Path(os.environ.get("TMPDIR", "/tmp")) / f"elman-speed-{os.getpid()}.json"
     environment = os.environ | {"OMP_NUM_THREADS": str(threads)}
     allowed = sorted(os.sched_getaffinity(0))[:threads] if hasattr(os, "sched_getaffinity") else []
+    words = ["--threads", str(threads), "--rows", str(path), "--peers", *peers, "--suites", *suites]
     subprocess.run(
-        [sys.executable, *sys.argv, "--threads", str(threads), "--rows", str(path)],
+        [sys.executable, *sys.argv, *words],
         check=True,
         env=environment,
         preexec_fn=(lambda: os.sched_setaffinity(0, allowed)) if allowed else None,
