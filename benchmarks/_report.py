@@ -78,15 +78,36 @@ def geometric_mean(values: list[float]) -> float:
     return math.exp(sum(map(math.log, values)) / len(values)) if values else math.nan
 
 
-def write_report(rows: list[Row], folder: Path) -> str:
-    """Writes `speed.json`, `speed.md`, `summary.md` and `speed.png`; gives the summary.
+def keep(rows: list[Row], folder: Path) -> None:
+    """Puts rows into `speed.json`; rows and peers that were not measured now stay as they were.
 
-    What was not measured now stays as it was.
+    A row without torch.nn adds its peers to what is known of a row with it.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    rows = joined(rows, _former(folder / "speed.json"))
-    found = {"machine": machine(), "rows": [vars(row) for row in rows]}
+    known = {_place(row): row for row in kept(folder)}
+    for row in rows:
+        before = known.get(_place(row))
+        if before is not None and "torch.nn" in before.faster_than.keys() - row.faster_than.keys():
+            before.faster_than |= row.faster_than
+            continue
+        if before is not None:
+            row.faster_than = before.faster_than | row.faster_than
+        known[_place(row)] = row
+    order = list(SUITES)
+    every = sorted(known.values(), key=lambda row: (order.index(row.suite), row.threads))
+    found = {"machine": machine(), "rows": [vars(row) for row in every]}
     (folder / "speed.json").write_text(json.dumps(found, indent=1) + "\n")
+
+
+def kept(folder: Path) -> list[Row]:
+    """The rows of `speed.json`."""
+    path = folder / "speed.json"
+    return [Row(**one) for one in json.loads(path.read_text())["rows"]] if path.exists() else []
+
+
+def write_report(folder: Path) -> str:
+    """Writes `speed.md`, `summary.md` and `speed.png` from `speed.json`; gives the summary."""
+    rows = kept(folder)
     (folder / "speed.md").write_text("\n\n".join(tables(rows)) + "\n")
     table = summary(rows)
     (folder / "summary.md").write_text(table)
@@ -94,27 +115,8 @@ def write_report(rows: list[Row], folder: Path) -> str:
     return table
 
 
-def joined(rows: list[Row], former: list[Row]) -> list[Row]:
-    """The rows, with what an earlier call measured and this one did not: rows, and peers."""
-    places = {_place(row): row for row in former}
-    for row in rows:
-        known = places.pop(_place(row), None)
-        if known is not None:
-            row.faster_than = known.faster_than | row.faster_than
-    order = list(SUITES)
-    kept = places.values()
-    return sorted([*rows, *kept], key=lambda row: (order.index(row.suite), row.threads))
-
-
 def _place(row: Row) -> tuple[str, str, str, int, bool]:
     return row.suite, row.cell, row.size, row.threads, row.train
-
-
-def _former(path: Path) -> list[Row]:
-    """The rows of an earlier call."""
-    if not path.exists():
-        return []
-    return [Row(**one) for one in json.loads(path.read_text())["rows"]]
 
 
 def machine() -> dict[str, str]:

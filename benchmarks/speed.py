@@ -6,15 +6,13 @@
 Every row runs its contenders in turn, round after round, in one process that may use as many
 processors as it has threads; a ratio is the median over the rounds of the peer's time by Elman's.
 torch.nn has a process of its own, as in a user's program: JAX and ONNX Runtime beside it change
-what its memory costs.
-The same rounds measure what a large matrix product reaches, from which the row's physical limit
-follows. What is not numerically equal is not timed. Writes `results/speed.json`, `speed.md` and
-`speed.png` beside this file, and the table of the README, unless `--quick`. ONNX Runtime and JAX
-come with `pip install elman[bench]`.
+what its memory costs. The same rounds measure what a large matrix product reaches, from which the
+row's physical limit follows. What is not numerically equal is not timed. A row is kept as soon as
+it is measured. Writes `results/speed.json`, `speed.md` and `speed.png` beside this file, and the
+table of the README, unless `--quick`. ONNX Runtime and JAX come with `pip install elman[bench]`.
 """
 
 import argparse
-import json
 import os
 import subprocess
 import sys
@@ -26,7 +24,7 @@ from statistics import median
 from typing import Any
 
 from _documents import put_in
-from _report import SUITES, Row, joined, print_row, write_report
+from _report import SUITES, Row, keep, print_row, write_report
 
 RESULTS = Path(__file__).parent / "results"
 # one contender's part of a round, seconds
@@ -147,27 +145,28 @@ def rows_of(suite: str, cell: str, size: Any, threads: int, options: Any) -> lis
     return rows
 
 
-def work(options: argparse.Namespace) -> list[Row]:
-    """Everything at one number of threads."""
+def work(options: argparse.Namespace) -> None:
+    """Everything at one number of threads; each row is kept as soon as it is known."""
     import torch
+
+    def note(rows: list[Row]) -> None:
+        if options.out is not None:
+            keep(rows, options.out)
 
     threads = options.threads[0]
     torch.set_num_threads(threads)
-    found: list[Row] = []
     for suite in options.suites:
         if suite == "memory":
             from _memory import memory_rows
 
             grid = sizes("dense", options.quick) + sizes("ragged", options.quick)
             grid = [size for size in grid if options.only in str(size)]
-            found += memory_rows(options.cells, grid) if threads == 1 else []
+            note(memory_rows(options.cells, grid) if threads == 1 else [])
             continue
         for cell in options.cells:
             for size in sizes(suite, options.quick):
-                if options.only and options.only not in str(size):
-                    continue
-                found += rows_of(suite, cell, size, threads, options)
-    return found
+                if options.only in str(size):
+                    note(rows_of(suite, cell, size, threads, options))
 
 
 def main() -> None:
@@ -182,44 +181,41 @@ def main() -> None:
     add("--rounds", type=int, default=None)
     add("--only", default="", help="sizes whose text holds this")
     add("--out", type=Path, default=None, help="where to write; results/ by default")
-    add("--rows", type=Path, help=argparse.SUPPRESS)
+    add("--here", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
     options.rounds = options.rounds or (3 if options.quick else 5)
     if options.quick:
         options.threads, options.suites = [1], ["dense", "ragged", "step"]
     if options.peers is None:
         options.peers = [name for names in COMPANIES[: 1 if options.quick else 2] for name in names]
-    if options.rows:
-        options.rows.write_text(json.dumps([vars(row) for row in work(options)]))
+    if options.out is None and not options.quick:
+        options.out = RESULTS
+    if options.here:
+        work(options)
         return
     for threads in options.threads:
-        rows: list[Row] = []
         for names in COMPANIES:
             peers = [name for name in options.peers if name in names]
-            if peers:
-                suites = [one for one in options.suites if one != "memory" or "torch.nn" in peers]
-                rows = joined(rows, _in_process(threads, peers, suites))
-        if options.out or not options.quick:
-            table = write_report(rows, options.out or RESULTS)
-            if options.out is None:
-                put_in("README.md", "speed", table)
+            suites = [one for one in options.suites if one != "memory" or "torch.nn" in peers]
+            if peers and suites:
+                _in_process(threads, peers, suites)
+    if options.out is not None:
+        table = write_report(options.out)
+        if options.out == RESULTS:
+            put_in("README.md", "speed", table)
 
 
-def _in_process(threads: int, peers: list[str], suites: list[str]) -> list[Row]:
+def _in_process(threads: int, peers: list[str], suites: list[str]) -> None:
     """Calls this program for one number of threads, on as many processors."""
-    path = Path(os.environ.get("TMPDIR", "/tmp")) / f"elman-speed-{os.getpid()}.json"
     environment = os.environ | {"OMP_NUM_THREADS": str(threads)}
     allowed = sorted(os.sched_getaffinity(0))[:threads] if hasattr(os, "sched_getaffinity") else []
-    words = ["--threads", str(threads), "--rows", str(path), "--peers", *peers, "--suites", *suites]
+    words = ["--here", "--threads", str(threads), "--peers", *peers, "--suites", *suites]
     subprocess.run(
         [sys.executable, *sys.argv, *words],
         check=True,
         env=environment,
         preexec_fn=(lambda: os.sched_setaffinity(0, allowed)) if allowed else None,
     )
-    rows = [Row(**one) for one in json.loads(path.read_text())]
-    path.unlink()
-    return rows
 
 
 if __name__ == "__main__":
