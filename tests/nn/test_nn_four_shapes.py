@@ -135,7 +135,7 @@ def test_encoder_decoder_by_hand():
         d = torch.tanh(model.bridge.states[0](h))
         for t in range(4):
             d = rnn_step(model.decoder, model.target.weight[target[t, row]], d)
-            a = torch.softmax(model.attention.key(m) @ d, 0)
+            a = torch.softmax(model.attention.key(m) @ d / 6**0.5, 0)
             r = torch.tanh(model.mix(torch.cat([d, a @ m])))
             torch.testing.assert_close(scores[t, row], model.head(r), atol=1e-5, rtol=1e-5)
 
@@ -205,7 +205,7 @@ def test_attention_formulas():
     query, memory = torch.randn(1, 1, 4), torch.randn(3, 1, 6)
     lengths = torch.tensor([3])
     one = elman.nn.Attention("multiplicative", 4, 6)
-    wanted = torch.softmax(memory[:, 0] @ one.key.weight.T @ query[0, 0], 0)
+    wanted = torch.softmax(memory[:, 0] @ one.key.weight.T @ query[0, 0] / 2, 0)
     torch.testing.assert_close(one(query, memory, lengths)[1][0, 0], wanted)
     one = elman.nn.Attention("additive", 4, 6, 5)
     hidden = torch.tanh(

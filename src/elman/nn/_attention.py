@@ -19,7 +19,9 @@ class Attention(nn.Module):
         a_{ts} = \mathrm{softmax}_s\, e_{ts}, \qquad c_t = \sum_s a_{ts} m_s,
 
     where :math:`e_{ts} = v^\top \tanh(W q_t + U m_s + b)` ("additive") or
-    :math:`e_{ts} = q_t^\top U m_s` ("multiplicative"). Steps behind a row's end get no weight.
+    :math:`e_{ts} = q_t^\top U m_s / \sqrt{Q}` ("multiplicative"; without the root the weights of
+    wide queries become 0 and 1 before they have learned where to look). Steps behind a row's end
+    get no weight.
 
     Args:
         how: "additive" or "multiplicative".
@@ -33,7 +35,8 @@ class Attention(nn.Module):
 
     Reference:
         Bahdanau, Cho & Bengio 2015, https://arxiv.org/abs/1409.0473 (additive);
-        Luong, Pham & Manning 2015, https://arxiv.org/abs/1508.04025 (multiplicative).
+        Luong, Pham & Manning 2015, https://arxiv.org/abs/1508.04025 (multiplicative); the root as
+        in Vaswani et al. 2017, https://arxiv.org/abs/1706.03762.
 
     Example:
         >>> import torch, elman
@@ -73,7 +76,8 @@ class Attention(nn.Module):
             # (T, S, B) to (B, T, S)
             score = self.score(hidden).squeeze(-1).permute(2, 0, 1)
         else:
-            score = torch.bmm(query.transpose(0, 1), keys.permute(1, 2, 0))
+            scaled = query.transpose(0, 1) * query.shape[-1] ** -0.5
+            score = torch.bmm(scaled, keys.permute(1, 2, 0))
         behind = (
             torch.arange(len(memory), device=memory.device) >= lengths.to(memory.device)[:, None]
         )
