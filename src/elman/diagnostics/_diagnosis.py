@@ -59,8 +59,8 @@ class Diagnosis:
         curve: the mean norm by lag, in units of that at lag 0.
         carried: how many numbers of the answer have to be carried at once; None if that is not
             known.
-        width: in how many directions the gradient arrives where the answer lies; None where it was
-            not asked.
+        width: in how many directions the gradient arrives where the answer lies; None where that
+            was not asked, or it does not arrive.
     """
 
     kind: str
@@ -206,7 +206,8 @@ def diagnose(
         needed: how far back the answer lies, a number of steps or what `need` found; None if it is
             not known.
         carried: how many numbers of the answer have to be carried so far at once, where a class out
-            of C counts C - 1; None does not ask for the width.
+            of C counts C - 1; None does not ask for the width, which is measured where the gradient
+            arrives at all.
         window: steps that gradients flow through in training; None for all.
         seed: of the probe's directions.
         kwargs: what else the model is called with.
@@ -259,7 +260,8 @@ def diagnose_run(
     }
     lag = needed.lag if isinstance(needed, Need) else needed
     found = _found(probed, lag, window, saturated, float(np.mean(dead)), radius)
-    if carried is not None and lag is not None and found.finite:
+    arrives = lag is not None and (found.reach.lag is None or found.reach.lag >= lag)
+    if carried is not None and lag is not None and arrives and found.finite:
         found = replace(found, carried=carried, width=width_run(model, run, lag, seed=seed))
     found = replace(found, kind=_kind(found, list(layers.values())))
     return replace(found, remedies=advice_for(found, list(layers.values())))
