@@ -10,7 +10,7 @@ from elman import cells
 
 from . import _user_cells
 from ._call import Call
-from ._machine import machine, threads
+from ._machine import Machine, threads
 
 # native/call.h, struct Call: the same order
 FIELDS = (
@@ -72,9 +72,11 @@ def sequence(tensor: Tensor | None, held: list[Tensor]) -> tuple[int, int, int]:
     return tensor.data_ptr(), time, batch
 
 
-def fields_of(call: Call, tensors: Sequence[Tensor | None], held: list[Tensor]) -> list[int]:
-    """What both passes hand over first, in the order of `FIELDS`."""
-    here, input, ih = machine(), tensors[0], tensors[1]
+def fields_of(
+    here: Machine, call: Call, tensors: Sequence[Tensor | None], held: list[Tensor]
+) -> list[int]:
+    """What both passes hand to a machine's kernels first, in the order of `FIELDS`."""
+    input, ih = tensors[0], tensors[1]
     if input is None or ih is None or tensors[2] is None:
         raise TypeError("a call has an input and two weights.")
     steps, batch, features = input.shape
