@@ -89,5 +89,5 @@ def _reach(one: dict[str, Any]) -> str:
         return "?"
     _, _, lag, _, *rest = early[-1]
     far = "all" if lag is None else str(lag)
-    # directions were asked for where many numbers have to be carried
-    return f"{far} ({rest[0]} of {one['carried']})" if rest and one.get("carried") else far
+    # directions are asked for where many numbers have to be carried, and the gradient arrives
+    return far if not rest or rest[0] is None else f"{far} ({rest[0]} of {one['carried']})"
