@@ -5,11 +5,11 @@
 
 Every row runs its contenders in turn, round after round, in one process that may use as many
 processors as it has threads; a ratio is the median over the rounds of the peer's time by Elman's.
-torch.nn has a process of its own, as in a user's program: JAX and ONNX Runtime beside it change
-what its memory costs. The same rounds measure what a large matrix product reaches, from which the
-row's physical limit follows. What is not numerically equal is not timed. A row is kept as soon as
-it is measured. Writes `results/speed.json`, `speed.md` and `speed.png` beside this file, and the
-table of the README, unless `--quick`. ONNX Runtime and JAX come with `pip install elman[bench]`.
+torch.nn has a process of its own, without JAX and ONNX Runtime, as a user's program has. The same
+rounds measure what a large matrix product reaches, from which the row's physical limit follows.
+What is not numerically equal is not timed. A row is kept as soon as it is measured. Writes
+`results/speed.json`, `speed.md` and `speed.png` beside this file, and the table of the README,
+unless `--quick`. ONNX Runtime and JAX come with `pip install elman[bench]`.
 """
 
 import argparse

@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -24,6 +25,7 @@ from tolerances import assert_close
 
 from elman.cells import Cell, gru, lstm, rnn
 from elman.kernels import cpu, tensors_of
+from elman.kernels._fields import BACKWARD, FIELDS, FORWARD
 from elman.kernels._machine import machine, variants
 
 pytestmark = pytest.mark.skipif(
@@ -33,17 +35,29 @@ VARIANTS = variants()
 DTYPES = [torch.float32, torch.float64]
 
 
-@pytest.fixture(params=VARIANTS)
-def variant(request, monkeypatch):
-    forced = machine(request.param)
-    monkeypatch.setattr(cpu, "machine", lambda: forced)
-    return request.param
-
-
 @pytest.fixture(params=[1, 2, 3])
 def threads(request, monkeypatch):
     monkeypatch.setattr(cpu, "threads", lambda: request.param)
     return request.param
+
+
+def test_the_threads_that_are_asked_for_are_handed_over(threads, monkeypatch):
+    asked, native = [], cpu.native
+
+    def noting(run, fields):
+        def note(kernels, packed):
+            asked.append(fields.unpack(packed)[FIELDS.index("threads")])
+            return run(kernels, packed)
+
+        return note
+
+    both = SimpleNamespace(
+        forward=noting(native.forward, FORWARD), backward=noting(native.backward, BACKWARD)
+    )
+    monkeypatch.setattr(cpu, "native", both)
+    call = make(CELLS["gru"], SHAPES[0], KINDS["dense"], torch.float32)
+    by_kernel(call, gradients_like(call))
+    assert asked == [threads, threads]
 
 
 def _agree(call):

@@ -11,7 +11,6 @@ from tolerances import TOLERANCES, assert_close
 
 from elman.cells import lstm, rnn
 from elman.kernels import cpu, segment_size
-from elman.kernels._machine import machine, variants
 
 native = pytest.mark.skipif(
     not cpu.is_built(), reason="the native module is not installed (ELMAN_NATIVE=0)"
@@ -20,12 +19,6 @@ DTYPES = [torch.float32, torch.float64]
 FEW = ["rnn_tanh", "gru", "gru_reset_before", "lstm"]
 # many segments: rows in a chunk of the backward pass are a few times fewer than all
 LONG = [(70, 9, 3, 17), (410, 2, 2, 9), (23, 40, 5, 33)]
-
-
-@pytest.fixture(params=variants())
-def variant(request, monkeypatch):
-    forced = machine(request.param)
-    monkeypatch.setattr(cpu, "machine", lambda: forced)
 
 
 @dataclass

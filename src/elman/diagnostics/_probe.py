@@ -106,9 +106,7 @@ def probe_run(
     seed: int = 0,
 ) -> Probe:
     """As `probe`, with the model's call spelled out: `run()` calls it."""
-    parameters = [p for p in model.parameters() if p.requires_grad]
-    if not parameters:
-        raise ValueError("probe: no parameter of the model asks for a gradient.")
+    parameters = learning(model, "probe")
     generator = torch.Generator().manual_seed(seed)
     many = directions if loss is None else 1
     squares: dict[Place, Any] = {}
@@ -127,6 +125,18 @@ def probe_run(
                 finite = finite and bool(np.isfinite(norms[~np.isnan(norms)]).all())
                 squares[place] = squares.get(place, 0) + norms**2
     return Probe({place: np.sqrt(one / many) for place, one in squares.items()}, finite)
+
+
+def learning(model: nn.Module, where: str) -> list[nn.Parameter]:
+    """The parameters that ask for a gradient.
+
+    Raises:
+        ValueError: there is none.
+    """
+    found = [p for p in model.parameters() if p.requires_grad]
+    if not found:
+        raise ValueError(f"{where}: no parameter of the model asks for a gradient.")
+    return found
 
 
 @contextmanager
@@ -181,12 +191,24 @@ def _by_lag(seen: Seen, place: Place, lengths: Any) -> Any:
     squares: Any = sum(n.square() for n in seen.norms.values())
     norms = squares.sqrt().cpu().numpy()
     steps, rows = norms.shape
-    ends = np.full(rows, steps) if lengths is None else np.asarray(lengths)
-    lag, row = np.arange(steps)[:, None], np.arange(rows)[None]
-    there = lag < ends[None]
-    # the reverse direction ends at the first step
-    time = np.where(there, lag if place.direction else ends[None] - 1 - lag, 0)
+    time, there = time_at(np.arange(steps)[:, None], steps, rows, lengths, place.direction)
+    row = np.arange(rows)[None]
     return np.where(there, norms[time, row], np.nan)
+
+
+def time_at(lag: Any, steps: int, rows: int, lengths: Any, direction: int) -> tuple[Any, Any]:
+    """The steps so far from each row's end, and where there is such a step; 0 where there is none.
+
+    Args:
+        lag: steps back, a number or (K, 1) for many.
+        steps: of the longest row.
+        rows: how many.
+        lengths: of the rows, or None where all have as many steps.
+        direction: 0 forward, 1 reverse, which ends at the first step.
+    """
+    ends = np.full(rows, steps) if lengths is None else np.asarray(lengths)
+    there = lag < ends
+    return np.where(there, lag if direction else ends - 1 - lag, 0), there
 
 
 def traced_run(model: nn.Module, run: Callable[[], Any]) -> dict[str, tuple[list[Trace], Any]]:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from ._flow import Place, watch
-from ._probe import Ends, evaluating
+from ._probe import Ends, evaluating, learning, time_at
 from ._reach import GONE
 
 # the most directions of the final state that are sent back
@@ -54,9 +54,7 @@ def width_run(model: nn.Module, run: Callable[[], Any], lag: int, *, seed: int =
     """As `width`, with the model's call spelled out: `run()` calls it."""
     if lag < 0:
         raise ValueError(f"width: lag={lag}; give steps before the end, 0 or more.")
-    parameters = [p for p in model.parameters() if p.requires_grad]
-    if not parameters:
-        raise ValueError("width: no parameter of the model asks for a gradient.")
+    parameters = learning(model, "width")
     there: dict[Place, list[Any]] = {}
     here: dict[Place, list[Any]] = {}
     with evaluating(model), watch(model, vectors=True) as flow, Ends(model) as ends:
@@ -94,12 +92,9 @@ def _at_lag(vectors: Tensor, lag: int, lengths: Any, direction: int) -> Tensor:
     shorter.
     """
     steps, rows, _ = vectors.shape
-    ends = torch.full((rows,), steps) if lengths is None else torch.as_tensor(lengths).cpu()
-    # the reverse direction ends at the first step
-    time = torch.full((rows,), lag) if direction else ends - 1 - lag
-    known = lag < ends
-    found = vectors[torch.where(known, time, 0), torch.arange(rows)]
-    return found.double().cpu().masked_fill(~known[:, None], float("nan"))
+    time, there = map(torch.from_numpy, time_at(lag, steps, rows, lengths, direction))
+    found = vectors[time, torch.arange(rows)]
+    return found.double().cpu().masked_fill(~there[:, None], float("nan"))
 
 
 def _counted(there: Tensor, here: Tensor) -> int | None:

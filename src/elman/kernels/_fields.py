@@ -10,7 +10,7 @@ from elman import cells
 
 from . import _user_cells
 from ._call import Call
-from ._machine import Machine, threads
+from ._machine import Machine
 
 # native/call.h, struct Call: the same order
 FIELDS = (
@@ -73,7 +73,11 @@ def sequence(tensor: Tensor | None, held: list[Tensor]) -> tuple[int, int, int]:
 
 
 def fields_of(
-    here: Machine, call: Call, tensors: Sequence[Tensor | None], held: list[Tensor]
+    here: Machine,
+    threads: int,
+    call: Call,
+    tensors: Sequence[Tensor | None],
+    held: list[Tensor],
 ) -> list[int]:
     """What both passes hand to a machine's kernels first, in the order of `FIELDS`."""
     input, ih = tensors[0], tensors[1]
@@ -91,7 +95,7 @@ def fields_of(
         held.append(resets)
     return [
         BYTES[input.dtype],
-        threads(),
+        threads,
         steps,
         batch,
         features,

@@ -157,7 +157,7 @@ def forward(
         nothing.
     """
     input, held = call.input, []
-    fields = fields_of(machine(), call, tensors, held)
+    fields = fields_of(machine(), threads(), call, tensors, held)
     steps, batch = input.shape[:2]
     widths = call.widths
     output = _memory.empty(input, steps, batch, widths[0])
@@ -245,7 +245,7 @@ def infer(
 def packed_step(call: Call, tensors: Sequence[Tensor | None], held: list[Tensor]) -> bytes:
     """A call of one step for `native.Stream`: its final states go where its first ones were."""
     rows, width = call.input.shape[1], call.widths[0]
-    fields = fields_of(machine(), call, tensors, held)
+    fields = fields_of(machine(), threads(), call, tensors, held)
     after = [0 if t is None else t.data_ptr() for t in tensors[7:9]]
     fields += (0, rows * width, width, *after, 0, 0, 0)
     return FORWARD.pack(*fields)
@@ -272,7 +272,7 @@ def backward(
     if saved is None and record_size(call) and not call.checkpointed:
         raise ValueError("the native backward pass needs what the forward pass saved.")
     held: list[Tensor] = []
-    fields = fields_of(machine(), call, tensors, held)
+    fields = fields_of(machine(), threads(), call, tensors, held)
     fields += [*sequence(output, held), 0, 0, *fields_of_saved(call, saved)]
     fields += sequence(grads[0], held)
     fields += [address_of(grads[1], held), address_of(grads[2], held) if len(grads) > 2 else 0]

@@ -80,7 +80,11 @@ class SequenceEstimator(SupervisedEstimator):
         self.mel_ = LogMel()
 
     def _learn_from(self, inputs: list[Any], targets: Any, train: Any, where: str) -> Pairs:
-        return Pairs(self._learn_inputs([inputs[i] for i in train], inputs, where), targets)
+        encoded = self._learn_inputs([inputs[i] for i in train], inputs, where)
+        if self.is_text_:
+            ids = np.concatenate([_ids_of(encoded[i]) for i in train])
+            self.word_counts_ = np.bincount(ids, minlength=len(self.vocabulary_))
+        return Pairs(encoded, targets)
 
     def _batches(self, train: Pairs, seed: int) -> Examples:
         return Examples(train.inputs, train.targets, batch_size=self.batch_size, seed=seed)
@@ -192,8 +196,6 @@ class SequenceEstimator(SupervisedEstimator):
             self.characters_ = None
             if self.character_size:
                 self.characters_ = CharacterVocabulary.fit([iter(train)])
-                ids = np.concatenate([self.vocabulary_.encode(text) for text in train])
-                self.word_counts_ = np.bincount(ids, minlength=len(self.vocabulary_))
         else:
             arrays = self._arrays(train, where)
             width = arrays[0].shape[1]
