@@ -316,13 +316,15 @@ def spaced(word: str) -> str:
 
 
 def cmudict(data: Path, out: Path) -> None:
-    """Words and sounds; seeded by word 85 % / 5 % to choose by / 10 %, all sounds of a word in one
-    part; a word may have several.
+    """Words and sounds without their stress, as the published figures count; seeded by word 85 % /
+    5 % to choose by / 10 %, all pronunciations of a word in one part; a word may have several.
     """
-    words: dict[str, list[str]] = {}
+    words: dict[str, dict[str, None]] = {}
     for line in lines_of(data / "cmudict" / "cmudict.dict.gz"):
         word, sounds = line.split(" #")[0].split(" ", 1)
-        words.setdefault(word.split("(")[0], []).append(sounds.strip())
+        sounds = "".join(letter for letter in sounds.strip() if not letter.isdigit())
+        # two that differ in their stress alone are one; a dict, since a set has no order
+        words.setdefault(word.split("(")[0], {})[sounds] = None
     names = sorted(words)
     order = np.random.default_rng(0).permutation(len(names))
     a, b = round(0.85 * len(names)), round(0.9 * len(names))

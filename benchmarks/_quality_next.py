@@ -36,9 +36,9 @@ WHAT_COMES_NEXT: dict[str, Problem] = {
         prepare=files.wikitext_2,
         commands=(
             "train language-model {data}/train.txt --validation {data}/valid.txt --out {run}"
-            " --level tokens --layers 2 --hidden 650 --dropout 0.5 --batch 40 --bptt 35"
-            " --epochs 12 --lr 0.002 --precision bfloat16 --set task.embedding_size=400"
-            " --set task.vocabulary_size=40000 --set model.input_dropout=0.3 --seed {seed}",
+            " --level tokens --layers 2 --hidden 650 --dropout 0.35 --batch 20 --bptt 35"
+            " --epochs 5 --lr 0.0015 --precision bfloat16 --set task.embedding_size=400"
+            " --set task.vocabulary_size=40000 --set model.input_dropout=0.2 --seed {seed}",
             "evaluate {run} {data}/test.txt",
         ),
     ),

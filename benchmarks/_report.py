@@ -1,8 +1,9 @@
-"""A measured row of the speed benchmark, on the screen and in files."""
+"""A measured row of the speed benchmark, on the screen and in files; a processor has a folder."""
 
 import json
 import math
 import platform
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -105,14 +106,30 @@ def kept(folder: Path) -> list[Row]:
     return [Row(**one) for one in json.loads(path.read_text())["rows"]] if path.exists() else []
 
 
-def write_report(folder: Path) -> str:
-    """Writes `speed.md`, `summary.md` and `speed.png` from `speed.json`; gives the summary."""
+def write_report(folder: Path) -> None:
+    """Writes `speed.md` and `speed.png` from `speed.json`."""
     rows = kept(folder)
-    (folder / "speed.md").write_text("\n\n".join(tables(rows)) + "\n")
-    table = summary(rows)
-    (folder / "summary.md").write_text(table)
+    named = json.loads((folder / "speed.json").read_text())["machine"]
+    title = f"Measured on {short_name(named['processor'])} ({named['instructions']}),"
+    title += f" torch {named['torch']}."
+    if any(row.of_limit > 1.02 for row in rows):
+        title += (
+            "\nThe limit follows from the peak of torch's matrix product; a row beyond 100% shows"
+            "\nthat this product is not the fastest that the processor can do."
+        )
+    (folder / "speed.md").write_text("\n\n".join([title, *tables(rows)]) + "\n")
     _picture(rows, folder / "speed.png")
-    return table
+
+
+def short_name(processor: str) -> str:
+    """A processor's name without what all of them have in it."""
+    name = re.sub(r"\((R|TM|r|tm)\)|\bProcessor\b|\bCPU\b|@.*", " ", processor)
+    return " ".join(name.split()) or "unknown"
+
+
+def folder_name(processor: str) -> str:
+    """The folder of a processor's figures."""
+    return re.sub(r"[^a-z0-9]+", "-", short_name(processor).lower()).strip("-")
 
 
 def _place(row: Row) -> tuple[str, str, str, int, bool]:
@@ -138,28 +155,36 @@ def machine() -> dict[str, str]:
     }
 
 
-def summary(rows: list[Row]) -> str:
-    """The README's table: times faster than torch.nn on one thread, infer / train."""
-    some = [r for r in rows if r.threads == 1 and r.suite != "memory"]
-    cells = list(dict.fromkeys(row.cell for row in some))
-    ratios: dict[tuple[str, str], dict[str, dict[str, float]]] = {}
-    for row in some:
-        note = f" {row.note}" if row.note else ""
-        of_cell = ratios.setdefault((row.suite, row.size + note), {}).setdefault(row.cell, {})
-        of_cell[row.kind] = row.faster_than["torch.nn"]
-    lines = [f"| (T, B, I, H) | {' | '.join(cells)} |", "| --- " * (len(cells) + 1) + "|"]
-    for (suite, size), of_size in ratios.items():
-        shown = [" / ".join(f"{v:.3g}" for v in of_size.get(c, {}).values()) for c in cells]
-        what = f"{size}, one step of a stream" if suite == "step" else size
+def summary(folders: list[Path]) -> str:
+    """The README's table: times faster than torch.nn on one thread, infer / train, with a column
+    for each cell on each processor.
+    """
+    every: dict[str, list[Row]] = {}
+    for folder in folders:
+        named = json.loads((folder / "speed.json").read_text())["machine"]["processor"]
+        some = [r for r in kept(folder) if r.threads == 1 and r.suite != "memory"]
+        every[short_name(named)] = some
+    columns = [(name, cell) for name in every for cell in ("RNN", "GRU", "LSTM")]
+    ratios: dict[str, dict[tuple[str, str], list[float]]] = {}
+    for name, rows in every.items():
+        for row in rows:
+            size = f"{row.size} {row.note}".strip()
+            what = f"{size}, one step of a stream" if row.suite == "step" else size
+            of_size = ratios.setdefault(what, {})
+            of_size.setdefault((name, row.cell), []).append(row.faster_than["torch.nn"])
+    for name, rows in every.items():
+        for cell in ("RNN", "GRU", "LSTM"):
+            some = [r for r in rows if r.cell == cell and r.suite == "dense"]
+            means = [
+                geometric_mean([r.faster_than["torch.nn"] for r in some if r.kind == kind])
+                for kind in ("infer", "train")
+            ]
+            ratios.setdefault("geometric mean of whole batches", {})[name, cell] = means
+    lines = [f"| (T, B, I, H) | {' | '.join(f'{cell}, {name}' for name, cell in columns)} |"]
+    lines += ["| --- " * (len(columns) + 1) + "|"]
+    for what, of_size in ratios.items():
+        shown = [" / ".join(f"{v:.3g}" for v in of_size.get(one, [])) for one in columns]
         lines.append(f"| {what} | {' | '.join(shown)} |")
-    for kind in ("infer", "train"):
-        of_kind = [r.faster_than["torch.nn"] for r in some if r.kind == kind and r.suite == "dense"]
-        if of_kind:
-            mean = geometric_mean(of_kind)
-            lines.append(
-                f"| geometric mean of whole batches, {kind} | {mean:.2f} |"
-                + " |" * (len(cells) - 1)
-            )
     return "\n".join(lines) + "\n"
 
 

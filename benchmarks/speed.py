@@ -8,8 +8,8 @@ processors as it has threads; a ratio is the median over the rounds of the peer'
 torch.nn has a process of its own, without JAX and ONNX Runtime, as a user's program has. The same
 rounds measure what a large matrix product reaches, from which the row's physical limit follows.
 What is not numerically equal is not timed. A row is kept as soon as it is measured. Writes
-`results/speed.json`, `speed.md` and `speed.png` beside this file, and the table of the README,
-unless `--quick`. ONNX Runtime and JAX come with `pip install elman[bench]`.
+`speed.json`, `speed.md` and `speed.png` into the folder of this processor in `results/speed`, and
+the table of the README, unless `--quick`. ONNX Runtime and JAX: `pip install elman[bench]`.
 """
 
 import argparse
@@ -24,9 +24,10 @@ from statistics import median
 from typing import Any
 
 from _documents import put_in
-from _report import SUITES, Row, keep, print_row, write_report
+from _report import SUITES, Row, folder_name, keep, machine, print_row, summary, write_report
 
 RESULTS = Path(__file__).parent / "results"
+SPEED = RESULTS / "speed"
 # one contender's part of a round, seconds
 PART = 0.03
 PAUSE = 0.03
@@ -180,7 +181,7 @@ def main() -> None:
     add("--peers", nargs="+", default=None, help="torch.nn, torch.compile, onnxruntime, jax")
     add("--rounds", type=int, default=None)
     add("--only", default="", help="sizes whose text holds this")
-    add("--out", type=Path, default=None, help="where to write; results/ by default")
+    add("--out", type=Path, default=None, help="the folder to write to")
     add("--here", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
     options.rounds = options.rounds or (3 if options.quick else 5)
@@ -189,7 +190,7 @@ def main() -> None:
     if options.peers is None:
         options.peers = [name for names in COMPANIES[: 1 if options.quick else 2] for name in names]
     if options.out is None and not options.quick:
-        options.out = RESULTS
+        options.out = SPEED / folder_name(machine()["processor"])
     if options.here:
         work(options)
         return
@@ -200,8 +201,10 @@ def main() -> None:
             if peers and suites:
                 _in_process(threads, peers, suites)
     if options.out is not None:
-        table = write_report(options.out)
-        if options.out == RESULTS:
+        write_report(options.out)
+        if options.out.parent == SPEED:
+            table = summary(sorted(path.parent for path in SPEED.glob("*/speed.json")))
+            (RESULTS / "summary.md").write_text(table)
             put_in("README.md", "speed", table)
 
 
