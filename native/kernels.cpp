@@ -10,21 +10,21 @@
 namespace elman::ELMAN_ISA {
 namespace {
 
-#if defined(ELMAN_TILES)
-constexpr bool HAS_TILES = true;
+#if defined(ELMAN_BFLOAT16)
+constexpr bool HAS_BFLOAT16 = true;
 #else
-constexpr bool HAS_TILES = false;
+constexpr bool HAS_BFLOAT16 = false;
 #endif
 
 int forward(const Call& call) {
-#if defined(ELMAN_TILES)
+#if defined(ELMAN_BFLOAT16)
   if (call.bytes == 2) return TileForward(call).run();
 #endif
   return call.bytes == 4 ? Forward<float>(call).run() : Forward<double>(call).run();
 }
 
 int backward(const Call& call) {
-#if defined(ELMAN_TILES)
+#if defined(ELMAN_BFLOAT16)
   if (call.bytes == 2) return TileBackward(call).run();
 #endif
   return call.bytes == 4 ? Backward<float>(call).run() : Backward<double>(call).run();
@@ -124,7 +124,7 @@ void close(void* stream, int64_t bytes) {
 }  // namespace
 
 extern const Kernels KERNELS;
-const Kernels KERNELS = {ELMAN_ISA_NAME, ELMAN_FLAGS, HAS_TILES, VECTOR_BYTES, forward, backward,
+const Kernels KERNELS = {ELMAN_ISA_NAME, ELMAN_FLAGS, HAS_BFLOAT16, VECTOR_BYTES, forward, backward,
                          cell,           activation,  word,      open,         step,    close};
 
 }  // namespace elman::ELMAN_ISA

@@ -8,7 +8,7 @@ namespace elman {
 struct Kernels {
   const char* name;
   const char* flags;  // that they were compiled with
-  bool tiles;         // whether bfloat16 runs as it is
+  bool bfloat16;      // whether bfloat16 runs as it is
   int64_t vector_bytes;
   int (*forward)(const Call&);
   int (*backward)(const Call&);

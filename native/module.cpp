@@ -27,6 +27,7 @@ ELMAN_DECLARE(portable)
 #if defined(ELMAN_X86)
 ELMAN_DECLARE(avx2)
 ELMAN_DECLARE(avx512)
+ELMAN_DECLARE(avx512_bf16)
 ELMAN_DECLARE(amx)
 #endif
 #undef ELMAN_DECLARE
@@ -39,12 +40,18 @@ struct Variant {
 };
 
 #if defined(ELMAN_X86)
+// Whether the processor multiplies vectors of bfloat16.
+bool has_bfloat16() {
+  // the second part of leaf 7
+  unsigned a, b, c, d;
+  return __get_cpuid_count(7, 1, &a, &b, &c, &d) && a >> 5 & 1;
+}
+
 // Whether the processor multiplies bfloat16 in tiles, and the system lets this process use them.
 bool allows_tiles() {
-  // leaf 7: AMX-BF16 and AMX-TILE, and AVX512-BF16 in its second part
+  // leaf 7: AMX-BF16 and AMX-TILE
   unsigned a, b, c, d;
   if (!__get_cpuid_count(7, 0, &a, &b, &c, &d) || !(d >> 22 & 1) || !(d >> 24 & 1)) return false;
-  if (!__get_cpuid_count(7, 1, &a, &b, &c, &d) || !(a >> 5 & 1)) return false;
   // Linux: Documentation/arch/x86/xstate.rst
   constexpr long REQUEST_PERMISSION = 0x1023, TILE_DATA = 18;
   return syscall(SYS_arch_prctl, REQUEST_PERMISSION, TILE_DATA) == 0;
@@ -59,7 +66,9 @@ std::vector<Variant> variants() {
   const bool avx512 = avx2 && __builtin_cpu_supports("avx512f") &&
                       __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512bw") &&
                       __builtin_cpu_supports("avx512vl");
-  all.push_back({&amx::KERNELS, avx512 && allows_tiles()});
+  const bool bfloat16 = avx512 && has_bfloat16();
+  all.push_back({&amx::KERNELS, bfloat16 && allows_tiles()});
+  all.push_back({&avx512_bf16::KERNELS, bfloat16});
   all.push_back({&avx512::KERNELS, avx512});
   all.push_back({&avx2::KERNELS, avx2});
 #endif
@@ -151,7 +160,8 @@ NB_MODULE(_native, m) {
   m.def("name", [](int64_t kernels) { return at(kernels).name; }, "Which instruction set it is.");
   m.def("flags", [](int64_t kernels) { return at(kernels).flags; },
         "What they were compiled with.");
-  m.def("tiles", [](int64_t kernels) { return at(kernels).tiles; }, "Whether they run bfloat16.");
+  m.def("bfloat16", [](int64_t kernels) { return at(kernels).bfloat16; },
+        "Whether they run bfloat16 as it is.");
   m.def("vector_bytes", [](int64_t kernels) { return at(kernels).vector_bytes; },
         "The size of a vector.");
   m.def("cells", [](int64_t kernels) {

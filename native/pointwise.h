@@ -5,7 +5,7 @@
 #include "vocabulary.h"
 
 // a cell's function with bfloat16 records
-#if defined(ELMAN_TILES)
+#if defined(ELMAN_BFLOAT16)
 #define ELMAN_LOW(function) function<float, Bfloat16>
 #else
 #define ELMAN_LOW(function) nullptr

@@ -63,8 +63,8 @@ ELMAN_INLINE Vec<Real> broadcast(Real one) {
   return Vec<Real>{} + one;
 }
 
-#if defined(__AMX_BF16__) && defined(__AVX512BF16__)
-#define ELMAN_TILES 1
+#if defined(__AVX512BF16__)
+#define ELMAN_BFLOAT16 1
 
 // bfloat16 numbers become float32 where they are loaded, and are rounded to the nearest, half to
 // even, where they are stored; numbers below 1e-38 become zero.

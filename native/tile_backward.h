@@ -3,7 +3,7 @@
 
 #include "tile_gradients.h"
 
-#if defined(ELMAN_TILES)
+#if defined(ELMAN_BFLOAT16)
 
 namespace elman::ELMAN_ISA {
 

@@ -4,7 +4,7 @@
 #include "plan.h"
 #include "tiles.h"
 
-#if defined(ELMAN_TILES)
+#if defined(ELMAN_BFLOAT16)
 
 namespace elman::ELMAN_ISA {
 
@@ -226,10 +226,12 @@ struct TileForward {
       for (int64_t gate = 0; gate < stage.gates; ++gate) {
         in_blocks(N, [&](int64_t at, int64_t M) {
           in_shape(M, stage.units_of(panel), [&](auto m, auto n) {
-            load_sums<m(), n()>(stage.bias_x + (panel * stage.gates + gate) * BLOCK, 0);
-            add_product<m(), n()>(rows_of(x + at * row_x, row_x), stage.weights_x(panel, gate),
-                                  stage.blocks_x);
-            store_sums<m(), n()>(wx_at(stage, panel, gate, at), BLOCK);
+            add_products<m(), n()>(
+                wx_at(stage, panel, gate, at), BLOCK,
+                stage.bias_x + (panel * stage.gates + gate) * BLOCK, 0, M, 1, [&](int64_t) {
+                  return Product{x + at * row_x, row_x, BLOCK, stage.weights_x(panel, gate),
+                                 stage.blocks_x};
+                });
           });
         });
       }
@@ -273,16 +275,16 @@ struct TileForward {
   template <int M, int N>
   void sums(Part& part, const TileStage& stage, const Bfloat16* fed, int64_t step, int64_t before,
             int64_t panel, int64_t at, int64_t alive) const {
-    const Left state = rows_of(fed + at * row_h, row_h);
     for (int64_t gate = 0; gate < stage.gates; ++gate) {
       bring_results(part, stage, step, panel, at, alive, gate);
-      if (cell.apart >> (stage.first + gate) & 1) {
-        load_sums<M, N>(stage.bias_h + (panel * stage.gates + gate) * BLOCK, 0);
-      } else {
-        load_sums<M, N>(wx_at(stage, panel, gate, before + at), BLOCK);
-      }
-      add_product<M, N>(state, stage.weights_h(panel, gate), stage.blocks_h);
-      store_sums<M, N>(part.sums + gate * BLOCK_SIZE, BLOCK);
+      const bool apart = cell.apart >> (stage.first + gate) & 1;
+      add_products<M, N>(part.sums + gate * BLOCK_SIZE, BLOCK,
+                         apart ? stage.bias_h + (panel * stage.gates + gate) * BLOCK
+                               : wx_at(stage, panel, gate, before + at),
+                         apart ? 0 : BLOCK, alive, 1, [&](int64_t) {
+                           return Product{fed + at * row_h, row_h, BLOCK,
+                                          stage.weights_h(panel, gate), stage.blocks_h};
+                         });
     }
   }
 

@@ -4,7 +4,7 @@
 #include "plan.h"
 #include "tiles.h"
 
-#if defined(ELMAN_TILES)
+#if defined(ELMAN_BFLOAT16)
 
 namespace elman::ELMAN_ISA {
 
@@ -30,19 +30,15 @@ struct TileSums {
     for (int64_t column = 0; column < wide; ++column) {
       const int64_t here = smaller(BLOCK, columns - column * BLOCK);
       for (int64_t p = panel; p < end; ++p) {
-        const Left turned{left + (p - panel) * blocks * 2 * TILE_SIZE, BLOCK, 2 * TILE_SIZE, TILE_SIZE};
         float* const to = block(gate, p, column);
-        in_shape(smaller(BLOCK, units - p * BLOCK), here, [&](auto m, auto n) {
-          constexpr int M = m(), N = n();
-          if (first) {
-            no_sums<M, N>();
-          } else {
-            load_sums<M, N>(to, BLOCK);
-            // the block behind it comes meanwhile
-            bring_lines<true>(block(gate, p + 1, column), BLOCK_SIZE);
-          }
-          add_product<M, N>(turned, right, blocks);
-          store_sums<M, N>(to, BLOCK);
+        const Product turned{left + (p - panel) * blocks * 2 * TILE_SIZE, BLOCK, 2 * TILE_SIZE,
+                             right, blocks};
+        const int64_t rows = smaller(BLOCK, units - p * BLOCK);
+        // the block behind it comes meanwhile
+        if (!first) bring_lines<true>(block(gate, p + 1, column), BLOCK_SIZE);
+        in_shape(rows, here, [&](auto m, auto n) {
+          add_products<m(), n()>(to, BLOCK, first ? nullptr : to, BLOCK, rows, 1,
+                                 [&](int64_t) { return turned; });
         });
       }
       right += blocks * (here > TILE ? 2 : 1) * TILE_SIZE;

@@ -1,10 +1,11 @@
-// Products of bfloat16 numbers in the processor's own tiles (AMX), summed in float32. One order of
-// summation: every sum runs over k from first to last, whatever rows and columns stand beside it.
+// Products of bfloat16 numbers in tiles, summed in float32: the processor's own tiles (AMX), or
+// vectors that take two numbers at once (AVX512-BF16). One order of summation: every sum runs over k
+// from first to last, whatever rows and columns stand beside it.
 #pragma once
 
 #include "panels.h"
 
-#if defined(ELMAN_TILES)
+#if defined(ELMAN_BFLOAT16)
 
 #include <type_traits>
 
@@ -16,6 +17,17 @@ constexpr int64_t TILE = 16, BLOCK = 32;
 constexpr int64_t TILE_SIZE = TILE * BLOCK, BLOCK_SIZE = BLOCK * BLOCK;
 
 ELMAN_INLINE int64_t blocks_of(int64_t n) { return (n + BLOCK - 1) / BLOCK; }
+
+// A product over `blocks` blocks of k: rows on the left, so many numbers apart and from one block to
+// the next; on the right one or two tiles for each block.
+struct Product {
+  const Bfloat16* left;
+  int64_t row, next;
+  const Bfloat16* right;
+  int64_t blocks;
+};
+
+#if defined(__AMX_BF16__)
 
 // Whole tiles for this thread; what another library had set up comes back behind it.
 class TileShapes {
@@ -44,67 +56,110 @@ class TileShapes {
 };
 
 // M x N tiles of sums stand in tiles 0 to 3, the operands in 4 to 7.
-
 template <int M, int N>
-ELMAN_INLINE void no_sums() {
-  _tile_zero(0);
-  if constexpr (N > 1) _tile_zero(1);
-  if constexpr (M > 1) _tile_zero(2);
-  if constexpr (M > 1 && N > 1) _tile_zero(3);
-}
-
-// Rows `row` numbers apart; 0 where all rows begin with the same.
-template <int M, int N>
-ELMAN_INLINE void load_sums(const float* from, int64_t row) {
-  __asm__ volatile("" ::: "memory");
-  _tile_loadd(0, from, row * 4);
-  if constexpr (N > 1) _tile_loadd(1, from + TILE, row * 4);
-  if constexpr (M > 1) _tile_loadd(2, from + TILE * row, row * 4);
-  if constexpr (M > 1 && N > 1) _tile_loadd(3, from + TILE * row + TILE, row * 4);
-}
-
-template <int M, int N>
-ELMAN_INLINE void store_sums(float* to, int64_t row) {
-  _tile_stored(0, to, row * 4);
-  if constexpr (N > 1) _tile_stored(1, to + TILE, row * 4);
-  if constexpr (M > 1) _tile_stored(2, to + TILE * row, row * 4);
-  if constexpr (M > 1 && N > 1) _tile_stored(3, to + TILE * row + TILE, row * 4);
-  __asm__ volatile("" ::: "memory");
-}
-
-// Rows on the left of a product: so many numbers apart, from one block of k to the next, and from one
-// tile of rows to the one below.
-struct Left {
-  const Bfloat16* at;
-  int64_t row, next, below;
-};
-// rows as a matrix has them
-ELMAN_INLINE Left rows_of(const Bfloat16* at, int64_t row) {
-  return {at, row, BLOCK, TILE * row};
-}
-
-// The sums += left times right, over `blocks` blocks of k; on the right N tiles for each block.
-template <int M, int N>
-ELMAN_INLINE void add_product(Left left, const Bfloat16* right, int64_t blocks) {
-  __asm__ volatile("" ::: "memory");
-  const Bfloat16* a = left.at;
-  for (int64_t k = 0; k < blocks; ++k) {
+ELMAN_INLINE void add_product(const Product& p) {
+  const Bfloat16 *a = p.left, *right = p.right;
+  for (int64_t k = 0; k < p.blocks; ++k) {
     _tile_loadd(6, right, 64);
-    _tile_loadd(4, a, left.row * 2);
+    _tile_loadd(4, a, p.row * 2);
     _tile_dpbf16ps(0, 4, 6);
     if constexpr (N > 1) {
       _tile_loadd(7, right + TILE_SIZE, 64);
       _tile_dpbf16ps(1, 4, 7);
     }
     if constexpr (M > 1) {
-      _tile_loadd(5, a + left.below, left.row * 2);
+      _tile_loadd(5, a + TILE * p.row, p.row * 2);
       _tile_dpbf16ps(2, 5, 6);
       if constexpr (N > 1) _tile_dpbf16ps(3, 5, 7);
     }
-    a += left.next;
+    a += p.next;
     right += N * TILE_SIZE;
   }
 }
+
+template <int M, int N, class Products>
+ELMAN_INLINE void add_products(float* to, int64_t to_row, const float* from, int64_t from_row,
+                               int64_t, int64_t count, Products product) {
+  __asm__ volatile("" ::: "memory");
+  if (from) {
+    _tile_loadd(0, from, from_row * 4);
+    if constexpr (N > 1) _tile_loadd(1, from + TILE, from_row * 4);
+    if constexpr (M > 1) _tile_loadd(2, from + TILE * from_row, from_row * 4);
+    if constexpr (M > 1 && N > 1) _tile_loadd(3, from + TILE * from_row + TILE, from_row * 4);
+  } else {
+    _tile_zero(0);
+    if constexpr (N > 1) _tile_zero(1);
+    if constexpr (M > 1) _tile_zero(2);
+    if constexpr (M > 1 && N > 1) _tile_zero(3);
+  }
+  for (int64_t i = 0; i < count; ++i) add_product<M, N>(product(i));
+  _tile_stored(0, to, to_row * 4);
+  if constexpr (N > 1) _tile_stored(1, to + TILE, to_row * 4);
+  if constexpr (M > 1) _tile_stored(2, to + TILE * to_row, to_row * 4);
+  if constexpr (M > 1 && N > 1) _tile_stored(3, to + TILE * to_row + TILE, to_row * 4);
+  __asm__ volatile("" ::: "memory");
+}
+
+#else
+
+// nothing to set up
+struct TileShapes {
+  TileShapes() {}
+};
+
+// R rows of the sums, from row `at` on.
+template <int R, int N, class Products>
+ELMAN_INLINE void add_to_rows(float* to, int64_t to_row, const float* from, int64_t from_row,
+                              int64_t at, int64_t count, Products product) {
+  __m512 sums[R][N];
+#pragma GCC unroll 16
+  for (int r = 0; r < R; ++r) {
+#pragma GCC unroll 2
+    for (int n = 0; n < N; ++n) {
+      sums[r][n] = from ? (__m512)load(from + (at + r) * from_row + n * TILE) : __m512{};
+    }
+  }
+  for (int64_t i = 0; i < count; ++i) {
+    const Product p = product(i);
+    const Bfloat16 *a = p.left + at * p.row, *right = p.right;
+    for (int64_t k = 0; k < p.blocks; ++k, a += p.next, right += N * TILE_SIZE) {
+      for (int64_t pair = 0; pair < TILE; ++pair) {
+        __m512bh columns[N];
+#pragma GCC unroll 2
+        for (int n = 0; n < N; ++n) {
+          columns[n] = (__m512bh)_mm512_loadu_si512(right + n * TILE_SIZE + pair * BLOCK);
+        }
+#pragma GCC unroll 16
+        for (int r = 0; r < R; ++r) {
+          int32_t two;
+          std::memcpy(&two, a + r * p.row + 2 * pair, sizeof two);
+          const auto both = (__m512bh)_mm512_set1_epi32(two);
+#pragma GCC unroll 2
+          for (int n = 0; n < N; ++n) sums[r][n] = _mm512_dpbf16_ps(sums[r][n], both, columns[n]);
+        }
+      }
+    }
+  }
+#pragma GCC unroll 16
+  for (int r = 0; r < R; ++r) {
+#pragma GCC unroll 2
+    for (int n = 0; n < N; ++n) store(to + (at + r) * to_row + n * TILE, (Vec<float>)sums[r][n]);
+  }
+}
+
+template <int M, int N, class Products>
+ELMAN_INLINE void add_products(float* to, int64_t to_row, const float* from, int64_t from_row,
+                               int64_t rows, int64_t count, Products product) {
+  for (int64_t at = 0, left; (left = rows - at) > 0; at += left > 8 ? 12 : 8) {
+    if (left > 8) {
+      add_to_rows<12, N>(to, to_row, from, from_row, at, count, product);
+    } else {
+      add_to_rows<8, N>(to, to_row, from, from_row, at, count, product);
+    }
+  }
+}
+
+#endif
 
 // Brings a block of lines near: into the second cache to be read, or the first one to be written.
 template <bool WRITE, class Number>
@@ -259,18 +314,12 @@ struct TileColumns {
         float* const sums = to + at * to_row + panel * BLOCK;
         in_shape(rows_here, here, [&](auto m, auto n) {
           constexpr int M = m(), N = n();
-          if (add) {
-            load_sums<M, N>(sums, to_row);
-          } else {
-            no_sums<M, N>();
-          }
-          const Bfloat16* right = w + panel * stride();
-          for (int64_t group = 0; group < groups; ++group) {
-            const Bfloat16* const left = gates + (slots[group] * blocks * room + at) * BLOCK;
-            add_product<M, N>({left, BLOCK, room * BLOCK, TILE * BLOCK}, right, blocks);
-            right += blocks * N * TILE_SIZE;
-          }
-          store_sums<M, N>(sums, to_row);
+          add_products<M, N>(
+              sums, to_row, add ? sums : nullptr, to_row, rows_here, groups, [&](int64_t group) {
+                return Product{gates + (slots[group] * blocks * room + at) * BLOCK, BLOCK,
+                               room * BLOCK,
+                               w + panel * stride() + group * blocks * N * TILE_SIZE, blocks};
+              });
         });
       });
     }

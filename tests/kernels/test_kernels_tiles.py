@@ -1,4 +1,4 @@
-"""bfloat16 in the processor's tiles (AMX) against the reference in float32."""
+"""bfloat16 in the processor's tiles (AMX) or vectors (AVX512-BF16) against the reference in float32."""
 
 import os
 import struct
@@ -27,17 +27,19 @@ from elman.kernels import cpu, tensors_of, with_tensors
 from elman.kernels._machine import machine, variants
 from elman.ops import _choose
 
-pytestmark = pytest.mark.skipif("amx" not in variants(), reason="no tiles for bfloat16 here")
+ABLE = [name for name in ("amx", "avx512_bf16") if name in variants()]
+pytestmark = pytest.mark.skipif(not ABLE, reason="this processor does not multiply bfloat16")
 GATED = ["rnn_tanh", "gru", "gru_reset_before", "lstm"]
 # more rows than a tile, a block and a chunk; units, inputs and rows around one and two tiles
 MORE_SHAPES = [(6, 37, 17, 70), (3, 64, 32, 48), (23, 30, 5, 33), (2, 600, 3, 20), (40, 1, 33, 16)]
 
 
-@pytest.fixture(autouse=True)
-def tiles(monkeypatch):
-    forced = machine("amx")
+@pytest.fixture(autouse=True, params=ABLE)
+def able(request, monkeypatch):
+    forced = machine(request.param)
     monkeypatch.setattr(cpu, "machine", lambda: forced)
     monkeypatch.setattr(_choose, "_TORCHS", {})
+    return request.param
 
 
 def _in(call, dtype):
@@ -167,7 +169,7 @@ with torch.no_grad():
     layer.weight_ih_l0.fill_(2.0**40)
     print(float(layer(torch.full((1, 1, 1), 2.0**-130, dtype=torch.bfloat16))[0]) == 2.0**-90)
 """
-    for name, expected in (("amx", "False"), ("avx512", "True")):
+    for name, expected in (*((one, "False") for one in ABLE), ("avx512", "True")):
         done = subprocess.run(
             [sys.executable, "-W", "ignore", "-c", code], env={**os.environ, "ELMAN_CPU": name},
             capture_output=True, text=True,
@@ -177,10 +179,10 @@ with torch.no_grad():
 
 @pytest.mark.parametrize(
     ("name", "options", "size"),
-    [("amx", {}, 2), ("avx512", {}, 4), ("amx", {"bptt": "checkpointed"}, 4)],
+    [(None, {}, 2), ("avx512", {}, 4), (None, {"bptt": "checkpointed"}, 4)],
 )
-def test_explain_says_how_bfloat16_runs(name, options, size, monkeypatch):
-    forced = machine(name)
+def test_explain_says_how_bfloat16_runs(name, options, size, able, monkeypatch):
+    forced = machine(name or able)
     monkeypatch.setattr(cpu, "machine", lambda: forced)
     layer = elman.nn.GRU(5, 40, dtype=torch.bfloat16, **options)
     x = torch.randn(3, 16, 5).bfloat16()

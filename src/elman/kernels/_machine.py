@@ -38,7 +38,7 @@ class Machine:
         name: the instruction set, as `ELMAN_CPU` names it.
         kernels: their address, for `native`.
         flags: what they were compiled with.
-        tiles: whether they run bfloat16 as it is, in the processor's own tiles.
+        bfloat16: whether they run bfloat16 as it is.
         vector_bytes: the size of a vector.
         cells: each cell's address, and how many values its step saves.
         activations: each nonlinearity's address, and whether its derivative reads the sum.
@@ -47,7 +47,7 @@ class Machine:
     name: str
     kernels: int
     flags: str
-    tiles: bool
+    bfloat16: bool
     vector_bytes: int
     cells: dict[str, tuple[int, int]]
     activations: dict[str, tuple[int, int]]
@@ -83,7 +83,7 @@ def machine(name: str | None = None) -> Machine:
         name,
         kernels,
         native.flags(kernels),
-        native.tiles(kernels),
+        native.bfloat16(kernels),
         native.vector_bytes(kernels),
         native.cells(kernels),
         native.activations(kernels),

@@ -65,14 +65,14 @@ def unsupported(call: Call) -> str | None:
     return None
 
 
-def has_tiles() -> bool:
+def has_bfloat16() -> bool:
     """Whether the native kernels multiply bfloat16 as it is."""
-    return is_built() and machine().tiles
+    return is_built() and machine().bfloat16
 
 
 def only_in_float32(call: Call) -> str | None:
     """Why a call in bfloat16 that is supported runs by way of float32; None if it does not."""
-    if not machine().tiles:
+    if not machine().bfloat16:
         return f"the kernels {machine().name} do not multiply bfloat16"
     if call.weights.ho is not None:
         return "the output is fed back through a layer of its own"
@@ -208,7 +208,7 @@ def infer(
     number = BYTES.get(input.dtype)
     if output_layer is None or number is None or ih is None or hh is None:
         return None
-    if input.dtype is torch.bfloat16 and not (here.tiles and weights[4] is None):
+    if input.dtype is torch.bfloat16 and not (here.bfloat16 and weights[4] is None):
         return None
     width = hh.shape[1]
     if input.dim() == 2:

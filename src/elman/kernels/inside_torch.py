@@ -48,10 +48,11 @@ def is_watched() -> bool:
 
 
 @cache
-def has_bfloat16_tiles() -> bool:
-    """Whether the processor multiplies bfloat16 in tiles of its own, which torch's kernels use."""
-    supported: Any = getattr(torch.cpu, "_is_amx_tile_supported", None)
-    return bool(supported and supported())
+def multiplies_bfloat16() -> bool:
+    """Whether the processor multiplies bfloat16, in tiles or vectors, as torch's kernels do."""
+    names = ("_is_amx_tile_supported", "_is_avx512_bf16_supported")
+    asked: list[Any] = [getattr(torch.cpu, name, None) for name in names]
+    return any(supported and supported() for supported in asked)
 
 
 def is_plain(tensor: Tensor) -> bool:

@@ -39,7 +39,7 @@ _FASTEST_FIRST: dict[str, Backend] = {
 
 # Where torch's kernel was the faster for a whole batch, on one and two threads (`make bench`): from
 # which H and B on. float32: a wide LSTM, whose weights do not stay in the second cache. bfloat16:
-# torch multiplies on a processor's own tiles of it, and ours are told not to (`ELMAN_CPU=avx512`).
+# the processor multiplies it, and ours are told not to (`ELMAN_CPU=avx512`).
 _TORCHS = {
     ("lstm", float32): (400, 8),
     ("lstm", bfloat16): (1, 1),
@@ -169,7 +169,7 @@ def is_faster_on_torch(cell: Cell, dtype: dtype, hidden: int, rows: int) -> bool
     if (str(cell.native), dtype) not in _TORCHS:
         return False
     least_hidden, least_rows = _TORCHS[str(cell.native), dtype]
-    if dtype is bfloat16 and (kernels.cpu.has_tiles() or not inside_torch.has_bfloat16_tiles()):
+    if dtype is bfloat16 and (kernels.cpu.has_bfloat16() or not inside_torch.multiplies_bfloat16()):
         return False
     return hidden >= least_hidden and rows >= least_rows
 
