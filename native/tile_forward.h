@@ -230,7 +230,7 @@ struct TileForward {
                 wx_at(stage, panel, gate, at), BLOCK,
                 stage.bias_x + (panel * stage.gates + gate) * BLOCK, 0, M, 1, [&](int64_t) {
                   return Product{x + at * row_x, row_x, BLOCK, stage.weights_x(panel, gate),
-                                 stage.blocks_x};
+                                 stage.I};
                 });
           });
         });
@@ -283,7 +283,7 @@ struct TileForward {
                                : wx_at(stage, panel, gate, before + at),
                          apart ? 0 : BLOCK, alive, 1, [&](int64_t) {
                            return Product{fed + at * row_h, row_h, BLOCK,
-                                          stage.weights_h(panel, gate), stage.blocks_h};
+                                          stage.weights_h(panel, gate), stage.K};
                          });
     }
   }

@@ -26,13 +26,14 @@ struct TileSums {
 
   // += the gate gradients of some panels, turned, times rows; = where they are the first ones
   void add(int64_t gate, int64_t panel, int64_t end, const Bfloat16* left, const Bfloat16* right,
-           int64_t blocks, bool first) const {
+           int64_t N, bool first) const {
+    const int64_t blocks = blocks_of(N);
     for (int64_t column = 0; column < wide; ++column) {
       const int64_t here = smaller(BLOCK, columns - column * BLOCK);
       for (int64_t p = panel; p < end; ++p) {
         float* const to = block(gate, p, column);
         const Product turned{left + (p - panel) * blocks * 2 * TILE_SIZE, BLOCK, 2 * TILE_SIZE,
-                             right, blocks};
+                             right, N};
         const int64_t rows = smaller(BLOCK, units - p * BLOCK);
         // the block behind it comes meanwhile
         if (!first) bring_lines<true>(block(gate, p + 1, column), BLOCK_SIZE);
@@ -122,15 +123,15 @@ struct TileGradients {
         }
         for (int64_t gate = 0; gate < cell.gates; ++gate) {
           if (ih.wide && cell.dwx[gate] == slot) {
-            ih.add(gate, panel, end, room_left, inputs, blocks, is_first);
+            ih.add(gate, panel, end, room_left, inputs, N, is_first);
           }
           if (cell.duh[gate] != slot) continue;
           if (gate >= first) {
             if (hh_rest.wide) {
-              hh_rest.add(gate - first, panel, end, room_left, operands, blocks, is_first);
+              hh_rest.add(gate - first, panel, end, room_left, operands, N, is_first);
             }
           } else if (hh.wide) {
-            hh.add(gate, panel, end, room_left, states, blocks, is_first);
+            hh.add(gate, panel, end, room_left, states, N, is_first);
           }
         }
       }

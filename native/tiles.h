@@ -18,13 +18,13 @@ constexpr int64_t TILE_SIZE = TILE * BLOCK, BLOCK_SIZE = BLOCK * BLOCK;
 
 ELMAN_INLINE int64_t blocks_of(int64_t n) { return (n + BLOCK - 1) / BLOCK; }
 
-// A product over `blocks` blocks of k: rows on the left, so many numbers apart and from one block to
-// the next; on the right one or two tiles for each block.
+// A product over n numbers, zeros behind them in their last block: rows on the left, so many numbers
+// apart and from one block to the next; on the right one or two tiles for each block.
 struct Product {
   const Bfloat16* left;
   int64_t row, next;
   const Bfloat16* right;
-  int64_t blocks;
+  int64_t n;
 };
 
 #if defined(__AMX_BF16__)
@@ -59,7 +59,7 @@ class TileShapes {
 template <int M, int N>
 ELMAN_INLINE void add_product(const Product& p) {
   const Bfloat16 *a = p.left, *right = p.right;
-  for (int64_t k = 0; k < p.blocks; ++k) {
+  for (int64_t k = 0; k < p.n; k += BLOCK) {
     _tile_loadd(6, right, 64);
     _tile_loadd(4, a, p.row * 2);
     _tile_dpbf16ps(0, 4, 6);
@@ -122,8 +122,9 @@ ELMAN_INLINE void add_to_rows(float* to, int64_t to_row, const float* from, int6
   for (int64_t i = 0; i < count; ++i) {
     const Product p = product(i);
     const Bfloat16 *a = p.left + at * p.row, *right = p.right;
-    for (int64_t k = 0; k < p.blocks; ++k, a += p.next, right += N * TILE_SIZE) {
-      for (int64_t pair = 0; pair < TILE; ++pair) {
+    for (int64_t k = 0; k < p.n; k += BLOCK, a += p.next, right += N * TILE_SIZE) {
+      const int64_t pairs = smaller(TILE, (p.n - k + 1) / 2);
+      for (int64_t pair = 0; pair < pairs; ++pair) {
         __m512bh columns[N];
 #pragma GCC unroll 2
         for (int n = 0; n < N; ++n) {
@@ -318,7 +319,7 @@ struct TileColumns {
               sums, to_row, add ? sums : nullptr, to_row, rows_here, groups, [&](int64_t group) {
                 return Product{gates + (slots[group] * blocks * room + at) * BLOCK, BLOCK,
                                room * BLOCK,
-                               w + panel * stride() + group * blocks * N * TILE_SIZE, blocks};
+                               w + panel * stride() + group * blocks * N * TILE_SIZE, units};
               });
         });
       });
