@@ -38,6 +38,14 @@ def test_a_run_carries_its_reach_and_pictures(tmp_path):
     assert str(elman.load(run).diagnosis_) == str(model.diagnosis_)
 
 
+def test_a_training_on_torchs_kernels_is_looked_at_too(tmp_path):
+    model = elman.LanguageModel(hidden_size=16, epochs=1, bptt=8, batch_size=4)
+    with elman.ops.only("torch"):
+        model.fit(TEXT, run=tmp_path / "run")
+    assert pictures(tmp_path / "run") == PICTURES
+    assert model.diagnosis_ is not None
+
+
 def test_a_watched_run_draws_its_history_and_knows_how_far_back_its_answer_lies(tmp_path):
     x, y = recall()
     model = elman.SequenceClassifier(

@@ -25,6 +25,7 @@ from elman.diagnostics import (
     traced_run,
 )
 from elman.nn import Recurrent
+from elman.ops import only
 from elman.train import History, atomic_write, to_json
 
 # sequences that are looked at, and sequences that are asked how far back their answer lies
@@ -90,7 +91,16 @@ def asked(x: Any, y: Any, lengths: Any) -> Need | None:
 
 
 def inspect_into(module: nn.Module, sample: Sample, folder: Path | None) -> Diagnosis:
-    """The diagnosis; with a folder its pictures and `diagnosis.json` in it."""
+    """The diagnosis; with a folder its pictures and `diagnosis.json` in it.
+
+    A training under `elman.ops.only("torch")` is looked at too: by kernels that hand out the
+    gradients of the states.
+    """
+    with only("auto"):
+        return _inspected(module, sample, folder)
+
+
+def _inspected(module: nn.Module, sample: Sample, folder: Path | None) -> Diagnosis:
     found = diagnose_run(module, sample.run, needed=sample.needed, window=sample.window)
     if folder is None:
         return found
