@@ -237,7 +237,8 @@ def _picture(rows: list[Row], path: Path) -> None:
             values = [here[size] for size in labels if size in here]
             panel.barh(at, values, 0.38, label=kind, color=colour, edgecolor="black", linewidth=0.4)
             for y, value in zip(at, values, strict=True):
-                panel.text(value * 1.05, y, f"{value:.2g}", va="center", fontsize=7)
+                shown = f"{value:.2g}" if value < 99.5 else f"{value:.0f}"
+                panel.text(value * 1.05, y, shown, va="center", fontsize=7)
         panel.set_xscale("log")
         panel.set_xlim(0.7, 2 * max(r.faster_than["torch.nn"] for r in some))
         panel.axvline(1, color="black", linewidth=1)
