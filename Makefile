@@ -85,7 +85,8 @@ sanitize-threads: $(VENV)/.installed-dev
 	ELMAN_TEST_NATIVE=$$(ls build/threads/_native*.so) \
 	TSAN_OPTIONS=halt_on_error=1 \
 	LD_PRELOAD="$$(c++ -print-file-name=libtsan.so)" \
-		setarch -R $(BIN)/python -m pytest tests/kernels/test_kernels_cpu.py -k "threads or fed_back" $(ARGS)
+		setarch -R $(BIN)/python -m pytest tests/kernels/test_kernels_cpu.py tests/kernels/test_kernels_tiles.py \
+			-k "threads or fed_back" $(ARGS)
 
 clean:
 	rm -rf $(VENV) .pytest_cache .ruff_cache .coverage .coverage.* dist build
