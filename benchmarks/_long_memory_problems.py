@@ -76,10 +76,10 @@ def copy_memory(steps: int, budget: int) -> Problem:
     return Problem("copy", steps, 32, budget, chance, 0.1 * chance, steps + _RECALLED, carried)
 
 
-def mnist(permuted: bool, budget: int) -> Problem:
+def mnist(permuted: bool, budget: int, lr: float = 3e-3) -> Problem:
     """Handwritten digits, a pixel a step."""
     name = "permuted MNIST" if permuted else "sequential MNIST"
-    return Problem(name, 784, 100, budget, 0.1, 0.8, None, lr=3e-3)
+    return Problem(name, 784, 100, budget, 0.1, 0.8, None, lr=lr)
 
 
 class Network(nn.Module):

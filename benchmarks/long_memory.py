@@ -62,8 +62,10 @@ def plan() -> list[Asked]:
     runs += [(copy_memory(1000, 1000), name, 0) for name in ("RNN", "GRU", "LSTM, chrono")]
     # ten epochs, as the published figures have them
     digits, permuted = mnist(False, 6000), mnist(True, 6000)
-    runs += [(digits, name, 0) for name in ("GRU, chrono", "RNN", "IRNN")]
-    runs += [(permuted, name, 0) for name in ("RNN", "IRNN", "GRU")]
+    runs += [(digits, name, 0) for name in ("GRU, chrono", "RNN")]
+    runs += [(permuted, name, 0) for name in ("RNN", "GRU")]
+    # at the others' learning rate a ReLU explodes in the first steps
+    runs += [(mnist(is_permuted, 6000, 1e-4), "IRNN", 0) for is_permuted in (False, True)]
     return runs + [(problem, "LSTM", 0) for problem in (digits, permuted)]
 
 
