@@ -109,7 +109,7 @@ def kept(folder: Path) -> list[Row]:
 def write_report(folder: Path) -> None:
     """Writes `speed.md` and `speed.png` from `speed.json`."""
     rows = kept(folder)
-    named = json.loads((folder / "speed.json").read_text())["machine"]
+    named = measured_on(folder)
     title = f"Measured on {short_name(named['processor'])} ({named['instructions']}),"
     title += f" torch {named['torch']}."
     if any(row.of_limit > 1.02 for row in rows):
@@ -119,6 +119,11 @@ def write_report(folder: Path) -> None:
         )
     (folder / "speed.md").write_text("\n\n".join([title, *tables(rows)]) + "\n")
     _picture(rows, folder / "speed.png")
+
+
+def measured_on(folder: Path) -> dict[str, str]:
+    """The machine of `speed.json`."""
+    return json.loads((folder / "speed.json").read_text())["machine"]
 
 
 def short_name(processor: str) -> str:
@@ -161,9 +166,8 @@ def summary(folders: list[Path]) -> str:
     """
     every: dict[str, list[Row]] = {}
     for folder in folders:
-        named = json.loads((folder / "speed.json").read_text())["machine"]["processor"]
         some = [r for r in kept(folder) if r.threads == 1 and r.suite != "memory"]
-        every[short_name(named)] = some
+        every[short_name(measured_on(folder)["processor"])] = some
     columns = [(name, cell) for name in every for cell in ("RNN", "GRU", "LSTM")]
     ratios: dict[str, dict[tuple[str, str], list[float]]] = {}
     for name, rows in every.items():
@@ -172,14 +176,13 @@ def summary(folders: list[Path]) -> str:
             what = f"{size}, one step of a stream" if row.suite == "step" else size
             of_size = ratios.setdefault(what, {})
             of_size.setdefault((name, row.cell), []).append(row.faster_than["torch.nn"])
-    for name, rows in every.items():
-        for cell in ("RNN", "GRU", "LSTM"):
-            some = [r for r in rows if r.cell == cell and r.suite == "dense"]
-            means = [
-                geometric_mean([r.faster_than["torch.nn"] for r in some if r.kind == kind])
-                for kind in ("infer", "train")
-            ]
-            ratios.setdefault("geometric mean of whole batches", {})[name, cell] = means
+    means = ratios.setdefault("geometric mean of whole batches", {})
+    for name, cell in columns:
+        some = [r for r in every[name] if r.cell == cell and r.suite == "dense"]
+        means[name, cell] = [
+            geometric_mean([r.faster_than["torch.nn"] for r in some if r.kind == kind])
+            for kind in ("infer", "train")
+        ]
     lines = [f"| (T, B, I, H) | {' | '.join(f'{cell}, {name}' for name, cell in columns)} |"]
     lines += ["| --- " * (len(columns) + 1) + "|"]
     for what, of_size in ratios.items():

@@ -10,12 +10,14 @@ tiny-shakespeare figure for 200 steps on each backend, compares the losses, and 
 import argparse
 import json
 import os
+import shlex
 import time
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
+from _quality_problems import PROBLEMS
 from _report import machine
 
 import elman
@@ -23,6 +25,8 @@ import elman
 RESULTS = Path(__file__).parent / "results"
 BACKENDS = ("auto", "torch", "reference")
 STEPS, FIRST = 200, 20
+# where the command line says it shorter
+NAMES = {"--hidden": "hidden_size", "--layers": "num_layers", "--batch": "batch_size"}
 
 
 def models() -> dict[str, tuple[dict[str, Any], list[str]]]:
@@ -36,13 +40,21 @@ def models() -> dict[str, tuple[dict[str, Any], list[str]]]:
     }
     shakespeare = Path(os.environ.get("ELMAN_DATA", "")) / "tiny-shakespeare" / "input.txt"
     if shakespeare.exists():
-        options = {
-            "level": "characters", "hidden_size": 384, "num_layers": 2, "dropout": 0.5,
-            "batch_size": 50, "bptt": 64, "epochs": 14, "lr": 0.004,
-        }  # fmt: skip
         text = shakespeare.read_text("utf-8")
+        options = options_of(PROBLEMS["tiny-shakespeare"].commands[0])
         found["tiny-shakespeare"] = options, [text[: len(text) * 9 // 10]]
     return found
+
+
+def options_of(command: str) -> dict[str, Any]:
+    """The options of a model that `elman train language-model …` trains."""
+    words = shlex.split(command)[3:]
+    options: dict[str, Any] = {}
+    for flag, value in zip(words[::2], words[1::2], strict=True):
+        if flag not in ("--out", "--seed"):
+            number = value.replace(".", "").isdigit()
+            options[NAMES.get(flag, flag[2:])] = json.loads(value) if number else value
+    return options
 
 
 def losses(

@@ -57,7 +57,12 @@ def measure(name: str, problem: Problem, data: Path, seed: int) -> dict[str, Any
         "processor": round(processor),
         "threads": int(os.environ.get("OMP_NUM_THREADS", os.cpu_count() or 1)),
         "parameters": parameters(run),
-        "figures": {key: one for key, one in said.items() if isinstance(one, int | float | str)},
+        # without where the run lies
+        "figures": {
+            key: one
+            for key, one in said.items()
+            if isinstance(one, int | float | str) and key != "run"
+        },
     }
 
 

@@ -1,8 +1,7 @@
 // The schedule of the forward pass: the loop over time with its products, for every cell.
 #pragma once
 
-#include "parts.h"
-#include "stage.h"
+#include "output_layer.h"
 
 namespace elman::ELMAN_ISA {
 
@@ -28,8 +27,7 @@ struct Forward {
   const bool advances;  // whether row pointers follow from those of the step before
   int64_t turn = 0;     // steps that a stream has taken before
   Stage<Real> one, two;
-  Panels<Real> out;
-  Buffer<Real> w_o, bias_o;
+  OutputLayer<Real> out;
   Buffer<Real> states, hidden, operands, totals;
   bool failed = false;
 
@@ -45,16 +43,14 @@ struct Forward {
         advances(!c.resets && !c.weight_ho && !cell.first),
         one(c, 0, cell.first ? cell.first : cell.gates, c.R, packed),
         two(c, cell.first, cell.first ? cell.gates - cell.first : 0, c.H, packed),
-        out(c.R, 1),
-        w_o(c.weight_ho ? out.size(c.H) : 0),
-        bias_o(out.size(1)),
+        out(c),
         states(c.saved ? 0 : (cell.states - 1) * plan.Hp * c.B),
         hidden(c.weight_ho && !c.saved ? plan.Hp * c.B : 0),
         operands(cell.first && !c.saved ? plan.Hp * c.B : 0),
         totals(cell.first * plan.Hp * c.B) {}
 
   bool ready() const {
-    return plan.ready() && one.ready() && two.ready() && w_o && bias_o && states && hidden &&
+    return plan.ready() && one.ready() && two.ready() && out.ready() && states && hidden &&
            operands && totals;
   }
 
@@ -73,17 +69,13 @@ struct Forward {
   void pack_biases() {
     one.pack_biases(call);
     if (cell.first) two.pack_biases(call);
-    if (call.weight_ho) {
-      pack_bias<Real>(out, static_cast<const Real*>(call.bias_ho), nullptr, 0, bias_o);
-    }
+    out.pack_biases();
   }
 
   void pack_weights(const Team& team) {
     if (packed) one.pack_weights(call, team);
     if (packed && cell.first) two.pack_weights(call, team);
-    if (call.weight_ho) {
-      pack_gates<Real>(out, static_cast<const Real*>(call.weight_ho), call.H, w_o, team);
-    }
+    out.pack_weights(team);
   }
 
   Part<Real> part_of(const Team& team) const {
@@ -130,7 +122,7 @@ struct Forward {
         }
         columns.wait();
         if (call.weight_ho) {
-          put_out(part, alive, columns);
+          out.take(part, plan.sum_at(), alive, columns);
           columns.wait();
         }
         before += alive;
@@ -337,42 +329,6 @@ struct Forward {
       operand_of<Real>(cell)(s);
     } else {
       step_of<Real>(cell)(s);
-    }
-  }
-
-  // o = g(V h + c)
-  void put_out(Part<Real>& part, int64_t alive, const Team& columns) {
-    int64_t from, to;
-    columns.share(out.count, from, to);
-    for (int64_t panel = from; panel < to; ++panel) {
-      const int64_t P = out.wide_of(panel), unit = panel * out.wide * V;
-      const int64_t units = smaller(P * V, call.R - unit);
-      GateTile<Real> tile{};
-      tile.start = bias_o + panel * out.stride(1);
-      tile.w_h = w_o + panel * out.stride(call.H);
-      tile.K = call.H;
-      tile.uh = part.scratch;
-      in_tiles(alive, most_rows(static_cast<int>(P)), [&](int64_t at, int64_t M) {
-        tile.h = part.after[0] + at;
-        TILES<Real>.gate[P][M][0](tile);
-        for (int64_t m = 0; m < M; ++m) {
-          Real* const sum = part.scratch + m * P * V;
-          if (call.saved && call.activation->reads_a) {
-            std::memcpy(part.saved[at + m] + plan.sum_at() + unit, sum,
-                        static_cast<size_t>(units) * sizeof(Real));
-          }
-          apply(sum, units);
-          std::memcpy(part.output[at + m] + unit, sum, static_cast<size_t>(units) * sizeof(Real));
-        }
-      });
-    }
-  }
-
-  void apply(Real* sum, int64_t n) const {
-    if constexpr (sizeof(Real) == 4) {
-      call.activation->apply_f32(sum, n);
-    } else {
-      call.activation->apply_f64(sum, n);
     }
   }
 

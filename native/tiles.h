@@ -77,6 +77,8 @@ ELMAN_INLINE void add_product(const Product& p) {
   }
 }
 
+// `to` = `from`, or zeros where that is null, + product(0) + product(1) + …: M x N tiles of sums with
+// rows so many numbers apart; 0 of `from` where all rows begin with the same.
 template <int M, int N, class Products>
 ELMAN_INLINE void add_products(float* to, int64_t to_row, const float* from, int64_t from_row,
                                int64_t, int64_t count, Products product) {
@@ -148,6 +150,7 @@ ELMAN_INLINE void add_to_rows(float* to, int64_t to_row, const float* from, int6
   }
 }
 
+// As above; rows behind the last one are left out, to the next 8 or 12.
 template <int M, int N, class Products>
 ELMAN_INLINE void add_products(float* to, int64_t to_row, const float* from, int64_t from_row,
                                int64_t rows, int64_t count, Products product) {

@@ -51,8 +51,8 @@ def is_watched() -> bool:
 def multiplies_bfloat16() -> bool:
     """Whether the processor multiplies bfloat16, in tiles or vectors, as torch's kernels do."""
     names = ("_is_amx_tile_supported", "_is_avx512_bf16_supported")
-    asked: list[Any] = [getattr(torch.cpu, name, None) for name in names]
-    return any(supported and supported() for supported in asked)
+    # bool() is False: a torch without such a name does not tell
+    return any(getattr(torch.cpu, name, bool)() for name in names)
 
 
 def is_plain(tensor: Tensor) -> bool:
