@@ -154,6 +154,14 @@ NB_MODULE(_native, m) {
       if (one.runs) names.append(one.kernels->name);
     return names;
   }, "The instruction sets that are built in and run here, the widest first.");
+  m.def("is_amd", [] {
+#if defined(__x86_64__)
+    __builtin_cpu_init();
+    return __builtin_cpu_is("amd") != 0;
+#else
+    return false;
+#endif
+  }, "Whether the processor is an AMD.");
   m.def("kernels", [](const std::string& name) {
     return reinterpret_cast<int64_t>(&named(name));
   }, "The kernels of an instruction set.");

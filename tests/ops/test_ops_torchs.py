@@ -11,6 +11,7 @@ from elman.ops import _choose
 
 def _pair(monkeypatch, **options):
     monkeypatch.setattr(_choose, "_TORCHS", {("lstm", torch.float32): (8, 2)})
+    monkeypatch.setattr(cpu, "is_amd", bool)
     auto = elman.nn.LSTM(3, 8, **options)
     forced = elman.nn.LSTM(3, 8, backend="reference", **options)
     forced.load_state_dict(auto.state_dict())
@@ -60,3 +61,12 @@ def test_what_it_does_not_know_stays_with_ours(monkeypatch):
     mapped = torch.func.vmap(lambda one: auto(one)[0])(x[None])[0]
     assert_close(mapped, auto(x)[0])
     assert "slower than torch" in str(elman.explain(auto, x))
+
+
+@pytest.mark.skipif(not cpu.is_built(), reason="the native module is not installed")
+def test_an_amd_runs_ours(monkeypatch):
+    auto, _ = _pair(monkeypatch)
+    x = torch.randn(5, 4, 3)
+    assert _backends(auto, x) == {"torch"}
+    monkeypatch.setattr(cpu, "is_amd", lambda: True)
+    assert _backends(auto, x) == {"cpu"}

@@ -1,6 +1,7 @@
 """The native kernels: any built-in cell on a CPU, with lengths and resets, forward and backward."""
 
 from collections.abc import Sequence
+from functools import cache
 from typing import Any
 
 import torch
@@ -68,6 +69,12 @@ def unsupported(call: Call) -> str | None:
 def has_bfloat16() -> bool:
     """Whether the native kernels multiply bfloat16 as it is."""
     return is_built() and machine().bfloat16
+
+
+@cache
+def is_amd() -> bool:
+    """Whether the processor is an AMD."""
+    return is_built() and native.is_amd()
 
 
 def only_in_float32(call: Call) -> str | None:
