@@ -5,8 +5,8 @@
 Watching: training steps of the grid with and without `elman.diagnostics.watch`, in turn, round
 after round, on one thread; median ratio and difference. Checkpointing: one sequence of 1,000,000
 steps (LSTM, I = 1, H = 64, B = 1, loss at the end), a training step each in a process of its own.
-Writes `results/gradient_flow.json`, `gradient_flow.md` and `long_sequence.md`, and the table of
-`docs/gradients.md`.
+Writes `gradient_flow.json` and `gradient_flow.md` into the folder of this processor in
+`results/gradient_flow`, `results/long_sequence.md`, and the table of `docs/gradients.md`.
 """
 
 import argparse
@@ -21,6 +21,7 @@ from typing import Any
 import torch
 from _documents import put_in
 from _memory import peak
+from _report import folder_name, machine
 from speed import sizes
 
 import elman
@@ -134,8 +135,10 @@ def main() -> None:
     full, half = found["long"]
     if (full["loss"], full["gradients"]) != (half["loss"], half["gradients"]):
         sys.exit("the checkpointed pass differs from the full one")
-    (RESULTS / "gradient_flow.json").write_text(json.dumps(found, indent=1) + "\n")
-    (RESULTS / "gradient_flow.md").write_text(report(found))
+    folder = RESULTS / "gradient_flow" / folder_name(machine()["processor"])
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "gradient_flow.json").write_text(json.dumps(found, indent=1) + "\n")
+    (folder / "gradient_flow.md").write_text(report(found))
     (RESULTS / "long_sequence.md").write_text(long_report(found))
     put_in("docs/gradients.md", "long", long_report(found))
 
