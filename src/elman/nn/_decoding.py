@@ -173,7 +173,8 @@ def beam_search(
         best: hypotheses to give for each row, `width` at most.
 
     Returns:
-        For each row its hypotheses, best first.
+        For each row its hypotheses, best first: fewer than `best` where some, but not so many,
+        ended in time.
 
     Raises:
         ValueError: more hypotheses than places are asked for.
