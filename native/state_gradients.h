@@ -181,10 +181,14 @@ struct StateGradients {
     }
   }
 
-  // Rows that are measured at once, right behind the cell, while their gradients are near; all of
-  // them where threads share them.
+  // Rows that are measured at once, right behind the cell, while their gradients are in the first
+  // cache; all of them where threads share them.
   int64_t block(int64_t alive, const Team& columns) const {
-    return watched() && columns.size == 1 ? smaller(V, alive) : alive;
+    return watched() && columns.size == 1 ? smaller(near(), alive) : alive;
+  }
+  int64_t near() const {
+    constexpr int64_t NUMBERS = 16 * 1024 / sizeof(Real);
+    return larger(NUMBERS / larger(plan.Rp, plan.Hp) / V, 1) * V;
   }
 
   // where the whole gradients of every step go if nobody keeps them: from block to block the same
@@ -193,7 +197,7 @@ struct StateGradients {
     const bool again = columns.size == 1 && !call.weight_ho;
     for (int64_t k = 0; k < count; ++k) {
       for (int64_t i = 0; i < part.rows; ++i) {
-        const int64_t r = part.row(again ? i % V : i);
+        const int64_t r = part.row(again ? i % near() : i);
         part.dtotal[k][i] = room[k] + r * (k ? plan.Hp : plan.Rp);
       }
     }

@@ -197,9 +197,9 @@ def _head(name: str, source: Source, function: Function, tile: str) -> list[str]
         f"  const {tile}<Real, Saved> tile_ = given_;",
         "  constexpr int V = LANES<Real>;",
         "  using Value = Vec<Real>;",
-        "  for (int64_t v_ = 0; v_ * V < tile_.units; ++v_) {",
-        "    const int64_t n_ = smaller(V, tile_.units - v_ * V), at_ = tile_.unit + v_ * V;",
-        "    for (int64_t m_ = 0; m_ < tile_.rows; ++m_) {",
+        "  for (int64_t m_ = 0; m_ < tile_.rows; ++m_) {",
+        "    for (int64_t v_ = 0; v_ * V < tile_.units; ++v_) {",
+        "      const int64_t n_ = smaller(V, tile_.units - v_ * V), at_ = tile_.unit + v_ * V;",
     ]
 
 
