@@ -1,5 +1,7 @@
 """Watching and probing: the norms are those of autograd's hooks on the unrolled layers."""
 
+import math
+
 import numpy as np
 import pytest
 import torch
@@ -205,6 +207,24 @@ def test_states_tell_saturated_and_dead_units():
     # rows behind their ends do not count
     found = states_of(layer, layer.trace(x, lengths=torch.tensor([30, 1])), torch.tensor([30, 1]))
     assert found.saturated["h"] == 0.75
+
+
+def test_the_spectral_radius_is_that_of_the_eigenvalues():
+    torch.manual_seed(0)
+    random = torch.randn(40, 40)
+    skewed = torch.diag(torch.linspace(0.1, 0.9, 40)) + torch.triu(random, 1) / 5
+    layer = elman.nn.RNN(2, 40)
+
+    def radius(w):
+        with torch.no_grad():
+            layer.weight_hh_l0.copy_(w)
+        return spectral_radius(layer)["weight_hh_l0"]["h"]
+
+    for w in (random, 1e-30 * random, torch.linalg.qr(random)[0], random @ random.T, skewed):
+        expected = float(torch.linalg.eigvals(w.double()).abs().max())
+        assert radius(w) == pytest.approx(expected, rel=2e-5)
+    assert radius(torch.diag(torch.ones(39), 1)) == 0
+    assert math.isnan(radius(torch.full((40, 40), math.nan)))
 
 
 def test_spectral_radius_and_update_ratios():

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor, nn
 
+from elman.diagnostics._measures import largest_modulus
 from elman.nn import Recurrent
 
 # the gate that keeps the state, and the one that lets the new in against it
@@ -68,9 +69,9 @@ def spectral(layer: Recurrent, radius: float = 1.0) -> None:
         raise ValueError(f"spectral: radius={radius}; give a number above zero.")
     with torch.no_grad():
         for block in _blocks(layer):
-            largest = torch.linalg.eigvals(block.double()).abs().max()
+            largest = largest_modulus(block)
             if largest > 0:
-                block.mul_((radius / largest).to(block))
+                block.mul_(radius / largest)
 
 
 def identity(layer: Recurrent) -> None:
