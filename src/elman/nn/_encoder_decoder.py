@@ -55,8 +55,8 @@ class EncoderDecoder(nn.Module):
     :math:`d_t = \mathrm{decoder}(y_{t-1}, d_{t-1})`, asks the memory, :math:`c_t =
     \mathrm{attention}(d_t, m)`, and tells the next token from :math:`r_t = \tanh(A [d_t; c_t])`.
     Layers above the attention (`upper`) read :math:`r_t` and add their output to it, so that what
-    was asked before has a say in what is asked for next. No layer's input depends on its own
-    output, so a known target is read in one call of each layer.
+    was found before has a say in what is told next. No layer's input depends on its own output, so
+    a known target is read in one call of each layer.
 
     Args:
         encoder: recurrent layers that read the source; those of both directions see all of it.
