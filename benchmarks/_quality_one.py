@@ -63,7 +63,7 @@ ONE_ANSWER: dict[str, Problem] = {
     ),
     "trec": Problem(
         data="TREC questions, six types",
-        split="official 5,452 / 500; settings chosen on tenths held out",
+        split="official 5,452 / 500; settings chosen on parts of the training part",
         model="bidirectional LSTM 200, words and characters, attention",
         figure="accuracy",
         shown="accuracy, %",
