@@ -67,9 +67,7 @@ class Translator(SupervisedEstimator):
         upper_layers: decoder layers above the attention, which see what it found.
         tied: whether the output shares the target's embeddings; `hidden_size` must equal
             `embedding_size`.
-        label_smoothing: probability that is asked for all tokens but the true one together. The
-            part of the texts without a fault may rise long after the loss has turned: compare
-            `keep_best=False`.
+        label_smoothing: probability that is asked for all tokens but the true one together.
         teacher_forcing: probability with which training reads the true token before rather than
             what the network told; below 1 the decoder runs step by step.
         beam: beginnings that are kept while a text is written; 1 is greedy.

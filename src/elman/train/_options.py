@@ -41,7 +41,8 @@ class TrainOptions:
         evaluate_every: optimiser steps between evaluations; None for once an epoch.
         checkpoint_seconds: time between checkpoints in a run folder.
         keep_best: whether the weights with the lowest validation loss are the result, rather than
-            the last ones.
+            the last ones. What is told may go on to become better after the loss has turned, as the
+            part of a `Translator`'s texts without a fault: compare both.
         device: "auto" (a GPU where there is one), "cpu", "cuda", ….
         random_state: seed of everything; None draws one.
 
