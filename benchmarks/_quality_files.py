@@ -108,18 +108,18 @@ def trec(data: Path, out: Path) -> None:
 
 
 def snips(data: Path, out: Path) -> None:
-    """Queries with their intents, and words with their slots; the official parts."""
+    """Queries with the slots of their words, and their intents above; the official parts."""
     for name in ("train", "valid", "test"):
         folder = data / "snips" / name
         texts, slots, intents = (
             [line.strip() for line in lines_of(folder / part)]
             for part in ("seq.in", "seq.out", "label")
         )
-        write_labelled(out / f"intent-{name}.jsonl", texts, intents)
         lines: list[str] = []
-        for text, tags in zip(texts, slots, strict=True):
-            lines += [f"{w}\t{t}" for w, t in zip(text.split(), tags.split(), strict=True)] + [""]
-        write_lines(out / f"slots-{name}.conll", lines)
+        for text, tags, intent in zip(texts, slots, intents, strict=True):
+            words = zip(text.split(), tags.split(), strict=True)
+            lines += [f"# intent = {intent}", *(f"{word}\t{tag}" for word, tag in words), ""]
+        write_lines(out / f"{name}.conll", lines)
 
 
 def japanese_vowels(data: Path, out: Path) -> None:

@@ -82,27 +82,6 @@ ONE_ANSWER: dict[str, Problem] = {
             "evaluate {run} {data}/test.jsonl",
         ),
     ),
-    "snips-intent": Problem(
-        data="SNIPS, intents",
-        split="official 13,084 / 700 / 700",
-        model="bidirectional LSTM 128, words and characters, max pooling",
-        figure="accuracy",
-        shown="accuracy, %",
-        published="97.0 (Goo et al. 2018, slot-gated)",
-        needed=97.5,
-        scale=100,
-        minutes=10,
-        prepare=files.snips,
-        commands=(
-            "train classify {data}/intent-train.jsonl --validation {data}/intent-valid.jsonl"
-            " --out {run} --level words --hidden 128 --bidirectional --pooling max --dropout 0.5"
-            " --epochs 8 --lr 0.003 --set task.embedding_size=300 --set model.input_dropout=0.5"
-            " --set train.weight_decay=0.1 --set task.character_size=50"
-            " --set task.character_dropout=0.1 --set task.word_dropout=0.25"
-            " --set train.average=0.995 --seed {seed}",
-            "evaluate {run} {data}/intent-test.jsonl",
-        ),
-    ),
     "sms-spam": Problem(
         data="SMS spam",
         split="seeded, 80 % (a tenth to choose by) / 20 %",

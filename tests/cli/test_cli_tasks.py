@@ -146,6 +146,27 @@ def test_tagging_from_a_file_to_predictions(tmp_path):
     assert not (tmp_path / "none").exists()
 
 
+def test_tags_and_labels_from_a_file_to_predictions(tmp_path):
+    rows = "# kind = song\nplay O\njazz B-STYLE\n\n# kind = trip\ngo O\nhome B-PLACE\n\n" * 12
+    (tmp_path / "a.conll").write_text(rows)
+    out = tmp_path / "run"
+    options = ["--label", "kind", "--hidden", "8", "--epochs", "6", "--lr", "0.02"]
+    done = run("train", "tag", tmp_path / "a.conll", "--out", out, *options)
+    assert done.returncode == 0, done.stderr
+    found = run("evaluate", out, tmp_path / "a.conll", "--json")
+    assert json.loads(found.stdout)["exact_match"] == 1
+    (tmp_path / "new.conll").write_text("go\nhome\n")
+    done = run("predict", out, tmp_path / "new.conll", "--out", tmp_path / "p.csv")
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "p.csv").read_text().splitlines() == [
+        '"sentence","word","prediction","label"', '1,"go","O","trip"', '1,"home","B-PLACE","trip"',
+    ]  # fmt: skip
+    bad = run("train", "tag", tmp_path / "a.conll", "--out", tmp_path / "none", "--label", "mood")
+    assert (bad.returncode, bad.stderr.count("\n")) == (2, 1)
+    assert "a.conll: line 2: the sentence has no label; give it a line '# mood = …'" in bad.stderr
+    assert not (tmp_path / "none").exists()
+
+
 def test_translating_from_two_files_to_predictions(tmp_path):
     (tmp_path / "a.de").write_text("ja\nnein\nja ja\n" * 20)
     (tmp_path / "a.en").write_text("yes\nno\nyes yes\n" * 20)

@@ -83,6 +83,45 @@ def test_a_column_that_is_not_there_is_named(tmp_path):
         TagColumns(tag=0)
 
 
+def test_labels_stand_in_comments_above_the_sentences(tmp_path):
+    by_intent = TagColumns(label="intent")
+    found = read_tagged(
+        written(
+            tmp_path, "# id = 1\n# intent = Play a song\nplay O\n# B-X\n\n#intent=Stop\nstop O\n"
+        ),
+        by_intent,
+    )
+    assert found.words == [["play", "#"], ["stop"]]
+    assert found.labels == ["Play a song", "Stop"]
+    assert found.lines == [[3, 4], [7]]
+    path = written(tmp_path, CONLLU.replace("\n\n1\tNew", "\n\n# sent_id = 2\n1\tNew"), "a.conllu")
+    assert read_tagged(path, TagColumns(label="sent_id")).labels == ["1", "2"]
+    # nothing is asked of sentences that are to be told of
+    new = read_tagged(written(tmp_path, "# id = 3\nstop\n"), by_intent, labelled=False)
+    assert (new.words, new.labels) == ([["stop"]], None)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (
+            "# intent = A\na X\n\n# mood = B\nb X\n",
+            "line 5: the sentence has no label; give it a line",
+        ),
+        (
+            "# intent = A\n# intent = B\na X\n",
+            "line 2: a second 'intent' of one sentence; keep one",
+        ),
+        ("# intent =\na X\n", "line 1: 'intent' is empty; mend the line"),
+    ],
+)
+def test_a_sentence_without_a_label_is_named(tmp_path, text, said):
+    with pytest.raises(ValueError, match=said):
+        read_tagged(written(tmp_path, text), TagColumns(label="intent"))
+    with pytest.raises(ValueError, match="label='a b' cannot be the name of a comment"):
+        TagColumns(label="a b")
+
+
 def test_spans_agree_with_the_rules_by_enumeration():
     tags = ["B-A", "I-A", "B-B", "I-B", "O"]
     allowed, first = bio_rules(tags)

@@ -191,6 +191,72 @@ def test_bad_files_and_options_leave_nothing_behind(tmp_path):
     assert not (tmp_path / "run").exists()
 
 
+def queries(count, seed=0):
+    """Sentences whose first word says whether they are about a place or a person."""
+    X, y = sentences(count, seed)
+    return X, [(tags, "go" if one[0] == "to" else "see") for one, tags in zip(X, y, strict=True)]
+
+
+@pytest.mark.parametrize("crf", [False, True])
+def test_it_tells_a_label_of_each_sentence_too(crf, tmp_path):
+    X, y = queries(60)
+    model = tagger(crf=crf).fit(X, y, run=tmp_path / "run")
+    assert model.labels_ == ["go", "see"]
+    new, true = queries(20, 1)
+    told = model.predict(new)
+    right = [a == b for a, b in zip(told, true, strict=True)]
+    found = model.evaluate(new, true)
+    assert found["exact_match"] == model.score(new, true) == pytest.approx(np.mean(right))
+    labels = [a[1] == b[1] for a, b in zip(told, true, strict=True)]
+    assert found["label_accuracy"] == pytest.approx(np.mean(labels))
+    assert min(found["label_accuracy"], found["span_f1"]) > 0.9
+    # company changes nothing, and the run opens as it was
+    long = [["to", *NAMES, *NAMES, "today"]]
+    assert model.predict([*new, *long])[:20] == [model.predict([one])[0] for one in new] == told
+    opened = elman.load(tmp_path / "run")
+    assert opened.predict(new) == told
+    assert opened.evaluate(new, true) == found
+
+
+def test_the_loss_is_that_of_the_tags_and_of_the_labels():
+    X, y = queries(12)
+    model = tagger(epochs=2, label_weight=2.5, validation_fraction=0.0).fit(X, y)
+    module = model.module_
+    pairs = model._encode(X, y, "here")
+    (words, tags, labels), *_ = model._sentences(pairs).epoch(0)
+    scores, label_scores = module.scores(words)
+    p, q = scores.log_softmax(-1), label_scores.log_softmax(-1)
+    of_tags = -torch.stack([
+        p[t, b, tags[t, b]] for b, length in enumerate(words.lengths) for t in range(length)
+    ]).mean()  # fmt: skip
+    of_labels = -torch.stack([q[b, label] for b, label in enumerate(labels)]).mean()
+    found = model._objective(module, pairs).loss((words, tags, labels), None).value
+    torch.testing.assert_close(found, of_tags + 2.5 * of_labels)
+
+
+def test_labels_that_do_not_fit_are_named(tmp_path):
+    X, y = queries(20)
+    tags = [one for one, _ in y]
+    with pytest.raises(
+        ValueError, match="sentence 0 has a label and sentence 1 has none; give all"
+    ):
+        tagger().fit(X, [y[0], *tags[1:]], run=tmp_path / "run")
+    with pytest.raises(ValueError, match="all labels are 'one'; give sentences of two labels"):
+        tagger().fit(X, [(one, "one") for one in tags], run=tmp_path / "run")
+    with pytest.raises(ValueError, match="label_weight=0; give a number above 0"):
+        tagger(label_weight=0).fit(X, y, run=tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+    model = tagger(epochs=1).fit(X, y)
+    with pytest.raises(ValueError, match="sentence 0 has no label, and the model tells one"):
+        model.evaluate(X, tags)
+    with pytest.raises(ValueError, match="the label 'fly' of sentence 0 was not seen in training"):
+        model.evaluate(X[:1], [(tags[0], "fly")])
+    with pytest.raises(ValueError, match="has a label, and the model was trained without"):
+        tagger(epochs=1).fit(X, tags).evaluate(X, y)
+    # the tags of two words in a tuple are no tags with a label
+    assert tagger(epochs=1).fit([["a", "b"]] * 4, [("X", "Y")] * 4).labels_ == []
+
+
 def test_a_tag_that_was_not_seen_is_named():
     X, y = sentences(20)
     model = tagger(epochs=1).fit(X, y)

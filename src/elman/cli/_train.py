@@ -122,14 +122,20 @@ def tag(
     shared: Training,
     word_column: Annotated[int | None, typer.Option(help="The words' column, from 1.")] = None,
     tag_column: Annotated[int | None, typer.Option(help="The tags' column, or -1.")] = None,
+    label: Annotated[
+        str | None,
+        typer.Option(help="The comment with a sentence's label: intent for '# intent = Play'."),
+    ] = None,
     crf: Annotated[bool | None, typer.Option(help="Tell a sentence's tags together.")] = None,
     validation: Annotated[Path | None, typer.Option(help=HELD_OUT)] = None,
 ) -> None:
-    """The tag of each word: CoNLL and CoNLL-U files."""
+    """The tag of each word, and the label of each sentence: CoNLL and CoNLL-U files."""
     from elman.data import TagColumns
     from elman.tasks import SequenceTagger
 
-    columns = None if word_column is tag_column is None else TagColumns(word_column, tag_column)
+    columns = None
+    if any(one is not None for one in (word_column, tag_column, label)):
+        columns = TagColumns(word_column, tag_column, label)
     _run(SequenceTagger, shared, shared.given(crf=crf), columns=columns, validation=validation)
 
 

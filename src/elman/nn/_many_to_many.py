@@ -44,4 +44,8 @@ class ManyToMany(nn.Module):
     ) -> tuple[Tensor, Any]:
         """The outputs and the final state."""
         output, hx = self.layers(x, hx, lengths=lengths, resets=resets)
-        return self.head(dropout(output, self.dropout, self.training)), hx
+        return self.read_out(output), hx
+
+    def read_out(self, output: Tensor) -> Tensor:
+        """The outputs (…, O) for the layers' outputs."""
+        return self.head(dropout(output, self.dropout, self.training))

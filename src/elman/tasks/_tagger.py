@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -16,7 +15,6 @@ from elman.data import (
     TokenVocabulary,
     bio_rules,
     is_bio,
-    may_follow,
     read_tagged,
     span_scores,
     vocabulary_from_json,
@@ -27,7 +25,8 @@ from elman.train import Run
 
 from ._inspect import LONGEST, ROWS, Sample
 from ._supervised import Pairs, SupervisedEstimator, check_pairs, mean_loss
-from ._tagger_network import Sentences, TaggerNetwork, TagLoss, tag_scores
+from ._tagger_answers import Answer, Names, answers_of, check_spans
+from ._tagger_network import Sentences, TaggerNetwork, TagLoss, scores_of
 from ._word_features import Sentence, check_word_dropouts, words_of
 
 # words that are asked how far back they matter, and fewer of them tell nothing
@@ -40,6 +39,10 @@ class SequenceTagger(SupervisedEstimator):
 
     Tags that mark spans (B-X begins an X, I-X goes on, O is outside) are known by their form: they
     are measured as whole spans too, and with a CRF only those sequences are told that can be.
+
+    A sentence may have a label as well, as a query has an intent: then y is a list of pairs (tags,
+    label), one network learns both, and `predict` tells such pairs. What the tags teach helps the
+    label (Zhang & Wang 2016).
 
     Args:
         embedding_size: features of a word.
@@ -54,6 +57,7 @@ class SequenceTagger(SupervisedEstimator):
             `input_dropout`, the higher one, if None.
         bidirectional: whether the layers read from both ends.
         crf: whether the tags of a sentence are told together.
+        label_weight: of a label's cross entropy beside that of a word's tag.
         validation_fraction: the part of the sentences that is held out; 0 for none.
 
     The other arguments are those of `elman.train.TrainOptions` and of the network (cell,
@@ -61,10 +65,12 @@ class SequenceTagger(SupervisedEstimator):
 
     Attributes:
         tags_: the tags, sorted.
+        labels_: the labels of sentences, sorted; empty where there are none.
         is_bio_: whether they mark spans.
         module_: the network.
         results_: "loss" (nats a word), "accuracy", and "span_f1", "span_precision" and
-            "span_recall" for spans, on the held-out part.
+            "span_recall" for spans, on the held-out part; with labels also "label_accuracy", and
+            "exact_match": the share of sentences of which all tags and the label are right.
 
     Example:
         >>> X = [["the", "cat", "sleeps"], ["a", "dog", "runs"]] * 10
@@ -86,20 +92,27 @@ class SequenceTagger(SupervisedEstimator):
     character_dropout: float | None = None
     bidirectional: bool = True
     crf: bool = False
+    label_weight: float = 1.0
 
-    def predict(self, X: Any) -> list[list[str]]:
-        """The tags of each sentence, given as lists of words or a `pathlib.Path`."""
-        return self._tags(self._unlabelled(X, "SequenceTagger.predict"))
+    def predict(self, X: Any) -> list[Any]:
+        """The tags of each sentence, given as lists of words or a `pathlib.Path`; pairs (tags,
+        label) where sentences have labels.
+        """
+        return [self._names.named(one) for one in self._told(X, "SequenceTagger.predict")[1]]
 
     def predictions(self, X: Any) -> dict[str, Any]:
-        """A row for each word of a file: the sentence's number, the word, the tag."""
-        words = self._unlabelled(X, "SequenceTagger.predictions")
-        tags = self._tags(words)
-        return {
+        """A row for each word of a file: the sentence's number, the word, its tag, and the
+        sentence's label where there are labels.
+        """
+        words, told = self._told(X, "SequenceTagger.predictions")
+        found = {
             "sentence": [row for row, one in enumerate(words, 1) for _ in one],
             "word": [word for one in words for word in one],
-            "prediction": [tag for one in tags for tag in one],
+            "prediction": [self.tags_[i] for one in told for i in one.tags],
         }
+        if self.labels_:
+            found["label"] = [self.labels_[one.label] for one in told for _ in one.tags]
+        return found
 
     def evaluate(
         self, X: Any, y: Any = None, *, columns: TagColumns | None = None
@@ -111,8 +124,12 @@ class SequenceTagger(SupervisedEstimator):
         return self._measure(self._encode(words, tags, where))
 
     def score(self, X: Any, y: Any = None) -> float:
-        """The F1 of spans, or the accuracy of tags that mark none."""
+        """The F1 of spans, or the accuracy of tags that mark none; with labels, the share of
+        sentences of which all is right.
+        """
         found = self.evaluate(X, y)
+        if self.labels_:
+            return found["exact_match"]
         return found["span_f1" if self.is_bio_ else "accuracy"]
 
     def _check(self) -> None:
@@ -127,6 +144,10 @@ class SequenceTagger(SupervisedEstimator):
                 raise ValueError(
                     f"SequenceTagger: {name}={value!r}; give a whole number from {least} on."
                 )
+        if not self.label_weight > 0:
+            raise ValueError(
+                f"SequenceTagger: label_weight={self.label_weight!r}; give a number above 0."
+            )
         check_word_dropouts(self)
 
     def _read(
@@ -134,9 +155,13 @@ class SequenceTagger(SupervisedEstimator):
     ) -> tuple[list[Any], Any, dict[str, Any]]:
         if isinstance(X, Path):
             found = read_tagged(X, columns, labelled=labelled)
-            if found.tags is not None:
-                _check_spans(found.tags, lambda row, word: f"{X}: line {found.lines[row][word]}")
-            return found.words, found.tags, {"source": str(X)}
+            y = found.tags
+            if y is not None:
+                if found.labels is not None:
+                    y = list(zip(y, found.labels, strict=True))
+                answers = answers_of(y, where)
+                check_spans(answers, lambda row, word: f"{X}: line {found.lines[row][word]}")
+            return found.words, y, {"source": str(X)}
         if isinstance(X, str):
             raise TypeError(f"{where}: X is a str ({X[:30]!r}…); give lists of words, or a Path.")
         words = [list(one) for one in X]
@@ -144,14 +169,16 @@ class SequenceTagger(SupervisedEstimator):
         for row, one in enumerate(words):
             if not one or not all(isinstance(word, str) and word for word in one):
                 raise ValueError(f"{where}: sentence {row} is no list of words; give some.")
-            if y is not None and len(y[row]) != len(one):
-                raise ValueError(
-                    f"{where}: sentence {row} has {len(one)} words and {len(y[row])} tags;"
-                    " give one for each."
-                )
         if y is not None:
-            y = [list(one) for one in y]
-            _check_spans(y, lambda row, word: f"{where}: sentence {row}, word {word + 1}")
+            answers = answers_of(y, where)
+            for row, (one, answer) in enumerate(zip(words, answers, strict=True)):
+                if len(answer.tags) != len(one):
+                    raise ValueError(
+                        f"{where}: sentence {row} has {len(one)} words and {len(answer.tags)} tags;"
+                        " give one for each."
+                    )
+            check_spans(answers, lambda row, word: f"{where}: sentence {row}, word {word + 1}")
+            y = [one.tags if one.label is None else tuple(one) for one in answers]
         return words, y, {"source": f"{len(words)} sentences"}
 
     def _unlabelled(self, X: Any, where: str) -> list[Any]:
@@ -159,8 +186,7 @@ class SequenceTagger(SupervisedEstimator):
         return self._read(X, None, self.columns_, where, labelled=False)[0]
 
     def _learn_from(self, inputs: list[Any], targets: Any, train: Any, where: str) -> Pairs:
-        self.tags_ = sorted({tag for one in targets for tag in one})
-        self.is_bio_ = is_bio(self.tags_)
+        self._know(Names.of(answers_of(targets, where), where))
         words = [word for i in train for word in inputs[i]]
         self.vocabulary_ = TokenVocabulary.fit(
             [map(_joined, words)],
@@ -183,17 +209,8 @@ class SequenceTagger(SupervisedEstimator):
                     different[word] = self.characters_.encode(word).astype(np.int64)
             ids = self.vocabulary_.encode_tokens(map(_joined, one)).astype(np.int64)
             sentences.append(Sentence(ids, [different[word] for word in one]))
-        known = {tag: i for i, tag in enumerate(self.tags_)}
-        found: list[Any] = []
-        for row, one in enumerate([] if tags is None else tags):
-            unseen = [tag for tag in one if tag not in known]
-            if unseen:
-                raise ValueError(
-                    f"{where}: the tag {unseen[0]!r} of sentence {row} was not seen in training;"
-                    f" the tags are {', '.join(self.tags_)}."
-                )
-            found.append(np.array([known[tag] for tag in one]))
-        return Pairs(sentences, found)
+        answers = [] if tags is None else answers_of(tags, where)
+        return Pairs(sentences, self._names.numbers(answers, where))
 
     def _network(self) -> TaggerNetwork:
         crf = None
@@ -215,12 +232,13 @@ class SequenceTagger(SupervisedEstimator):
             character_dropout=self.character_dropout,
             counts=self.word_counts_,
             crf=crf,
+            labels=len(self.labels_),
         )
         self._to_device(network)
         return network
 
     def _objective(self, network: Any, train: Pairs) -> TagLoss:
-        return TagLoss(network)
+        return TagLoss(network, self.label_weight)
 
     def _batches(self, train: Pairs, seed: int) -> Sentences:
         return self._sentences(train, shuffle=True, seed=seed)
@@ -235,31 +253,42 @@ class SequenceTagger(SupervisedEstimator):
         )
 
     def _measure(self, pairs: Pairs) -> dict[str, float]:
-        loss = mean_loss(TagLoss(self.module_), self._sentences(pairs))
-        found = self._decode(pairs)
-        right = sum(int((a == b).sum()) for a, b in zip(found, pairs.targets, strict=True))
-        count = sum(len(one) for one in pairs.targets)
-        figures = {"loss": loss, "accuracy": right / count}
+        loss = mean_loss(TagLoss(self.module_, self.label_weight), self._sentences(pairs))
+        found, true = self._decode(pairs), pairs.targets
+        right = [a.tags == b.tags for a, b in zip(found, true, strict=True)]
+        figures = {"loss": loss, "accuracy": float(np.concatenate(right).mean())}
         if self.is_bio_:
-            figures |= span_scores(map(self._named, pairs.targets), map(self._named, found))
+            figures |= span_scores(map(self._tag_names, true), map(self._tag_names, found))
+        if self.labels_:
+            labels = [a.label == b.label for a, b in zip(found, true, strict=True)]
+            figures["label_accuracy"] = float(np.mean(labels))
+            all_right = [a and b.all() for a, b in zip(labels, right, strict=True)]
+            figures["exact_match"] = float(np.mean(all_right))
         return figures
 
-    def _decode(self, pairs: Pairs) -> list[Any]:
-        """The numbers of the likeliest tags."""
+    def _decode(self, pairs: Pairs) -> list[Answer]:
+        """The numbers of the likeliest tags and labels."""
         found: list[Any] = [None] * len(pairs)
         crf = self.module_.crf
-        for rows, words, scores in tag_scores(self.module_, self._sentences(pairs)):
-            tags = scores.argmax(-1) if crf is None else crf.decode(scores, words.lengths)
-            for b, (row, length) in enumerate(zip(rows, words.lengths.tolist(), strict=True)):
-                found[row] = tags[:length, b].cpu().numpy()
+        for rows, lengths, scores, label_scores in scores_of(self.module_, self._sentences(pairs)):
+            tags = scores.argmax(-1) if crf is None else crf.decode(scores, lengths)
+            labels = None if label_scores is None else label_scores.argmax(-1).tolist()
+            for b, (row, length) in enumerate(zip(rows, lengths.tolist(), strict=True)):
+                label = None if labels is None else labels[b]
+                found[row] = Answer(tags[:length, b].cpu().numpy(), label)
         return found
 
-    def _tags(self, words: list[Any]) -> list[list[str]]:
-        pairs = self._encode(words, None, "SequenceTagger.predict")
-        return [self._named(one) for one in self._decode(pairs)]
+    def _told(self, X: Any, where: str) -> tuple[list[Any], list[Answer]]:
+        """The words of untagged sentences, and what the network tells of them."""
+        words = self._unlabelled(X, where)
+        return words, self._decode(self._encode(words, None, where))
 
-    def _named(self, numbers: Any) -> list[str]:
-        return [self.tags_[i] for i in numbers]
+    def _tag_names(self, answer: Answer) -> list[str]:
+        return [self.tags_[i] for i in answer.tags]
+
+    def _know(self, names: Names) -> None:
+        self._names, self.tags_, self.labels_ = names, names.tags, names.labels
+        self.is_bio_ = is_bio(self.tags_)
 
     def _sample(self, X: Any, where: str) -> Sample:
         words, tags, _ = self._read(X, None, self.columns_, where, labelled=True)
@@ -272,7 +301,7 @@ class SequenceTagger(SupervisedEstimator):
         found = None
         if everything is not None:
             ids = np.concatenate([one.ids for one in everything.inputs])[:_ASKED, None]
-            tags = np.concatenate(everything.targets)[:_ASKED, None]
+            tags = np.concatenate([one.tags for one in everything.targets])[:_ASKED, None]
             if len(ids) > _FEW:
                 found = need_of_tokens(ids, tags, most=64)
         return Sample(
@@ -285,15 +314,14 @@ class SequenceTagger(SupervisedEstimator):
 
     def _fitted(self) -> dict[str, Any]:
         columns = None if self.columns_ is None else asdict(self.columns_)
-        return {"tags": self.tags_, "columns": columns}
+        return {"tags": self.tags_, "labels": self.labels_, "columns": columns}
 
     def _write_fitted(self, run: Run) -> None:
         run.write_json("vocabulary.json", self.vocabulary_.to_json())
         run.write_json("characters.json", self.characters_.to_json())
 
     def _restore(self, run: Run, fitted: dict[str, Any]) -> None:
-        self.tags_ = list(fitted["tags"])
-        self.is_bio_ = is_bio(self.tags_)
+        self._know(Names(fitted["tags"], fitted.get("labels", [])))
         columns = fitted["columns"]
         self.columns_ = None if columns is None else TagColumns(**columns)
         vocabulary = vocabulary_from_json(run.read_json("vocabulary.json"))
@@ -310,18 +338,3 @@ class SequenceTagger(SupervisedEstimator):
 def _joined(word: str) -> str:
     """A word without the blanks that part words."""
     return "_".join(word.split()) if " " in word else word
-
-
-def _check_spans(tags: list[list[str]], place: Callable[[int, int], str]) -> None:
-    """Refuses tags in an order that cannot be, with the place of the first one."""
-    if not is_bio(tag for one in tags for tag in one):
-        return
-    for row, one in enumerate(tags):
-        for i, tag in enumerate(one):
-            before = one[i - 1] if i else None
-            if not may_follow(before, tag):
-                behind = "at the start" if before is None else f"behind {before!r}"
-                raise ValueError(
-                    f"{place(row, i)}: the tag {tag!r} {behind} goes on with what has not begun;"
-                    f" give B-{tag[2:]} to the first word of a span."
-                )

@@ -10,15 +10,17 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, dropout
 
 from elman.data import BucketBatches, pad
-from elman.nn import CRF, ManyToMany
+from elman.nn import CRF, ManyToMany, Pooling
 from elman.train import Loss
 
 from ._options import ModelOptions, make_layers
+from ._tagger_answers import Answer
 from ._word_features import Sentence, WordFeatures, Words, words_of
 
 
 class TaggerNetwork(nn.Module):
-    """Word and character features, recurrent layers over the sentence, the scores of the tags.
+    """Word and character features, recurrent layers over the sentence, the scores of the tags; and
+    those of the sentence's label, from the greatest output of each unit.
 
     Args:
         options: of the recurrent layers.
@@ -33,9 +35,12 @@ class TaggerNetwork(nn.Module):
         character_dropout: on the features of a character; None for the options' dropout.
         counts: of the words in training; None where nothing is trained.
         crf: what makes a sequence of tags of their scores; None to take each by itself.
+        labels: how many labels of sentences there are; 0 for none.
 
     Reference:
-        Lample et al. 2016, https://arxiv.org/abs/1603.01360
+        Lample et al. 2016, https://arxiv.org/abs/1603.01360; a label beside the tags as in Zhang &
+        Wang 2016, "A joint model of intent determination and slot filling for spoken language
+        understanding", IJCAI.
     """
 
     def __init__(
@@ -53,6 +58,7 @@ class TaggerNetwork(nn.Module):
         character_dropout: float | None,
         counts: Any,
         crf: CRF | None,
+        labels: int = 0,
     ) -> None:
         super().__init__()
         self.words = WordFeatures(
@@ -70,19 +76,31 @@ class TaggerNetwork(nn.Module):
         self.body = ManyToMany(layers, tags, dropout=options.dropout)
         self.crf = crf
         self.dropout = max(options.dropout, options.input_dropout)
+        self.pooling, self.label_head = Pooling("max", self.body.head.in_features), None
+        if labels:
+            self.label_head = nn.Linear(self.body.head.in_features, labels)
 
     def forward(self, words: Words) -> Tensor:
         """The scores of the tags, (T, B, K)."""
+        return self.scores(words)[0]
+
+    def scores(self, words: Words) -> tuple[Tensor, Tensor | None]:
+        """The scores of the tags, (T, B, K), and those of the labels, (B, L); None without any."""
         features = dropout(self.words(words), self.dropout, self.training)
-        return self.body(features, lengths=words.lengths)[0]
+        output, _ = self.body.layers(features, lengths=words.lengths)
+        tags = self.body.read_out(output)
+        if self.label_head is None:
+            return tags, None
+        summary = self.pooling(output, words.lengths)
+        return tags, self.label_head(dropout(summary, self.body.dropout, self.training))
 
 
 class Sentences:
-    """Sentences with their tags, in batches of like length.
+    """Sentences with their answers, in batches of like length.
 
     Args:
         sentences: the sentences.
-        tags: numbers of the tags of each sentence; None where they are not known.
+        answers: for each sentence, in numbers; None where they are not known.
         batch_size: sentences in a batch.
         seed: of the order.
         shuffle: whether the order changes from epoch to epoch.
@@ -91,13 +109,13 @@ class Sentences:
     def __init__(
         self,
         sentences: Sequence[Sentence],
-        tags: Sequence[Any] | None,
+        answers: Sequence[Answer] | None,
         *,
         batch_size: int,
         seed: int = 0,
         shuffle: bool = True,
     ) -> None:
-        self.sentences, self.tags = sentences, tags
+        self.sentences, self.answers = sentences, answers
         lengths = [len(one) for one in sentences]
         self.rows = BucketBatches(lengths, batch_size=batch_size, seed=seed, shuffle=shuffle)
 
@@ -105,36 +123,53 @@ class Sentences:
         return len(self.rows)
 
     def epoch(self, epoch: int, start: int = 0) -> Iterator[Any]:
-        """The batches (words, tags) of an epoch."""
+        """The batches (words, tags, labels) of an epoch; labels are None where there are none."""
+        known = self.answers
+        if known is None:
+            raise ValueError("Sentences: there are no answers to give; give them.")
         for rows in self.rows.epoch(epoch, start):
-            tags = None if self.tags is None else pad([self.tags[row] for row in rows])[0]
-            yield words_of([self.sentences[row] for row in rows]), tags
+            answers: list[Any] = [known[row] for row in rows]
+            tags, _ = pad([one.tags for one in answers])
+            labels = None
+            if answers[0].label is not None:
+                labels = torch.tensor([one.label for one in answers])
+            yield words_of([self.sentences[row] for row in rows]), tags, labels
 
 
 class TagLoss:
-    """Trains a tagger's network."""
+    """Trains a tagger's network.
 
-    def __init__(self, module: TaggerNetwork) -> None:
-        self.module = module
+    Args:
+        module: the network.
+        label_weight: of a label's cross entropy beside that of a word's tag.
+    """
+
+    def __init__(self, module: TaggerNetwork, label_weight: float) -> None:
+        self.module, self.label_weight = module, label_weight
 
     def loss(self, batch: Any, carry: Any) -> Loss:
-        """The mean surprise of a word's tag, in nats."""
-        words, tags = batch
+        """The mean surprise of a word's tag and, weighed, of a sentence's label, in nats."""
+        words, tags, labels = batch
         device = self.module.body.head.weight.device
-        scores, tags = self.module(words.to(device)), tags.to(device)
+        scores, label_scores = self.module.scores(words.to(device))
+        tags = tags.to(device)
         count = int(words.lengths.sum())
         if self.module.crf is not None:
             value = self.module.crf(scores, tags, words.lengths).sum() / count
         else:
             real = torch.arange(len(tags))[:, None] < words.lengths
             value = cross_entropy(scores[real.to(device)], tags[real.to(device)])
+        if label_scores is not None:
+            value = value + self.label_weight * cross_entropy(label_scores, labels.to(device))
         return Loss(value, count, None, count)
 
 
-def tag_scores(module: TaggerNetwork, batches: Sentences) -> Iterator[tuple[Any, Words, Tensor]]:
-    """The scores (T, B, K) of each batch, with its row numbers and its words."""
+def scores_of(
+    module: TaggerNetwork, batches: Sentences
+) -> Iterator[tuple[Any, Tensor, Tensor, Tensor | None]]:
+    """Of each batch its row numbers, its lengths, and the scores of tags and of labels."""
     device = module.body.head.weight.device
     with torch.inference_mode():
         for rows in batches.rows.epoch(0):
             words = words_of([batches.sentences[row] for row in rows])
-            yield rows, words, module(words.to(device))
+            yield rows, words.lengths, *module.scores(words.to(device))
