@@ -25,13 +25,14 @@ struct WeightGradients {
     Rows x{right_x, 0}, h{right_h, 0};
     const bool as_they_are =
         plan.is_in_order && plan.alive(stop - 1) == call.B && !call.reverse && !call.resets;
-    if (as_they_are && call.input_t == call.B * call.input_b && has_room(stop, call.input_b, call.I)) {
+    if (as_they_are && call.input_t == call.B * call.input_b && is_near(call.input_b) &&
+        has_room(stop, call.input_b, call.I)) {
       x = {plan.input(0, s), call.input_b};
     } else if (call.dweight_ih) {
       pack_right(right_x, call.I, s, stop, team,
                  [&](int64_t r, int64_t step) { return plan.input(r, step); });
     }
-    if (as_they_are && call.output_t == call.B * call.output_b && s > 0 &&
+    if (as_they_are && call.output_t == call.B * call.output_b && s > 0 && is_near(call.output_b) &&
         has_room(stop - 1, call.output_b, call.R)) {
       h = {plan.output(0, s - 1), call.output_b};
     } else if (call.dweight_hh) {
@@ -82,6 +83,12 @@ struct WeightGradients {
     const Real* at;
     int64_t row;
   };
+
+  // whether a column of rows so far apart comes quickly: with 16 registers tiles are narrow and come
+  // back to it often, and rows a power of two apart crowd each other out of the caches
+  static bool is_near(int64_t row) {
+    return REGISTERS == 32 || row * int64_t(sizeof(Real)) <= 512;
+  }
 
   // whether whole vectors of the rows before step `stop` end before the tensor does
   bool has_room(int64_t stop, int64_t row, int64_t columns) const {
