@@ -21,8 +21,8 @@ def _snips(**figure: Any) -> Problem:
             " --label intent --crf --hidden 128 --dropout 0.5 --epochs 14 --lr 0.003"
             " --set task.label_weight=3 --set task.embedding_size=300"
             " --set train.weight_decay=0.1 --set task.character_dropout=0.1"
-            " --set task.word_dropout=0.25 --set train.average=0.995"
-            " --set train.keep_best=false --seed {seed}",
+            " --set task.word_dropout=0.05 --set task.rare_word_dropout=1"
+            " --set train.average=0.995 --set train.keep_best=false --seed {seed}",
             "evaluate {run} {data}/test.conll",
         ),
         **figure,

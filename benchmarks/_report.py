@@ -110,8 +110,7 @@ def write_report(folder: Path) -> None:
     """Writes `speed.md` and `speed.png` from `speed.json`."""
     rows = kept(folder)
     named = measured_on(folder)
-    title = f"Measured on {short_name(named['processor'])} ({named['instructions']}),"
-    title += f" torch {named['torch']}."
+    title = f"Measured on {name_of(named)} with {named['instructions']}, torch {named['torch']}."
     if any(row.of_limit > 1.02 for row in rows):
         title += (
             "\nThe limit follows from the peak of torch's matrix product; a row beyond 100% shows"
@@ -126,15 +125,19 @@ def measured_on(folder: Path) -> dict[str, str]:
     return json.loads((folder / "speed.json").read_text())["machine"]
 
 
-def short_name(processor: str) -> str:
-    """A processor's name without what all of them have in it."""
-    name = re.sub(r"\((R|TM|r|tm)\)|\bProcessor\b|\bCPU\b|@.*", " ", processor)
-    return " ".join(name.split()) or "unknown"
+def name_of(machine: dict[str, str]) -> str:
+    """A processor's name without what all of them have in it, and with the instructions that its
+    figures are of where these are no AVX-512.
+    """
+    name = re.sub(r"\((R|TM|r|tm)\)|\bProcessor\b|\bCPU\b|@.*", " ", machine["processor"])
+    instructions = machine["instructions"]
+    more = "" if instructions == "AVX512" else f" ({instructions})"
+    return (" ".join(name.split()) or "unknown") + more
 
 
-def folder_name(processor: str) -> str:
-    """The folder of a processor's figures."""
-    return re.sub(r"[^a-z0-9]+", "-", short_name(processor).lower()).strip("-")
+def folder_name(machine: dict[str, str]) -> str:
+    """The folder of a machine's figures."""
+    return re.sub(r"[^a-z0-9]+", "-", name_of(machine).lower()).strip("-")
 
 
 def _place(row: Row) -> tuple[str, str, str, int, bool]:
@@ -167,7 +170,7 @@ def summary(folders: list[Path]) -> str:
     every: dict[str, list[Row]] = {}
     for folder in folders:
         some = [r for r in kept(folder) if r.threads == 1 and r.suite != "memory"]
-        every[short_name(measured_on(folder)["processor"])] = some
+        every[name_of(measured_on(folder))] = some
     columns = [(name, cell) for name in every for cell in ("RNN", "GRU", "LSTM")]
     ratios: dict[str, dict[tuple[str, str], list[float]]] = {}
     for name, rows in every.items():

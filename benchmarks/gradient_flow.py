@@ -135,7 +135,7 @@ def main() -> None:
     full, half = found["long"]
     if (full["loss"], full["gradients"]) != (half["loss"], half["gradients"]):
         sys.exit("the checkpointed pass differs from the full one")
-    folder = RESULTS / "gradient_flow" / folder_name(machine()["processor"])
+    folder = RESULTS / "gradient_flow" / folder_name(machine())
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "gradient_flow.json").write_text(json.dumps(found, indent=1) + "\n")
     (folder / "gradient_flow.md").write_text(report(found))

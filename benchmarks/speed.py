@@ -190,7 +190,7 @@ def main() -> None:
     if options.peers is None:
         options.peers = [name for names in COMPANIES[: 1 if options.quick else 2] for name in names]
     if options.out is None and not options.quick:
-        options.out = SPEED / folder_name(machine()["processor"])
+        options.out = SPEED / folder_name(machine())
     if options.here:
         work(options)
         return
