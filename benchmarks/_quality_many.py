@@ -18,7 +18,7 @@ def _snips(**figure: Any) -> Problem:
         prepare=files.snips,
         commands=(
             "train tag {data}/train.conll --validation {data}/valid.conll --out {run}"
-            " --label intent --crf --hidden 128 --dropout 0.5 --epochs 14 --lr 0.003"
+            " --label intent --crf --hidden 128 --dropout 0.5 --epochs 20 --lr 0.003"
             " --set task.label_weight=3 --set task.embedding_size=300"
             " --set train.weight_decay=0.1 --set task.character_dropout=0.1"
             " --set task.word_dropout=0.05 --set task.rare_word_dropout=1"
