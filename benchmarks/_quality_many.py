@@ -62,6 +62,7 @@ A_SEQUENCE: dict[str, Problem] = {
         shown="span F1, %",
         published="88.8 (Goo et al. 2018, slot-gated)",
         needed=91,
+        trained_by="snips-intent",
     ),
     "multi30k": Problem(
         data="Multi30k, German to English",

@@ -30,6 +30,7 @@ class Problem:
             a number.
         beside: the name of another figure that is stated beside it, and how; None for none.
         seeds: how many are run.
+        trained_by: another problem with the same commands, whose runs and files serve this one too.
     """
 
     data: str
@@ -46,6 +47,7 @@ class Problem:
     commands: tuple[str, ...]
     beside: tuple[str, str] | None = None
     seeds: int = 3
+    trained_by: str | None = None
 
     def is_reached(self, value: float) -> bool:
         """Whether a figure, as the results give it, is as good as needed."""

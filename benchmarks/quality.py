@@ -34,13 +34,14 @@ ELMAN = str(Path(sys.executable).with_name("elman"))
 
 def measure(name: str, problem: Problem, data: Path, seed: int) -> dict[str, Any]:
     """Runs a problem's commands with a seed, and gives what they said."""
-    folder = RUNS / "data" / name
+    trained = problem.trained_by or name
+    folder = RUNS / "data" / trained
     if not folder.exists():
         temporary = folder.with_name(folder.name + ".making")
         temporary.mkdir(parents=True, exist_ok=True)
         problem.prepare(data, temporary)
         temporary.rename(folder)
-    run, said = RUNS / f"{name}-{seed}", dict[str, Any]()
+    run, said = RUNS / f"{trained}-{seed}", dict[str, Any]()
     seconds = processor = 0.0
     for command in problem.commands:
         words = shlex.split(command.format(data=folder, run=run, seed=seed))
@@ -137,7 +138,8 @@ def document(report: dict[str, Any]) -> str:
     for name, one in kept.items():
         lines += [f"### {name}", "", f"Split: {one.split}.", *signature(one, report[name])]
         lines += ["", "```text"]
-        places = {"data": f"data/{name}", "run": f"runs/{name}", "seed": 0}
+        trained = one.trained_by or name
+        places = {"data": f"data/{trained}", "run": f"runs/{trained}", "seed": 0}
         lines += [f"elman {command.format(**places)}" for command in one.commands]
         lines += ["```", ""]
     lines += ["`--task NAME` makes the files that they read in `runs/quality/data`."]
@@ -191,9 +193,10 @@ def main() -> None:
                 # another process may have measured something else meanwhile
                 report = read()
                 kept = report.setdefault(name, {})
-                if found["seconds"] < 1 + kept.get(str(seed), found)["seconds"] / 10:
+                trained = report.get(PROBLEMS[name].trained_by or name, {})
+                known = trained.get(str(seed), found)
+                if found["seconds"] < 1 + known["seconds"] / 10:
                     # a finished run was only opened again: its time is known
-                    known = kept.get(str(seed), found)
                     found |= {key: known[key] for key in ("seconds", "processor") if key in known}
                 kept[str(seed)] = found
                 write(report)
