@@ -110,7 +110,8 @@ def write_report(folder: Path) -> None:
     """Writes `speed.md` and `speed.png` from `speed.json`."""
     rows = kept(folder)
     named = measured_on(folder)
-    title = f"Measured on {name_of(named)} with {named['instructions']}, torch {named['torch']}."
+    title = f"Measured on {processor_of(named)} ({named['instructions']}),"
+    title += f" torch {named['torch']}."
     if any(row.of_limit > 1.02 for row in rows):
         title += (
             "\nThe limit follows from the peak of torch's matrix product; a row beyond 100% shows"
@@ -125,14 +126,16 @@ def measured_on(folder: Path) -> dict[str, str]:
     return json.loads((folder / "speed.json").read_text())["machine"]
 
 
-def name_of(machine: dict[str, str]) -> str:
-    """A processor's name without what all of them have in it, and with the instructions that its
-    figures are of where these are no AVX-512.
-    """
+def processor_of(machine: dict[str, str]) -> str:
+    """A processor's name without what all of them have in it."""
     name = re.sub(r"\((R|TM|r|tm)\)|\bProcessor\b|\bCPU\b|@.*", " ", machine["processor"])
+    return " ".join(name.split()) or "unknown"
+
+
+def name_of(machine: dict[str, str]) -> str:
+    """The processor, with the instructions that its figures are of where these are no AVX-512."""
     instructions = machine["instructions"]
-    more = "" if instructions == "AVX512" else f" ({instructions})"
-    return (" ".join(name.split()) or "unknown") + more
+    return processor_of(machine) + ("" if instructions == "AVX512" else f" ({instructions})")
 
 
 def folder_name(machine: dict[str, str]) -> str:
