@@ -12,6 +12,7 @@ import torch
 from torch import nn
 from train.trainings import Copy, Memory, Stopping, start, train, weights
 
+import elman
 from elman.train import Diverged, Interrupted, Loss, Run, TrainOptions, fit, seed
 
 SCRIPT = """
@@ -193,7 +194,11 @@ def test_options_are_checked(wrong, text):
 
 
 class Kinds(Memory):
-    """Notes the type of what the layers give."""
+    """Notes the type of what the layers give; torch's LSTM raises on a processor without bfloat16."""
+
+    def __init__(self, dropout, carry):
+        super().__init__(dropout, carry)
+        self.module["lstm"] = elman.nn.LSTM(3, 6)
 
     def loss(self, batch, carry):
         found = super().loss(batch, carry)
