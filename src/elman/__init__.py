@@ -4,7 +4,6 @@ Names are imported on first use, so that `import elman` and `elman --help` cost 
 """
 
 from importlib import import_module
-from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -22,7 +21,7 @@ if TYPE_CHECKING:
         load,
     )
 
-__version__ = version("elman")
+    __version__: str
 
 __all__ = [
     "Forecaster",
@@ -64,6 +63,10 @@ def __getattr__(name: str) -> Any:
         return getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
     if name in __all__:
         return import_module(f"{__name__}.{name}")
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("elman")
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

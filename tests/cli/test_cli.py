@@ -96,26 +96,13 @@ def test_a_mistake_is_one_line_and_exit_code_2(arguments, said, text, tmp_path):
     assert not (tmp_path / "o").exists()
 
 
-NOTHING = """
-import typer
-app = typer.Typer()
-@app.command()
-def nothing(): "Does nothing."
-app()
-"""
-
-
 def test_help_is_quick_and_imports_no_torch():
-    times, least = [], []
+    times = []
     for _ in range(3):
         start = time.monotonic()
         assert run("--help").returncode == 0
         times.append(time.monotonic() - start)
-        # a slow machine takes long for the help of a program that does nothing
-        start = time.monotonic()
-        subprocess.run([sys.executable, "-c", NOTHING, "--help"], capture_output=True, check=True)
-        least.append(time.monotonic() - start)
-    assert min(times) < max(0.3, 2 * min(least))
+    assert min(times) < 0.3
     for command in (["--help"], ["doctor", "--help"], ["train", "language-model", "--help"]):
         code = (
             f"import sys; sys.argv = ['elman', *{command!r}]\n"

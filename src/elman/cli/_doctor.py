@@ -1,7 +1,6 @@
 """elman doctor: what is installed and what runs here."""
 
 import platform
-from importlib.metadata import version
 from typing import Annotated
 
 import typer
@@ -15,6 +14,8 @@ def doctor(
     as_json: Annotated[bool, typer.Option("--json", help="Print as JSON.")] = False,
 ) -> None:
     """Show versions, processor, threads and backends."""
+    from importlib.metadata import version
+
     import torch
 
     from elman.ops import BACKENDS, native_kernels
