@@ -117,7 +117,20 @@ def test_help_is_quick_and_imports_no_torch():
 def test_no_arguments_show_the_help():
     done = run()
     assert done.returncode == 2
-    assert "Usage" in done.stdout + done.stderr
+    assert done.stderr == run("--help").stdout
+    assert done.stdout == ""
+
+
+def test_what_commands_are_for_is_told_whole_and_the_same_everywhere():
+    listed = run("--help").stdout.partition("Commands:\n")[2].partition("\n\n")[0]
+    commands = dict(line.split(maxsplit=1) for line in listed.splitlines())
+    assert len(commands) == 8
+    for command, purpose in commands.items():
+        done = run(command, "--help")
+        assert done.returncode == 0, done.stderr
+        assert purpose in " ".join(done.stdout.split())
+        assert "..." not in done.stdout.replace("[ARGS]...", "")
+    assert "or the next notes of a piece." in " ".join(run("train", "--help").stdout.split())
 
 
 def test_doctor_says_what_runs_here():

@@ -15,7 +15,6 @@ def datasets(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print it as JSON.")] = False,
 ) -> None:
-    """List public data sets: their terms, size, source and command; check a local copy."""
     from dataclasses import asdict
 
     from elman.data import DATASETS, check_dataset

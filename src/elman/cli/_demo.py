@@ -29,7 +29,6 @@ def demo(
     steps: Annotated[int | None, typer.Option(help="Stop after so many steps.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print results as JSON.")] = False,
 ) -> None:
-    """Train a next-word model on the documentation that every Python carries."""
     texts = standard_library_texts()
     # a third of them, six times, is a minute's work, and teaches more than all of them twice
     texts = texts[: len(texts) // 3]

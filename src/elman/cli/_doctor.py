@@ -13,7 +13,6 @@ _PACKAGES = ("elman", "torch", "numpy", "pyarrow", "safetensors", "scikit-learn"
 def doctor(
     as_json: Annotated[bool, typer.Option("--json", help="Print as JSON.")] = False,
 ) -> None:
-    """Show versions, processor, threads and backends."""
     from importlib.metadata import version
 
     import torch

@@ -33,7 +33,6 @@ def evaluate(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print results as JSON.")] = False,
 ) -> None:
-    """Measure a trained model on data."""
     from elman.tasks import Adaptation, Forecaster, LanguageModel, Translator, load
 
     model = load(run)

@@ -20,7 +20,6 @@ def generate(
     seed: Annotated[int | None, typer.Option(help="The same seed gives the same text.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the text as JSON.")] = False,
 ) -> None:
-    """Continue a text, or music, with a trained language model."""
     from elman.tasks import LanguageModel, load
 
     model = load(run)

@@ -20,7 +20,6 @@ def inspect(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the diagnosis as JSON.")] = False,
 ) -> None:
-    """Say how far back a model's gradient reaches, what that means, and what helps."""
     from elman.tasks import load
     from elman.train import Run
 

@@ -1,45 +1,85 @@
-"""The commands together, and what a mistake looks like: one line, exit code 2."""
+"""The commands together, and what a mistake looks like: one line, exit code 2.
+
+What `elman` can do is told without importing a command, or typer.
+"""
 
 import sys
 import warnings
-from typing import Any
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
-import typer
+if TYPE_CHECKING:
+    import typer
 
-from ._datasets import datasets
-from ._demo import demo
-from ._doctor import doctor
-from ._evaluate import evaluate
-from ._generate import generate
-from ._inspect import inspect
-from ._predict import predict
-from ._train import train
+_PURPOSE = "Recurrent neural networks for people with sequences and an ordinary computer."
 
-app = typer.Typer(
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    help="Recurrent neural networks for people with sequences and an ordinary computer.",
-)
-app.add_typer(train, name="train")
-for _command in (evaluate, predict, generate, inspect, datasets, demo, doctor):
-    app.command()(_command)
-
-# the base of all mistakes in options; typer does not export it by name
-_UsageError: Any = typer.BadParameter.__base__
+# every command, the name of its module and of what it holds, and what it is for
+_COMMANDS = {
+    "train": "Train a model on a file and keep it in a folder.",
+    "evaluate": "Measure a trained model on data.",
+    "predict": "Write a model's predictions for data: classes, numbers or forecasts.",
+    "generate": "Continue a text, or music, with a trained language model.",
+    "inspect": "Say how far back a model's gradient reaches, what that means, and what helps.",
+    "datasets": "List public data sets: their terms, size, source and command; check a local copy.",
+    "demo": "Train a next-word model on the documentation that every Python carries.",
+    "doctor": "Show versions, processor, threads and backends.",
+}
 
 _WRONG, _STOPPED, _DIVERGED = 2, 130, 1
 
 
 def main() -> None:
     """Runs the command line and ends the process with its exit code."""
+    given = sys.argv[1:]
+    if given == ["--help"]:
+        sys.stdout.write(_overview())
+    elif not given:
+        sys.stderr.write(_overview())
+        sys.exit(_WRONG)
+    else:
+        _run(given[0])
+
+
+def _overview() -> str:
+    width = max(map(len, _COMMANDS))
+    commands = "".join(f"  {name:{width}}  {what}\n" for name, what in _COMMANDS.items())
+    return (
+        f"Usage: elman COMMAND [ARGUMENTS]\n\n  {_PURPOSE}\n\nCommands:\n{commands}\n"
+        "elman COMMAND --help tells what a command takes.\n"
+    )
+
+
+def _app(command: str) -> "typer.Typer":
+    """The command, or all of them where it is none: the nearest is named then."""
+    import typer
+
+    app = typer.Typer(
+        no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,
+        rich_markup_mode=None, help=_PURPOSE,
+    )  # fmt: skip
+    # typer takes a command that is alone for the whole program unless there is a callback
+    app.callback()(lambda: None)
+    for name in [command] if command in _COMMANDS else _COMMANDS:
+        found = getattr(import_module(f"._{name}", __package__), name)
+        if isinstance(found, typer.Typer):
+            app.add_typer(found, name=name, help=_COMMANDS[name])
+        else:
+            app.command(name, help=_COMMANDS[name])(found)
+    return app
+
+
+def _run(command: str) -> None:
+    import typer
+
+    # the base of all mistakes in options; typer does not export it by name
+    usage_error: Any = typer.BadParameter.__base__
     # a notice is a line, without the place in the code that gave it
     warnings.formatwarning = _notice
     try:
-        sys.exit(app(standalone_mode=False) or 0)
+        sys.exit(_app(command)(standalone_mode=False) or 0)
     except typer.Exit as error:
         sys.exit(error.exit_code)
-    except _UsageError as error:
+    except usage_error as error:
         # a command without arguments shows its help, which has lines
         said = error.format_message()
         _end(said, _WRONG) if "\n" not in said else _help(said)

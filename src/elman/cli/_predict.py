@@ -15,7 +15,6 @@ def predict(
     out: Annotated[Path, typer.Option(help="A .csv, .tsv, .jsonl or .parquet file to write.")],
     as_json: Annotated[bool, typer.Option("--json", help="Print what was done as JSON.")] = False,
 ) -> None:
-    """Write a model's predictions for data: classes, numbers or forecasts."""
     from elman.tasks import LanguageModel, load
     from elman.train import atomic_write
 

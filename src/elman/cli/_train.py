@@ -9,7 +9,7 @@ from ._options import HELD_OUT, ManyToOne, Training, spread
 from ._output import say, show
 from ._settings import settings
 
-train = typer.Typer(no_args_is_help=True, help="Train a model on a file and keep it in a folder.")
+train = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
 
 
 @train.command("language-model")
@@ -253,3 +253,8 @@ def _run(estimator: Any, shared: Training, given: dict[str, Any], **more: Any) -
     if is_old and not shared.as_json:
         say(f"{out} was trained already with these options; nothing was changed.")
     show({**model.results_, "run": str(out)}, as_json=shared.as_json)
+
+
+# the whole of what each one does, where the list of commands would cut it off
+for _command in train.registered_commands:
+    _command.short_help = _command.callback.__doc__ if _command.callback else None
