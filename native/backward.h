@@ -4,6 +4,7 @@
 
 #include <optional>
 
+#include "column_weights.h"
 #include "forward.h"
 #include "gradients.h"
 #include "panels.h"
@@ -335,54 +336,11 @@ struct Backward {
     }
   }
 
-  // rows of `to` (+)= gates times weights; so many gates at once that what stands of them for these
-  // rows stays in the second cache while one panel of weights after another comes by
+  // rows of `to` (+)= gates times weights
   void multiply(Real* const* to, const Real* from, const int64_t* slots,
                 const ColumnWeights<Real>& weights, bool add, const int64_t* offsets, int64_t rows,
                 const Team& columns) const {
-    constexpr int64_t KEPT = (1 << 17) / sizeof(Real);
-    const int64_t units = larger(weights.units, 1), least_gates = (256 + units - 1) / units;
-    const int64_t most_gates = larger(least_gates, KEPT / (larger(rows, 1) * units));
-    for (int64_t gate = 0; gate < weights.groups; gate += most_gates) {
-      multiply(to, from, slots, weights, gate, smaller(most_gates, weights.groups - gate),
-               add || gate > 0, offsets, rows, columns);
-    }
-  }
-
-  // the same for the gates from `gate` on
-  void multiply(Real* const* to, const Real* from, const int64_t* slots,
-                const ColumnWeights<Real>& weights, int64_t gate, int64_t gates, bool add,
-                const int64_t* offsets, int64_t rows, const Team& columns) const {
-    int64_t begin, end;
-    columns.share(weights.panels, begin, end);
-    for (int64_t panel = begin; panel < end;) {
-      const int64_t P = weights.wide_of(panel);
-      const int64_t many = rows ? panels_at_once(rows, P) : 1;
-      const int64_t whole = weights.columns / (COLUMN_PANEL * V);
-      const int64_t N = many > 1 && panel + many <= smaller(end, whole) ? many : 1;
-      const Real* const first_panel = weights.w + gate * weights.units * P * V;
-      GradientTile<Real> tile{};
-      tile.column = panel * COLUMN_PANEL * V;
-      tile.columns = weights.columns - tile.column;
-      tile.add = add;
-      tile.from = from;
-      tile.slot_stride = slot_stride();
-      tile.panel_stride = most * V;
-      tile.units = weights.units;
-      tile.slots = slots + gate;
-      tile.gates = gates;
-      tile.w = first_panel + panel * weights.stride();
-      tile.w_panel = weights.stride();
-      tile.ahead = ahead_of<Real>(first_panel, tile.w + weights.stride(), weights.w_size(),
-                                  gates * weights.units, P, rows);
-      in_tiles(rows, most_rows(static_cast<int>(P)), [&](int64_t at, int64_t M) {
-        tile.to = to + at;
-        tile.offsets = offsets + at;
-        TILES<Real>.gradient[P][M][N > 1](tile);
-        tile.ahead.at += tile.ahead.step * gates * weights.units;
-      });
-      panel += N;
-    }
+    weights.multiply({from, slots, offsets, rows, slot_stride(), most * V}, to, add, columns);
   }
 
   // dx = gates' gradients times W_ih

@@ -146,56 +146,8 @@ inline void pack_bias(const Panels<Real>& panels, const Real* bias, const Real* 
   }
 }
 
-// vectors in a panel of columns
-constexpr int COLUMN_PANEL = 4;
 constexpr int WEIGHT_PANEL = REGISTERS == 32 ? 3 : 2;
 template <class Real>
 constexpr int WEIGHT_ROWS = LANES<Real> < 8 ? LANES<Real> : REGISTERS == 32 ? 8 : 4;
-
-// A row-major matrix (rows, columns) as panels of columns: [panel][row][vector].
-template <class Real>
-inline void pack_columns(const Real* matrix, int64_t rows, int64_t columns, Real* to,
-                         const Team& team) {
-  constexpr int V = LANES<Real>;
-  const int64_t vectors = (columns + V - 1) / V;
-  const int64_t panels = (vectors + COLUMN_PANEL - 1) / COLUMN_PANEL;
-  int64_t from_panel, to_panel;
-  team.share(panels, from_panel, to_panel);
-  for (int64_t panel = from_panel; panel < to_panel; ++panel) {
-    const int64_t P = smaller(COLUMN_PANEL, vectors - panel * COLUMN_PANEL);
-    const int64_t first = panel * COLUMN_PANEL * V;
-    Real* at = to + first * rows;
-    for (int64_t row = 0; row < rows; ++row) {
-      const Real* from = matrix + row * columns + first;
-      for (int64_t p = 0; p < P; ++p, at += V) {
-        store(at, load(from + p * V, smaller(V, columns - first - p * V)));
-      }
-    }
-  }
-}
-
-// A matrix of weights as columns, for products of gate gradients.
-template <class Real>
-struct ColumnWeights {
-  static constexpr int V = LANES<Real>;
-  const int64_t groups, units, columns, vectors, panels;
-  Buffer<Real> w;
-
-  ColumnWeights(int64_t groups_, int64_t units_, int64_t columns_)
-      : groups(groups_),
-        units(units_),
-        columns(columns_),
-        vectors((columns_ + V - 1) / V),
-        panels((vectors + COLUMN_PANEL - 1) / COLUMN_PANEL),
-        w(groups_ * units_ * vectors * V) {}
-  void pack(const Real* matrix, const Team& team) {
-    pack_columns<Real>(matrix, groups * units, columns, w, team);
-  }
-  int64_t wide_of(int64_t panel) const {
-    return smaller(COLUMN_PANEL, vectors - panel * COLUMN_PANEL);
-  }
-  int64_t w_size() const { return groups * units * vectors * V; }
-  int64_t stride() const { return groups * units * COLUMN_PANEL * V; }
-};
 
 }  // namespace elman::ELMAN_ISA

@@ -1,0 +1,114 @@
+// Weights as columns, and the gradients of gates times them.
+#pragma once
+
+#include "memory.h"
+#include "product.h"
+#include "team.h"
+
+namespace elman::ELMAN_ISA {
+
+// vectors in a panel of columns
+constexpr int COLUMN_PANEL = 4;
+
+// A row-major matrix (rows, columns) as panels of columns: [panel][row][vector].
+template <class Real>
+inline void pack_columns(const Real* matrix, int64_t rows, int64_t columns, Real* to,
+                         const Team& team) {
+  constexpr int V = LANES<Real>;
+  const int64_t vectors = (columns + V - 1) / V;
+  const int64_t panels = (vectors + COLUMN_PANEL - 1) / COLUMN_PANEL;
+  int64_t from_panel, to_panel;
+  team.share(panels, from_panel, to_panel);
+  for (int64_t panel = from_panel; panel < to_panel; ++panel) {
+    const int64_t P = smaller(COLUMN_PANEL, vectors - panel * COLUMN_PANEL);
+    const int64_t first = panel * COLUMN_PANEL * V;
+    Real* at = to + first * rows;
+    for (int64_t row = 0; row < rows; ++row) {
+      const Real* from = matrix + row * columns + first;
+      for (int64_t p = 0; p < P; ++p, at += V) {
+        store(at, load(from + p * V, smaller(V, columns - first - p * V)));
+      }
+    }
+  }
+}
+
+// Where the gate gradients of some rows stand: gate g and unit u of row i at
+// from + slots[g] slot_stride + u / V panel_stride + offsets[i] + u % V.
+template <class Real>
+struct GateRows {
+  const Real* from;
+  const int64_t *slots, *offsets;
+  int64_t rows, slot_stride, panel_stride;
+};
+
+// A matrix of weights as columns, for products of gate gradients.
+template <class Real>
+struct ColumnWeights {
+  static constexpr int V = LANES<Real>;
+  const int64_t groups, units, columns, vectors, panels;
+  Buffer<Real> w;
+
+  ColumnWeights(int64_t groups_, int64_t units_, int64_t columns_)
+      : groups(groups_),
+        units(units_),
+        columns(columns_),
+        vectors((columns_ + V - 1) / V),
+        panels((vectors + COLUMN_PANEL - 1) / COLUMN_PANEL),
+        w(groups_ * units_ * vectors * V) {}
+  void pack(const Real* matrix, const Team& team) {
+    pack_columns<Real>(matrix, groups * units, columns, w, team);
+  }
+  int64_t wide_of(int64_t panel) const {
+    return smaller(COLUMN_PANEL, vectors - panel * COLUMN_PANEL);
+  }
+  int64_t w_size() const { return groups * units * vectors * V; }
+  int64_t stride() const { return groups * units * COLUMN_PANEL * V; }
+
+  // rows of `to` (+)= gates times weights; so many gates at once that what stands of them for these
+  // rows stays in the second cache while one panel of weights after another comes by
+  void multiply(const GateRows<Real>& from, Real* const* to, bool add, const Team& team) const {
+    constexpr int64_t KEPT = (1 << 17) / sizeof(Real);
+    const int64_t size = larger(units, 1), least = (256 + size - 1) / size;
+    const int64_t most = larger(least, KEPT / (larger(from.rows, 1) * size));
+    for (int64_t gate = 0; gate < groups; gate += most) {
+      multiply(from, gate, smaller(most, groups - gate), to, add || gate > 0, team);
+    }
+  }
+
+  // the same for the gates from `gate` on
+  void multiply(const GateRows<Real>& from, int64_t gate, int64_t gates, Real* const* to, bool add,
+                const Team& team) const {
+    const int64_t K = gates * units;
+    int64_t begin, end;
+    team.share(panels, begin, end);
+    for (int64_t panel = begin; panel < end;) {
+      const int64_t P = wide_of(panel);
+      const int64_t many = from.rows ? panels_at_once(from.rows, P) : 1;
+      const int64_t whole = columns / (COLUMN_PANEL * V);
+      const int64_t N = many > 1 && panel + many <= smaller(end, whole) ? many : 1;
+      const Real* const first_panel = w + gate * units * P * V;
+      GradientTile<Real> tile{};
+      tile.column = panel * COLUMN_PANEL * V;
+      tile.columns = columns - tile.column;
+      tile.add = add;
+      tile.from = from.from;
+      tile.slot_stride = from.slot_stride;
+      tile.panel_stride = from.panel_stride;
+      tile.units = units;
+      tile.slots = from.slots + gate;
+      tile.gates = gates;
+      tile.w = first_panel + panel * stride();
+      tile.w_panel = stride();
+      tile.ahead = ahead_of<Real>(first_panel, tile.w + stride(), w_size(), K, P, from.rows);
+      in_tiles(from.rows, most_rows(static_cast<int>(P)), [&](int64_t at, int64_t M) {
+        tile.to = to + at;
+        tile.offsets = from.offsets + at;
+        TILES<Real>.gradient[P][M][N > 1](tile);
+        tile.ahead.at += tile.ahead.step * K;
+      });
+      panel += N;
+    }
+  }
+};
+
+}  // namespace elman::ELMAN_ISA
