@@ -11,8 +11,8 @@ struct Forward {
   // from so many sequences on, a tile takes the product of the inputs along; below, it is taken for
   // many steps at once
   static constexpr int64_t FUSE_FROM = 8;
-  // rows of such a product
-  static constexpr int64_t CHUNK_ROWS = 48;
+  // rows of such a product, and of one with weights that do not stay in the second cache
+  static constexpr int64_t CHUNK_ROWS = 48, WIDE_CHUNK_ROWS = 160;
   // sequences of a single step that do not pay for packing
   static constexpr int UNPACKED_ROWS = 4;
 
@@ -20,6 +20,8 @@ struct Forward {
   const int64_t threads;
   const Cell& cell;
   Plan<Real> plan;
+  // whether the weights of the inputs come from afar, which pays only for the rows of several steps
+  const bool wide;
   const bool by_columns, fused;
   // a single step of few sequences reads its weights as they are, unless a stream takes many such
   const bool packed;
@@ -36,10 +38,11 @@ struct Forward {
         threads(team_of(c)),
         cell(*c.cell),
         plan(c),
+        wide(REGISTERS == 16 && cell.gates * plan.Hp * c.I * int64_t(sizeof(Real)) > NEAR_BYTES),
         by_columns(threads > 1 && splits_columns(c)),
-        fused(c.B >= FUSE_FROM || c.T == 1),
+        fused(c.T == 1 || (c.B >= FUSE_FROM && !(wide && 2 * c.B <= WIDE_CHUNK_ROWS))),
         packed(is_stream || c.T > 1 || c.B > UNPACKED_ROWS),
-        steps(fused ? 1 : larger(1, CHUNK_ROWS / larger(1, c.B))),
+        steps(fused ? 1 : larger(1, (wide ? WIDE_CHUNK_ROWS : CHUNK_ROWS) / larger(1, c.B))),
         advances(!c.resets && !c.weight_ho && !cell.first),
         one(c, 0, cell.first ? cell.first : cell.gates, c.R, packed),
         two(c, cell.first, cell.first ? cell.gates - cell.first : 0, c.H, packed),
@@ -209,10 +212,13 @@ struct Forward {
       tile.start = stage.bias_x + panel * stage.panels.stride(1);
       tile.w_x = stage.w_x + panel * stage.panels.stride(call.I);
       tile.I = call.I;
+      tile.ahead_x = ahead_of<Real>(stage.w_x, tile.w_x + stage.panels.stride(call.I),
+                                    stage.panels.size(call.I), call.I, P, rows);
       in_tiles(rows, most_rows(static_cast<int>(P)), [&](int64_t at, int64_t M) {
         tile.x = part.x + at;
         tile.uh = wx_at(part, stage, panel, at);
         TILES<Real>.gate[P][M][0](tile);
+        tile.ahead_x.at += tile.ahead_x.step * tile.I;
       });
     }
   }
@@ -248,8 +254,10 @@ struct Forward {
       tile.uh = part.scratch;
       tile.wx = part.scratch + MOST_SUMS * V;
       const int64_t next = panel + (back ? -1 : 1);
-      tile.ahead = ahead_of<Real>(stage.w_h, stage.w_h + next * panels.stride(stage.K),
-                                  packed ? panels.size(stage.K) : 0, stage.K, P, alive);
+      tile.ahead_x = ahead_of<Real>(stage.w_x, stage.w_x + next * panels.stride(call.I),
+                                    packed ? panels.size(call.I) : 0, tile.I, P, alive);
+      tile.ahead_h = ahead_of<Real>(stage.w_h, stage.w_h + next * panels.stride(stage.K),
+                                    packed ? panels.size(stage.K) : 0, stage.K, P, alive);
       const int64_t most = packed ? most_rows(static_cast<int>(P)) : UNPACKED_ROWS;
       in_tiles(alive, most, [&](int64_t at, int64_t M) {
         if (i == 0) bring_next(part, step, at, M);
@@ -271,7 +279,8 @@ struct Forward {
         for (int64_t n = 0; n < N; ++n) {
           formula(part, stage, tile, panel + n, n * M * P * V, at, M);
         }
-        tile.ahead.at += tile.ahead.step * (tile.I + tile.K);
+        tile.ahead_x.at += tile.ahead_x.step * tile.I;
+        tile.ahead_h.at += tile.ahead_h.step * tile.K;
       });
     }
   }

@@ -142,9 +142,7 @@ struct WeightGradients {
         tile.rows = units - unit;
         if (P == 1) weight_tile<M, 1, Real>(tile);
         if (P == 2) weight_tile<M, 2, Real>(tile);
-        if constexpr (WEIGHT_PANEL > 2) {
-          if (P == 3) weight_tile<M, 3, Real>(tile);
-        }
+        if (P == 3) weight_tile<M, 3, Real>(tile);
       }
     }
   }

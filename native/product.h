@@ -101,7 +101,7 @@ struct GateTile {
   unsigned apart;
   const Real* bias_h;
   Real *wx, *uh;  // [panel][row][vector]
-  Ahead ahead;
+  Ahead ahead_x, ahead_h;
 };
 
 template <int M, int P, int N, class Real>
@@ -113,8 +113,8 @@ __attribute__((noinline)) void gate_tile(const GateTile<Real>& t) {
 #pragma GCC unroll 24
     for (int p = 0; p < N * P; ++p)
       acc[m][p] = load(t.start + (p / P) * t.start_panel + m * t.start_row + (p % P) * V);
-  Ahead ahead = t.ahead;
-  if (t.I) product<M, P, N, Real>(acc, t.x, t.w_x, t.I * P * V, t.I, ahead);
+  Ahead ahead_x = t.ahead_x, ahead_h = t.ahead_h;
+  if (t.I) product<M, P, N, Real>(acc, t.x, t.w_x, t.I * P * V, t.I, ahead_x);
   if (t.apart) {
 #pragma GCC unroll 24
     for (int p = 0; p < N * P; ++p) {
@@ -128,7 +128,7 @@ __attribute__((noinline)) void gate_tile(const GateTile<Real>& t) {
       }
     }
   }
-  if (t.K) product<M, P, N, Real>(acc, t.h, t.w_h, t.K * P * V, t.K, ahead);
+  if (t.K) product<M, P, N, Real>(acc, t.h, t.w_h, t.K * P * V, t.K, ahead_h);
 #pragma GCC unroll 12
   for (int m = 0; m < M; ++m)
 #pragma GCC unroll 24
@@ -198,6 +198,16 @@ __attribute__((noinline)) void weight_tile(const WeightTile<Real>& t) {
   for (int m = 0; m < M; ++m)
 #pragma GCC unroll 6
     for (int p = 0; p < P; ++p) acc[m][p] = Vec<Real>{};
+  // with 16 registers a tile is done before the sums that it adds to have come from afar
+  if constexpr (REGISTERS == 16) {
+#pragma GCC unroll 12
+    for (int m = 0; m < M; ++m) {
+      if (m < t.rows) {
+        __builtin_prefetch(t.to + m * t.to_row, 1, 3);
+        if (P > 1) __builtin_prefetch(t.to + m * t.to_row + P * V - 1, 1, 3);
+      }
+    }
+  }
   const Real* a = t.gates;
   const Real* b = t.right;
   for (int64_t n = 0; n < t.N; ++n) {
@@ -280,12 +290,15 @@ ELMAN_INLINE void in_tiles(int64_t rows, int64_t most, F f) {
   }
 }
 
+// bytes of weights that stay in the second cache while a step takes them all
+constexpr int64_t NEAR_BYTES = 1 << 20;
+
 // What to fetch while a panel of K rows of P vectors is multiplied by `rows` rows: the panel at
 // `next`, or the first one behind the last. Nothing where all `size` weights stay in the second cache.
 template <class Real>
 ELMAN_INLINE Ahead ahead_of(const Real* weights, const Real* next, int64_t size, int64_t K,
                             int64_t P, int64_t rows) {
-  constexpr int64_t KEPT = (1 << 20) / sizeof(Real);
+  constexpr int64_t KEPT = NEAR_BYTES / sizeof(Real);
   if (size < KEPT || rows == 0 || K == 0) return {reinterpret_cast<const char*>(weights), 0};
   const int64_t most = most_rows(static_cast<int>(P)), tiles = (rows + most - 1) / most;
   const int64_t bytes = K * P * LANES<Real> * int64_t(sizeof(Real));

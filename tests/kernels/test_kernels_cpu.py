@@ -120,6 +120,20 @@ def test_a_row_does_not_depend_on_its_neighbours(cell, variant):
     check_rows_alone(call, grads, (0, 5, 13))
 
 
+@pytest.mark.parametrize("kind", ["dense", "all", "all-reverse"])
+@pytest.mark.parametrize("cell", ["gru", "gru_reset_before", "lstm"])
+def test_weights_of_the_inputs_that_come_from_afar(cell, kind, variant, threads):
+    # more than a megabyte of them: narrow vectors take the inputs of several steps at once
+    _agree(make(CELLS[cell], (10, 19, 1500, 61), KINDS[kind]))
+
+
+def test_a_row_does_not_depend_on_whether_steps_are_taken_at_once(variant):
+    # alone or among 19, its inputs are; among 90 they are not
+    for B in (19, 90):
+        call = make(lstm.cell, (6, B, 1200, 61), KINDS["all"])
+        check_rows_alone(call, gradients_like(call), (0, B - 1))
+
+
 def test_nothing_behind_a_rows_end_is_read(variant):
     call = make(gru.cell, (7, 5, 4, 9), Kind(lengths=True))
     behind = torch.arange(7)[:, None] >= call.lengths
