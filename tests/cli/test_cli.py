@@ -117,6 +117,7 @@ def test_help_is_quick_and_imports_no_torch():
 def test_no_arguments_show_the_help():
     done = run()
     assert done.returncode == 2
+    assert "Usage" in done.stdout + done.stderr
     assert done.stderr == run("--help").stdout
     assert done.stdout == ""
 
@@ -130,6 +131,7 @@ def test_what_commands_are_for_is_told_whole_and_the_same_everywhere():
         assert done.returncode == 0, done.stderr
         assert purpose in " ".join(done.stdout.split())
         assert "..." not in done.stdout.replace("[ARGS]...", "")
+    assert run("--help", "train").stdout == run("--help").stdout
     assert "or the next notes of a piece." in " ".join(run("train", "--help").stdout.split())
 
 

@@ -1,6 +1,7 @@
 """elman doctor: what is installed and what runs here."""
 
 import platform
+from importlib.metadata import version
 from typing import Annotated
 
 import typer
@@ -13,8 +14,6 @@ _PACKAGES = ("elman", "torch", "numpy", "pyarrow", "safetensors", "scikit-learn"
 def doctor(
     as_json: Annotated[bool, typer.Option("--json", help="Print as JSON.")] = False,
 ) -> None:
-    from importlib.metadata import version
-
     import torch
 
     from elman.ops import BACKENDS, native_kernels

@@ -31,7 +31,7 @@ _WRONG, _STOPPED, _DIVERGED = 2, 130, 1
 def main() -> None:
     """Runs the command line and ends the process with its exit code."""
     given = sys.argv[1:]
-    if given == ["--help"]:
+    if given[:1] == ["--help"]:
         sys.stdout.write(_overview())
     elif not given:
         sys.stderr.write(_overview())

@@ -9,7 +9,7 @@ from ._options import HELD_OUT, ManyToOne, Training, spread
 from ._output import say, show
 from ._settings import settings
 
-train = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
+train = typer.Typer(no_args_is_help=True)
 
 
 @train.command("language-model")
