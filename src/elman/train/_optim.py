@@ -1,5 +1,6 @@
 """Torch's optimisers and schedules, built from the options."""
 
+import inspect
 from typing import Any
 
 import torch
@@ -18,17 +19,35 @@ from torch.optim.lr_scheduler import (
 from ._options import TrainOptions
 
 
+def _without_guards(kind: type[Optimizer]) -> dict[str, Any]:
+    """An optimiser's methods without what guards them from being compiled.
+
+    Torch's guards import the compiler when they are called first, a second of a training's start;
+    no step is compiled here.
+    """
+    guarded = ("add_param_group", "zero_grad", "state_dict", "load_state_dict")
+    plain = {name: inspect.unwrap(getattr(kind, name)) for name in guarded}
+    # the guard of the step is also what keeps it out of the gradient
+    return plain | {"step": torch.no_grad()(inspect.unwrap(kind.step))}
+
+
+_PlainSGD = type("SGD", (SGD,), _without_guards(SGD))
+_PlainAdamW = type("AdamW", (AdamW,), _without_guards(AdamW))
+
+
 def make_optimizer(module: nn.Module, options: TrainOptions) -> Optimizer:
     """The optimiser."""
     if options.optimizer == "sgd":
-        return SGD(
+        return _PlainSGD(
             module.parameters(),
             options.lr,
             momentum=options.momentum,
             weight_decay=options.weight_decay,
         )
     # one pass over a parameter's numbers instead of ten
-    return AdamW(module.parameters(), options.lr, weight_decay=options.weight_decay, fused=True)
+    return _PlainAdamW(
+        module.parameters(), options.lr, weight_decay=options.weight_decay, fused=True
+    )
 
 
 def make_schedule(
