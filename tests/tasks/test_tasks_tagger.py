@@ -1,5 +1,6 @@
 """The tagger: spans, characters, CRF, files, the estimator's contract."""
 
+import itertools
 import os
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from sklearn.base import clone
 import elman
 from elman import SequenceTagger
 from elman.data import spans_of
+from elman.tasks._word_features import words_of
 
 NAMES = ["Ada", "Bo", "Cy", "Dee", "Eve", "Flo"]
 
@@ -232,6 +234,46 @@ def test_the_loss_is_that_of_the_tags_and_of_the_labels():
     of_labels = -torch.stack([q[b, label] for b, label in enumerate(labels)]).mean()
     found = model._objective(module, pairs).loss((words, tags, labels), None).value
     torch.testing.assert_close(found, of_tags + 2.5 * of_labels)
+
+
+def test_what_a_tag_costs_is_how_often_it_was_missed():
+    X, y = queries(60)
+    model = tagger(epochs=1, validation_fraction=0.0).fit(X, y)
+    cost = dict(zip(model.tags_, model.module_.clash.T.tolist(), strict=True))
+    words = [sum(len(tags) for tags, label in y if label == one) for one in ("go", "see")]
+    places = sum(tags.count("B-LOC") for tags, _ in y)
+    missed = np.log1p(places * words[1] / sum(words))
+    assert cost["O"] == [0.0, 0.0]
+    assert cost["B-LOC"] == pytest.approx([0.0, missed])
+    assert cost["B-PER"][1] == 0.0 < cost["B-PER"][0]
+
+
+@pytest.mark.parametrize("crf", [False, True])
+@pytest.mark.parametrize("sure", [0.0, 8.0])
+def test_label_and_tags_are_told_as_one(crf, sure):
+    X, y = queries(60)
+    model = tagger(crf=crf, epochs=4, validation_fraction=0.0).fit(X, y)
+    module = model.module_
+    with torch.no_grad():
+        # a label that knows nothing hears the tags, one that is sure is heard by them
+        module.label_head.weight.zero_()
+        module.label_head.bias.copy_(torch.tensor([sure, 0.0]))
+    X = [["meets", "Ada", "Bo", "today"], ["to", "Flo"], ["Bo", "meets", "Flo"], ["today", "Ada"]]
+    pairs, differ = model._encode(X, None, "here"), 0
+    for row, told in enumerate(model._decode(pairs)):
+        scores, labels = (one.detach() for one in module.scores(words_of([pairs.inputs[row]])))
+        every = torch.tensor(list(itertools.product(range(len(model.tags_)), repeat=len(X[row]))))
+        lengths = torch.full((len(every),), len(X[row]))
+        p = scores[:, 0].gather(1, every.T).sum(0)
+        if crf:
+            p = module.crf.score(scores.expand(-1, len(every), -1), every.T, lengths)
+        costs = torch.stack([cost[every].sum(1) for cost in module.clash])
+        label = int((labels[0] + torch.logsumexp(p - costs, 1)).argmax())
+        tags = every[(p - costs[label]).argmax()].tolist()
+        assert (told.label, told.tags.tolist()) == (label, tags)
+        alone = int(labels[0].argmax()), every[p.argmax()].tolist()
+        differ += alone != (label, tags)
+    assert differ
 
 
 def test_labels_that_do_not_fit_are_named(tmp_path):

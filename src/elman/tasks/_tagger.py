@@ -26,7 +26,7 @@ from elman.train import Run
 from ._inspect import LONGEST, ROWS, Sample
 from ._supervised import Pairs, SupervisedEstimator, check_pairs, mean_loss
 from ._tagger_answers import Answer, Names, answers_of, check_spans
-from ._tagger_network import Sentences, TaggerNetwork, TagLoss, scores_of
+from ._tagger_network import Sentences, TaggerNetwork, TagLoss, told_by
 from ._word_features import Sentence, check_word_dropouts, words_of
 
 # words that are asked how far back they matter, and fewer of them tell nothing
@@ -42,7 +42,8 @@ class SequenceTagger(SupervisedEstimator):
 
     A sentence may have a label as well, as a query has an intent: then y is a list of pairs (tags,
     label), one network learns both, and `predict` tells such pairs. What the tags teach helps the
-    label (Zhang & Wang 2016).
+    label (Zhang & Wang 2016), and both are told as one: a label with which a tag was never seen
+    becomes the less likely, the more often the tag was seen, and so does the tag.
 
     Args:
         embedding_size: features of a word.
@@ -232,7 +233,7 @@ class SequenceTagger(SupervisedEstimator):
             character_dropout=self.character_dropout,
             counts=self.word_counts_,
             crf=crf,
-            labels=len(self.labels_),
+            clash=torch.from_numpy(self._names.clash()),
         )
         self._to_device(network)
         return network
@@ -269,13 +270,10 @@ class SequenceTagger(SupervisedEstimator):
     def _decode(self, pairs: Pairs) -> list[Answer]:
         """The numbers of the likeliest tags and labels."""
         found: list[Any] = [None] * len(pairs)
-        crf = self.module_.crf
-        for rows, lengths, scores, label_scores in scores_of(self.module_, self._sentences(pairs)):
-            tags = scores.argmax(-1) if crf is None else crf.decode(scores, lengths)
-            labels = None if label_scores is None else label_scores.argmax(-1).tolist()
+        for rows, lengths, tags, labels in told_by(self.module_, self._sentences(pairs)):
+            told = [None] * len(rows) if labels is None else labels.tolist()
             for b, (row, length) in enumerate(zip(rows, lengths.tolist(), strict=True)):
-                label = None if labels is None else labels[b]
-                found[row] = Answer(tags[:length, b].cpu().numpy(), label)
+                found[row] = Answer(tags[:length, b].cpu().numpy(), told[b])
         return found
 
     def _told(self, X: Any, where: str) -> tuple[list[Any], list[Answer]]:
@@ -314,14 +312,20 @@ class SequenceTagger(SupervisedEstimator):
 
     def _fitted(self) -> dict[str, Any]:
         columns = None if self.columns_ is None else asdict(self.columns_)
-        return {"tags": self.tags_, "labels": self.labels_, "columns": columns}
+        together = self._names.together.tolist()
+        return {
+            "tags": self.tags_,
+            "labels": self.labels_,
+            "together": together,
+            "columns": columns,
+        }
 
     def _write_fitted(self, run: Run) -> None:
         run.write_json("vocabulary.json", self.vocabulary_.to_json())
         run.write_json("characters.json", self.characters_.to_json())
 
     def _restore(self, run: Run, fitted: dict[str, Any]) -> None:
-        self._know(Names(fitted["tags"], fitted.get("labels", [])))
+        self._know(Names(fitted["tags"], fitted.get("labels", []), fitted.get("together")))
         columns = fitted["columns"]
         self.columns_ = None if columns is None else TagColumns(**columns)
         vocabulary = vocabulary_from_json(run.read_json("vocabulary.json"))

@@ -48,10 +48,16 @@ class Names:
     Args:
         tags: sorted.
         labels: sorted; none for sentences without labels.
+        together: how many words of sentences of a label (row) had a tag (column) in training;
+            None where that is not known.
     """
 
-    def __init__(self, tags: Sequence[str], labels: Sequence[str]) -> None:
+    def __init__(self, tags: Sequence[str], labels: Sequence[str], together: Any = None) -> None:
         self.tags, self.labels = list(tags), list(labels)
+        shape = (len(self.labels), len(self.tags))
+        self.together = np.zeros(shape, np.int64)
+        if together is not None:
+            self.together += np.array(together, np.int64).reshape(shape)
         self._tags = {tag: i for i, tag in enumerate(self.tags)}
         self._labels = {label: i for i, label in enumerate(self.labels)}
 
@@ -68,7 +74,19 @@ class Names:
                 f"{where}: all labels are {labels[0]!r}; give sentences of two labels or more, or"
                 " leave the label out."
             )
-        return cls(sorted({tag for one in answers for tag in one.tags}), labels)
+        names = cls(sorted({tag for one in answers for tag in one.tags}), labels)
+        if labels:
+            for one in names.numbers(answers, where):
+                np.add.at(names.together[one.label], one.tags, 1)
+        return names
+
+    def clash(self) -> Any:
+        """What a tag costs in a sentence of a label, in nats: nothing where they were seen
+        together, else ln(1 + n), n words being expected if tags did not depend on labels.
+        """
+        words = max(self.together.sum(), 1)
+        expected = self.together.sum(1, keepdims=True) * self.together.sum(0) / words
+        return np.where(self.together > 0, 0.0, np.log1p(expected)).astype(np.float32)
 
     def numbers(self, answers: Sequence[Answer], where: str) -> list[Answer]:
         """The answers in numbers.

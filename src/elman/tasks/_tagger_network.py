@@ -1,4 +1,4 @@
-"""Many to many, aligned: the network of the tagger."""
+"""Many to many, aligned: the network of the tagger, and what it tells."""
 
 from __future__ import annotations
 
@@ -35,7 +35,8 @@ class TaggerNetwork(nn.Module):
         character_dropout: on the features of a character; None for the options' dropout.
         counts: of the words in training; None where nothing is trained.
         crf: what makes a sequence of tags of their scores; None to take each by itself.
-        labels: how many labels of sentences there are; 0 for none.
+        clash: what a tag (column) costs in a sentence of a label (row), (L, K); no rows where
+            sentences have no labels.
 
     Reference:
         Lample et al. 2016, https://arxiv.org/abs/1603.01360; a label beside the tags as in Zhang &
@@ -58,7 +59,7 @@ class TaggerNetwork(nn.Module):
         character_dropout: float | None,
         counts: Any,
         crf: CRF | None,
-        labels: int = 0,
+        clash: Tensor,
     ) -> None:
         super().__init__()
         self.words = WordFeatures(
@@ -77,8 +78,11 @@ class TaggerNetwork(nn.Module):
         self.crf = crf
         self.dropout = max(options.dropout, options.input_dropout)
         self.pooling, self.label_head = Pooling("max", self.body.head.in_features), None
-        if labels:
-            self.label_head = nn.Linear(self.body.head.in_features, labels)
+        if len(clash):
+            self.label_head = nn.Linear(self.body.head.in_features, len(clash))
+        self.clash: Tensor
+        # known from the tags and labels of training, not learned
+        self.register_buffer("clash", clash, persistent=False)
 
     def forward(self, words: Words) -> Tensor:
         """The scores of the tags, (T, B, K)."""
@@ -93,6 +97,34 @@ class TaggerNetwork(nn.Module):
             return tags, None
         summary = self.pooling(output, words.lengths)
         return tags, self.label_head(dropout(summary, self.body.dropout, self.training))
+
+    @torch.no_grad()
+    def tell(self, words: Words) -> tuple[Tensor, Tensor | None]:
+        r"""The likeliest tags, (T, B), and labels, (B,); None without any.
+
+        A label is told with all the tags that it may come with, and the tags with the label:
+
+        .. math::
+            l = \operatorname{argmax}_l\; p(l) \sum_y p(y) e^{-\sum_t c_{l, y_t}}, \qquad
+            y = \operatorname{argmax}_y\; p(y) e^{-\sum_t c_{l, y_t}}
+
+        with c from `clash`.
+        """
+        tags, labels = self.scores(words)
+        if labels is None:
+            return self._likeliest(tags, words.lengths), None
+        fits = [self._log_partition(tags - cost, words.lengths) for cost in self.clash]
+        label = (labels + torch.stack(fits, -1)).argmax(-1)
+        return self._likeliest(tags - self.clash[label], words.lengths), label
+
+    def _likeliest(self, scores: Tensor, lengths: Tensor) -> Tensor:
+        return scores.argmax(-1) if self.crf is None else self.crf.decode(scores, lengths)
+
+    def _log_partition(self, scores: Tensor, lengths: Tensor) -> Tensor:
+        if self.crf is not None:
+            return self.crf.log_partition(scores, lengths)
+        real = torch.arange(len(scores), device=scores.device)[:, None] < lengths.to(scores.device)
+        return (scores.logsumexp(-1) * real).sum(0)
 
 
 class Sentences:
@@ -164,12 +196,12 @@ class TagLoss:
         return Loss(value, count, None, count)
 
 
-def scores_of(
+def told_by(
     module: TaggerNetwork, batches: Sentences
 ) -> Iterator[tuple[Any, Tensor, Tensor, Tensor | None]]:
-    """Of each batch its row numbers, its lengths, and the scores of tags and of labels."""
+    """Of each batch its row numbers, its lengths, and the likeliest tags and labels."""
     device = module.body.head.weight.device
     with torch.inference_mode():
         for rows in batches.rows.epoch(0):
             words = words_of([batches.sentences[row] for row in rows])
-            yield rows, words.lengths, *module.scores(words.to(device))
+            yield rows, words.lengths, *module.tell(words.to(device))
