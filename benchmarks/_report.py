@@ -16,6 +16,8 @@ SUITES = {
     "memory": "peak memory",
 }
 
+CELLS = ("RNN", "GRU", "LSTM")
+
 
 @dataclass
 class Row:
@@ -94,8 +96,11 @@ def keep(rows: list[Row], folder: Path) -> None:
         if before is not None:
             row.faster_than = before.faster_than | row.faster_than
         known[_place(row)] = row
-    order = list(SUITES)
-    every = sorted(known.values(), key=lambda row: (order.index(row.suite), row.threads))
+    order = [*SUITES, *CELLS]
+    every = sorted(
+        known.values(),
+        key=lambda row: (order.index(row.suite), row.threads, order.index(row.cell)),
+    )
     found = {"machine": machine(), "rows": [vars(row) for row in every]}
     (folder / "speed.json").write_text(json.dumps(found, indent=1) + "\n")
 
@@ -147,19 +152,30 @@ def _place(row: Row) -> tuple[str, str, str, int, bool]:
     return row.suite, row.cell, row.size, row.threads, row.train
 
 
+def _processor() -> str:
+    """The processor as it names itself, an AMD with its generation: servers of all of them may have
+    the same name, and AVX-512 twice as fast from Zen 5 on.
+    """
+    said = {
+        key.strip(): value.strip()
+        for key, _, value in (
+            line.partition(":") for line in Path("/proc/cpuinfo").read_text().splitlines()
+        )
+    }
+    name = said.get("model name") or platform.processor()
+    zen = {"25": 4 if "avx512f" in said.get("flags", "") else 3, "26": 5}
+    generation = zen.get(said.get("cpu family", "")) if name.startswith("AMD") else None
+    return f"{name} Zen {generation}" if generation else name
+
+
 def machine() -> dict[str, str]:
     """What the figures depend on."""
     import torch
 
     import elman
 
-    names = [
-        line.split(":")[1].strip()
-        for line in Path("/proc/cpuinfo").read_text().splitlines()
-        if line.startswith("model name")
-    ]
     return {
-        "processor": names[0] if names else platform.processor(),
+        "processor": _processor(),
         "instructions": torch.backends.cpu.get_cpu_capability(),
         "torch": torch.__version__,
         "elman": elman.__version__,
@@ -167,34 +183,42 @@ def machine() -> dict[str, str]:
 
 
 def summary(folders: list[Path]) -> str:
-    """The README's table: times faster than torch.nn on one thread, infer / train, with a column
-    for each cell on each processor.
+    """The README's tables, one for each processor, the fastest beside torch.nn first: times faster
+    than torch.nn on one thread, infer / train.
     """
-    every: dict[str, list[Row]] = {}
+    found: list[tuple[float, str]] = []
     for folder in folders:
-        some = [r for r in kept(folder) if r.threads == 1 and r.suite != "memory"]
-        every[name_of(measured_on(folder))] = some
-    columns = [(name, cell) for name in every for cell in ("RNN", "GRU", "LSTM")]
-    ratios: dict[str, dict[tuple[str, str], list[float]]] = {}
-    for name, rows in every.items():
-        for row in rows:
-            size = f"{row.size} {row.note}".strip()
-            what = f"{size}, one step of a stream" if row.suite == "step" else size
-            of_size = ratios.setdefault(what, {})
-            of_size.setdefault((name, row.cell), []).append(row.faster_than["torch.nn"])
+        rows = [r for r in kept(folder) if r.threads == 1 and r.suite != "memory"]
+        whole = [r.faster_than["torch.nn"] for r in rows if r.suite == "dense"]
+        found.append((geometric_mean(whole), _summary_of(name_of(measured_on(folder)), rows)))
+    shown = [table for _, table in sorted(found, reverse=True)]
+    return "\n".join(shown).replace("<details>", "<details open>", 1)
+
+
+def _summary_of(name: str, rows: list[Row]) -> str:
+    ratios: dict[str, dict[str, list[float]]] = {}
+    for row in rows:
+        size = f"{row.size} {row.note}".strip()
+        what = f"{size}, one step of a stream" if row.suite == "step" else size
+        ratios.setdefault(what, {}).setdefault(row.cell, []).append(row.faster_than["torch.nn"])
     means = ratios.setdefault("geometric mean of whole batches", {})
-    for name, cell in columns:
-        some = [r for r in every[name] if r.cell == cell and r.suite == "dense"]
-        means[name, cell] = [
+    for cell in CELLS:
+        some = [r for r in rows if r.cell == cell and r.suite == "dense"]
+        means[cell] = [
             geometric_mean([r.faster_than["torch.nn"] for r in some if r.kind == kind])
             for kind in ("infer", "train")
         ]
-    lines = [f"| (T, B, I, H) | {' | '.join(f'{cell}, {name}' for name, cell in columns)} |"]
-    lines += ["| --- " * (len(columns) + 1) + "|"]
-    for what, of_size in ratios.items():
-        shown = [" / ".join(f"{v:.3g}" for v in of_size.get(one, [])) for one in columns]
-        lines.append(f"| {what} | {' | '.join(shown)} |")
-    return "\n".join(lines) + "\n"
+    shown = {
+        what: [" / ".join(f"{v:.3g}" for v in of_size.get(cell, [])) for cell in CELLS]
+        for what, of_size in ratios.items()
+    }
+    in_short = ", ".join(
+        map(" ".join, zip(CELLS, shown["geometric mean of whole batches"], strict=True))
+    )
+    lines = [f"<details><summary>{name}: {in_short}</summary>", ""]
+    lines += [f"| (T, B, I, H) | {' | '.join(CELLS)} |", "| --- " * (len(CELLS) + 1) + "|"]
+    lines += [f"| {what} | {' | '.join(values)} |" for what, values in shown.items()]
+    return "\n".join([*lines, "", "</details>", ""])
 
 
 def tables(rows: list[Row]) -> list[str]:

@@ -66,7 +66,10 @@ def plan() -> list[Asked]:
     runs += [(permuted, name, 0) for name in ("RNN", "GRU")]
     # at the others' learning rate a ReLU explodes in the first steps
     runs += [(mnist(is_permuted, 6000, 1e-4), "IRNN", 0) for is_permuted in (False, True)]
-    return runs + [(problem, "LSTM", 0) for problem in (digits, permuted)]
+    runs += [(problem, "LSTM", 0) for problem in (digits, permuted)]
+    runs += [(problem, "orthogonal RNN", 0) for problem in (digits, permuted)]
+    runs += [(problem, "RNN, remedy", 0) for problem in (digits, permuted)]
+    return [*runs, (digits, "LSTM, chrono", 0)]
 
 
 def run_one(problem: Problem, name: str, seed: int, folder: Path | None) -> dict[str, Any]:

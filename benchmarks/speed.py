@@ -24,7 +24,7 @@ from statistics import median
 from typing import Any
 
 from _documents import put_in
-from _report import SUITES, Row, folder_name, keep, machine, print_row, summary, write_report
+from _report import CELLS, SUITES, Row, folder_name, keep, machine, print_row, summary, write_report
 
 RESULTS = Path(__file__).parent / "results"
 SPEED = RESULTS / "speed"
@@ -175,7 +175,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     add = parser.add_argument
     add("--quick", action="store_true", help="three sizes, torch.nn alone, one thread")
-    add("--cells", nargs="+", default=["RNN", "GRU", "LSTM"], choices=["RNN", "GRU", "LSTM"])
+    add("--cells", nargs="+", default=list(CELLS), choices=list(CELLS))
     add("--suites", nargs="+", default=list(SUITES), choices=list(SUITES))
     add("--threads", nargs="+", type=int, default=[1, 2])
     add("--peers", nargs="+", default=None, help="torch.nn, torch.compile, onnxruntime, jax")
