@@ -114,24 +114,6 @@ def test_help_is_quick_and_imports_no_torch():
         assert done.returncode == 0, done.stderr
 
 
-def test_garbage_is_collected_behind_the_imports_alone():
-    code = (
-        "import gc, sys; from elman.cli import main\n"
-        "usual = gc.get_threshold()\n"
-        "sys.argv = ['elman', 'train', 'classify', 'no.csv', '--out', 'o']\n"
-        "try: main()\n"
-        "except SystemExit: pass\n"
-        "assert 'elman.tasks' in sys.modules\n"
-        "assert gc.get_freeze_count() > 100_000\n"
-        "assert gc.get_stats()[2]['collections'] == 0\n"
-        "kept = [[] for _ in range(600_000)]\n"
-        "assert gc.get_threshold() == usual and not gc.callbacks\n"
-        "assert gc.get_stats()[2]['collections'] > 0\n"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-
-
 def test_no_arguments_show_the_help():
     done = run()
     assert done.returncode == 2

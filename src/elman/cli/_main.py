@@ -3,11 +3,12 @@
 What `elman` can do is told without importing a command, or typer.
 """
 
-import gc
 import sys
 import warnings
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
+
+from ._process import own_process
 
 if TYPE_CHECKING:
     import typer
@@ -28,9 +29,6 @@ _COMMANDS = {
 
 _WRONG, _STOPPED, _DIVERGED = 2, 130, 1
 
-# what a command imports makes so many objects, and hardly one of them becomes garbage
-_IMPORTED = 500_000
-
 
 def main() -> None:
     """Runs the command line and ends the process with its exit code."""
@@ -41,24 +39,8 @@ def main() -> None:
         sys.stderr.write(_overview())
         sys.exit(_WRONG)
     else:
-        _put_collector_off()
-        try:
+        with own_process():
             _run(given[0])
-        finally:
-            # what is alive at the end is not looked through again, the process ends anyway
-            gc.freeze()
-
-
-def _put_collector_off() -> None:
-    """Lets the garbage collector begin behind the imports: a quarter of the time that they take."""
-    usual = gc.get_threshold()
-
-    def begin(phase: str, info: dict[str, int]) -> None:
-        gc.set_threshold(*usual)
-        gc.callbacks.remove(begin)
-
-    gc.callbacks.append(begin)
-    gc.set_threshold(_IMPORTED)
 
 
 def _overview() -> str:
