@@ -35,9 +35,26 @@ def _faults(whose, **environment):
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="glibc's allocator")
 def test_memory_of_a_step_is_kept_for_the_next():
-    assert _faults("own") < 0.1 * _faults("others")
+    small = {"THP_MEM_ALLOC_ENABLE": "0"}
+    kept = _faults("own", **small)
+    assert kept < 0.1 * _faults("others", **small)
     # who set the allocator keeps what was set
-    assert _faults("own", MALLOC_TRIM_THRESHOLD_="65536") > 10 * _faults("own")
+    assert _faults("own", MALLOC_TRIM_THRESHOLD_="65536", **small) > 10 * kept
+
+
+@pytest.mark.parametrize("given", [None, "0"])
+def test_large_pages_are_asked_for_unless_they_were_refused(given):
+    code = (
+        "import os, sys; from elman.cli._process import own_process\n"
+        "with own_process(): print(os.environ['THP_MEM_ALLOC_ENABLE'], 'torch' in sys.modules)"
+    )
+    environment = {k: v for k, v in os.environ.items() if k != "THP_MEM_ALLOC_ENABLE"}
+    environment |= {} if given is None else {"THP_MEM_ALLOC_ENABLE": given}
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment
+    )
+    # before torch is there, which asks once
+    assert done.stdout.split() == [given or "1", "False"]
 
 
 def test_garbage_is_collected_behind_the_imports_alone():

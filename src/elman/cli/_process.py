@@ -41,6 +41,8 @@ def _keep_memory() -> None:
     """Keeps the memory of a training step for the next one: the system would clear its pages each
     time that they are given back and asked for, a twentieth of a large model's step.
     """
+    # torch asks for large pages where the system gives them to those that ask; not yet imported
+    os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
     if any(name in os.environ for name in ("MALLOC_TRIM_THRESHOLD_", "MALLOC_MMAP_THRESHOLD_")):
         return
     # as late as the command, which takes a hundred times as long to import
