@@ -8,6 +8,8 @@ import time
 import pytest
 from command import run
 
+import elman
+
 SMALL = ["--hidden", "16", "--epochs", "2", "--batch", "4", "--bptt", "16"]
 
 
@@ -112,6 +114,38 @@ def test_help_is_quick_and_imports_no_torch():
         )
         done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=False)
         assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["train", "classify", "no", "--out", "o"],
+        ["train", "translate", "{text}", "--targets", "no", "--out", "o"],
+        ["train", "tag", "{text}", "--validation", "no", "--out", "o"],
+        ["train", "regress", "{text}", "--config", "no", "--out", "o"],
+        ["evaluate", "run", "no"],
+        ["predict", "run", "no", "--out", "o.csv"],
+        ["inspect", "run", "no"],
+    ],
+)
+def test_a_file_that_is_not_there_is_told_before_torch_is_imported(arguments, text, tmp_path):
+    given = ["elman", *[one.format(text=text) for one in arguments]]
+    code = (
+        f"import sys; sys.argv = {given!r}\n"
+        "from elman.cli import main\n"
+        "try: main()\n"
+        "except SystemExit as end: sys.exit(end.code + 10 * ('torch' in sys.modules))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=tmp_path
+    )
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == "elman: no: no such file or folder.\n"
+    assert not any(tmp_path.iterdir())
+
+
+def test_the_version_is_that_of_the_package():
+    assert run("--version").stdout == f"elman {elman.__version__}\n"
 
 
 def test_no_arguments_show_the_help():

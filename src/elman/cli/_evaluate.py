@@ -5,12 +5,16 @@ from typing import Annotated, Any
 
 import typer
 
+from ._options import there
 from ._output import show
 
 
 def evaluate(
     run: Annotated[Path, typer.Argument(help="The run folder.")],
-    data: Annotated[Path, typer.Argument(help="Data with the columns that it was trained on.")],
+    data: Annotated[
+        Path,
+        typer.Argument(help="Data with the columns that it was trained on.", callback=there),
+    ],
     text_column: Annotated[
         str | None, typer.Option(help="Language models: the column with the text or notes.")
     ] = None,
@@ -22,11 +26,15 @@ def evaluate(
         typer.Option(help="Language models: learning rate of steps on what was read."),
     ] = None,
     targets: Annotated[
-        Path | None, typer.Option(help="Translators: a file whose lines go with those of DATA.")
+        Path | None,
+        typer.Option(help="Translators: a file whose lines go with those of DATA.", callback=there),
     ] = None,
     raw: Annotated[
         Path | None,
-        typer.Option(help="Translators: the targets as raw text; adds sacrebleu's default BLEU."),
+        typer.Option(
+            help="Translators: the targets as raw text; adds sacrebleu's default BLEU.",
+            callback=there,
+        ),
     ] = None,
     last: Annotated[
         int | None, typer.Option(help="Forecasts: measure them in the last steps of each series.")

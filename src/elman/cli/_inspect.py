@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from ._options import there
 from ._output import say, show
 
 
@@ -12,7 +13,9 @@ def inspect(
     run: Annotated[Path, typer.Argument(help="The run folder.")],
     data: Annotated[
         Path | None,
-        typer.Argument(help="Data to look at it with; what it was trained on if left out."),
+        typer.Argument(
+            help="Data to look at it with; what it was trained on if left out.", callback=there
+        ),
     ] = None,
     out: Annotated[
         Path | None,

@@ -35,6 +35,10 @@ def main() -> None:
     given = sys.argv[1:]
     if given[:1] == ["--help"]:
         sys.stdout.write(_overview())
+    elif given[:1] == ["--version"]:
+        from elman import __version__
+
+        sys.stdout.write(f"elman {__version__}\n")
     elif not given:
         sys.stderr.write(_overview())
         sys.exit(_WRONG)
@@ -48,7 +52,7 @@ def _overview() -> str:
     commands = "".join(f"  {name:{width}}  {what}\n" for name, what in _COMMANDS.items())
     return (
         f"Usage: elman COMMAND [ARGUMENTS]\n\n  {_PURPOSE}\n\nCommands:\n{commands}\n"
-        "elman COMMAND --help tells what a command takes.\n"
+        "elman COMMAND --help tells what a command takes, elman --version which Elman this is.\n"
     )
 
 

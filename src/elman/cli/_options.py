@@ -8,7 +8,21 @@ from typing import Annotated, Any, get_type_hints
 
 import typer
 
-HELD_OUT = "Data of the same kind to choose the best weights by, instead of a part."
+
+def there(path: Path | None) -> Path | None:
+    """Refuses a file that is not there before anything large is imported."""
+    if path is not None and not path.exists():
+        raise FileNotFoundError(f"{path}: no such file or folder.")
+    return path
+
+
+HeldOut = Annotated[
+    Path | None,
+    typer.Option(
+        help="Data of the same kind to choose the best weights by, instead of a part.",
+        callback=there,
+    ),
+]
 
 
 @dataclass(kw_only=True)
@@ -17,7 +31,10 @@ class Training:
 
     data: Annotated[
         Path,
-        typer.Argument(help="A text file or a folder of them, CSV, TSV, JSON lines or Parquet."),
+        typer.Argument(
+            help="A text file or a folder of them, CSV, TSV, JSON lines or Parquet.",
+            callback=there,
+        ),
     ]
     out: Annotated[Path, typer.Option(help="The folder to keep the run in.")]
     cell: Annotated[str | None, typer.Option(help="lstm, gru or rnn.")] = None
@@ -42,7 +59,9 @@ class Training:
     give_up: Annotated[
         bool | None, typer.Option(help="Stop early where the gradient does not arrive.")
     ] = None
-    config: Annotated[Path | None, typer.Option(help="A TOML file of options.")] = None
+    config: Annotated[Path | None, typer.Option(help="A TOML file of options.", callback=there)] = (
+        None
+    )
     sets: Annotated[
         list[str] | None, typer.Option("--set", help="Any option, as train.lr=0.002.")
     ] = None
@@ -100,7 +119,7 @@ class ManyToOne:
     missing: Annotated[str | None, typer.Option(help="Missing numbers: error, ffill or mask.")] = (
         None
     )
-    validation: Annotated[Path | None, typer.Option(help=HELD_OUT)] = None
+    validation: HeldOut = None
 
     def columns(self) -> Any:
         """The columns that were named."""

@@ -6,12 +6,16 @@ from typing import Annotated, Any
 
 import typer
 
+from ._options import there
 from ._output import say, show
 
 
 def predict(
     run: Annotated[Path, typer.Argument(help="The run folder.")],
-    data: Annotated[Path, typer.Argument(help="Data with the columns that it was trained on.")],
+    data: Annotated[
+        Path,
+        typer.Argument(help="Data with the columns that it was trained on.", callback=there),
+    ],
     out: Annotated[Path, typer.Option(help="A .csv, .tsv, .jsonl or .parquet file to write.")],
     as_json: Annotated[bool, typer.Option("--json", help="Print what was done as JSON.")] = False,
 ) -> None:

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from ._options import HELD_OUT, ManyToOne, Training, spread
+from ._options import HeldOut, ManyToOne, Training, spread, there
 from ._output import say, show
 from ._settings import settings
 
@@ -26,7 +26,7 @@ def language_model(
     transpose: Annotated[
         int | None, typer.Option(help="Semitones that training moves a piece by at most.")
     ] = None,
-    validation: Annotated[Path | None, typer.Option(help=HELD_OUT)] = None,
+    validation: HeldOut = None,
 ) -> None:
     """The next character, word or subword of a text, or the next notes of a piece."""
     from elman.tasks import LanguageModel
@@ -127,7 +127,7 @@ def tag(
         typer.Option(help="The comment with a sentence's label: intent for '# intent = Play'."),
     ] = None,
     crf: Annotated[bool | None, typer.Option(help="Tell a sentence's tags together.")] = None,
-    validation: Annotated[Path | None, typer.Option(help=HELD_OUT)] = None,
+    validation: HeldOut = None,
 ) -> None:
     """The tag of each word, and the label of each sentence: CoNLL and CoNLL-U files."""
     from elman.data import TagColumns
@@ -144,11 +144,13 @@ def tag(
 def translate(
     shared: Training,
     targets: Annotated[
-        Path | None, typer.Option(help="A text file whose lines go with those of DATA.")
+        Path | None,
+        typer.Option(help="A text file whose lines go with those of DATA.", callback=there),
     ] = None,
-    validation: Annotated[Path | None, typer.Option(help=HELD_OUT)] = None,
+    validation: HeldOut = None,
     validation_targets: Annotated[
-        Path | None, typer.Option(help="The file whose lines go with those of --validation.")
+        Path | None,
+        typer.Option(help="The file whose lines go with those of --validation.", callback=there),
     ] = None,
     source_column: Annotated[str | None, typer.Option(help="The column that is read.")] = None,
     target_column: Annotated[
@@ -187,7 +189,7 @@ def generate(
     sequence_column: Annotated[
         str | None, typer.Option(help="The column with the text or the list of numbers.")
     ] = None,
-    validation: Annotated[Path | None, typer.Option(help=HELD_OUT)] = None,
+    validation: HeldOut = None,
 ) -> None:
     """A sequence that a label or a vector of numbers starts."""
     from elman.data import StartColumns
@@ -214,7 +216,7 @@ def recognize(
         bool | None, typer.Option(help="Read from both ends; without, the model streams.")
     ] = None,
     augment: Annotated[bool | None, typer.Option(help="Hide parts of the training.")] = None,
-    validation: Annotated[Path | None, typer.Option(help=HELD_OUT)] = None,
+    validation: HeldOut = None,
 ) -> None:
     """What is said: WAV or feature files, named in a table or with a .txt beside each; or lists."""
     from elman.data import SpeechColumns
