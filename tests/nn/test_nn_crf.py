@@ -53,6 +53,35 @@ def test_likelihood_partition_and_gradients():
     assert not torch.autograd.grad(crf(emissions, tags, LENGTHS).sum(), emissions)[0][1:, 1].any()
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.double])
+def test_the_partition_of_many_tags_and_of_scores_far_apart(dtype):
+    torch.manual_seed(1)
+    allowed = torch.rand(40, 40) > 0.3
+    allowed.fill_diagonal_(True)
+    crf = CRF(40, allowed=allowed)
+    for parameter in crf.parameters():
+        torch.nn.init.normal_(parameter, std=30)
+    emissions = (60 * torch.randn(9, 7, 40)).to(dtype).requires_grad_()
+    lengths = torch.tensor([9, 1, 5, 2, 9, 8, 3])
+    with torch.autocast("cpu", torch.bfloat16):
+        # what the whole is computed in is no matter of autocast
+        found = crf.log_partition(emissions, lengths)
+    wide = emissions.detach().double().requires_grad_()
+    ahead = crf.start + crf.forbidden_first + wide[0]
+    wanted = []
+    for step in range(9):
+        if step:
+            between = (crf.transitions + crf.forbidden).double()
+            ahead = torch.logsumexp(ahead[:, :, None] + between, 1) + wide[step]
+        wanted += [(row, ahead[row]) for row in range(7) if lengths[row] == step + 1]
+    wanted = torch.stack([torch.logsumexp(dict(wanted)[row] + crf.end, 0) for row in range(7)])
+    assert found.dtype == dtype
+    torch.testing.assert_close(found, wanted.to(dtype))
+    (gradient,) = torch.autograd.grad(found.float().sum(), emissions)
+    (expected,) = torch.autograd.grad(wanted.sum(), wide)
+    torch.testing.assert_close(gradient, expected.to(dtype), rtol=1e-4, atol=1e-6)
+
+
 def test_the_likeliest_tags():
     crf, emissions = random_crf()
     found = crf.decode(emissions, LENGTHS)

@@ -7,6 +7,8 @@ from torch import Tensor, nn
 
 # what a transition costs that cannot be; large, but its gradient is a number
 _IMPOSSIBLE = -1e4
+# the least sum of probabilities whose logarithm is taken, above what is no normal number
+_LEAST = 1e-300
 
 
 class CRF(nn.Module):
@@ -70,14 +72,27 @@ class CRF(nn.Module):
         )
 
     def log_partition(self, emissions: Tensor, lengths: Tensor) -> Tensor:
-        """The logarithm of the sum over all sequences of tags, (B,)."""
-        transitions = self.transitions + self.forbidden
+        r"""The logarithm of the sum over all sequences of tags, (B,).
+
+        A step is a product of probabilities, of shape (B, K) and (K, K), in float64: a tag that is
+        690 nats behind the likeliest of its step counts as so far behind.
+
+        .. math::
+            \alpha_t(j) = \log \sum_i e^{\alpha_{t-1}(i) - m} e^{A_{ij} - M_j} + m + M_j + e_{t, j},
+            \qquad m = \max_i \alpha_{t-1}(i), \quad M_j = \max_i A_{ij}
+        """
         lengths = lengths.to(emissions.device)
-        ahead = self.start + self.forbidden_first + emissions[0]
+        transitions = (self.transitions + self.forbidden).double()
+        highest = transitions.detach().amax(0)
+        shares = (transitions - highest).exp()
+        wide = emissions.double()
+        added = wide + highest
+        ahead = self.start + self.forbidden_first + wide[0]
         for step in range(1, len(emissions)):
-            moved = torch.logsumexp(ahead[:, :, None] + transitions, 1) + emissions[step]
+            most = ahead.detach().amax(1, keepdim=True)
+            moved = ((ahead - most).exp() @ shares).clamp_min(_LEAST).log() + most + added[step]
             ahead = torch.where((step < lengths)[:, None], moved, ahead)
-        return torch.logsumexp(ahead + self.end, 1)
+        return torch.logsumexp(ahead + self.end, 1).to(emissions.dtype)
 
     @torch.no_grad()
     def decode(self, emissions: Tensor, lengths: Tensor) -> Tensor:
