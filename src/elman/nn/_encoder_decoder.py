@@ -6,7 +6,8 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import dropout
+
+from elman.ops import dropout
 
 from ._attention import Attention
 from ._bridge import Bridge

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from torch import Tensor, nn
-from torch.nn.functional import dropout
+
+from elman.ops import dropout
 
 from ._recurrent import Recurrent
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import dropout
+
+from elman.ops import dropout
 
 from ._pooling import Pooling
 from ._recurrent import Recurrent

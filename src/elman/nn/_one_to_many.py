@@ -6,7 +6,8 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import dropout
+
+from elman.ops import dropout
 
 from ._bridge import Bridge
 from ._check import check_one_of

@@ -7,11 +7,11 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import dropout as drop
 from torch.nn.utils.rnn import PackedSequence
 
 from elman.cells import Cell
 from elman.ops import Call, Watch, Weights, Zoneout, check_backend, infer_quickly, scan, wanted
+from elman.ops import dropout as drop
 
 from ._check import check_options, check_state
 from ._init import initialise, initialise_like_torch

@@ -3,6 +3,7 @@
 from elman.kernels import Call, Watch, Weights, Zoneout, native_kernels
 
 from ._choose import BACKENDS, BackendError, Choice, check_backend, choose, only, wanted
+from ._dropout import dropout
 from ._quick import infer_quickly
 from ._reversed import reverse_rows
 from ._scan import scan
@@ -18,6 +19,7 @@ __all__ = [
     "Zoneout",
     "check_backend",
     "choose",
+    "dropout",
     "infer_quickly",
     "native_kernels",
     "only",

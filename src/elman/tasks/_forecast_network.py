@@ -7,8 +7,8 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import dropout
 
+from elman.ops import dropout
 from elman.train import Loss
 
 from ._forecast_windows import Frame, WindowBatch, cut_into_windows, window_batch

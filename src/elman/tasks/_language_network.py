@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from elman.data import StreamWindows, Window
+from elman.ops import dropout
 from elman.train import Loss, scan_window
 
 from ._options import ModelOptions, make_layers
@@ -43,7 +44,7 @@ class LanguageNetwork(nn.Module):
         x = self.embedding(tokens)
         if self.training and self.input_dropout:
             # the same features are gone at every step of the window (Gal & Ghahramani 2016)
-            x = x * nn.functional.dropout(torch.ones_like(x[:1]), self.input_dropout)
+            x = x * dropout(torch.ones_like(x[:1]), self.input_dropout)
         return self.layers(x, hx, resets=resets)
 
     def scores(self, features: Tensor) -> Tensor:
@@ -56,7 +57,7 @@ class LanguageNetwork(nn.Module):
         return token_loss(features, self.head.weight, self.head.bias, target.flatten())
 
     def _narrowed(self, features: Tensor) -> Tensor:
-        features = nn.functional.dropout(features, self.dropout, self.training)
+        features = dropout(features, self.dropout, self.training)
         return features if self.narrow is None else self.narrow(features)
 
 

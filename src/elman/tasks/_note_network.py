@@ -9,10 +9,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits as surprise_of
-from torch.nn.functional import dropout
 
 from elman.data import KEYS, BucketBatches, pad
 from elman.nn import ManyToMany
+from elman.ops import dropout
 from elman.train import Loss
 
 from ._options import ModelOptions, make_layers

@@ -6,10 +6,11 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import cross_entropy, dropout, mse_loss
+from torch.nn.functional import cross_entropy, mse_loss
 
 from elman.data import BucketBatches, pad
 from elman.nn import ManyToOne
+from elman.ops import dropout
 from elman.train import Loss, scan_tail
 
 from ._options import ModelOptions, make_layers

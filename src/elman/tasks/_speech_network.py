@@ -7,11 +7,12 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import ctc_loss, dropout
+from torch.nn.functional import ctc_loss
 from torch.nn.functional import pad as padded
 
 from elman.data import UNKNOWN, BucketBatches, pad
 from elman.nn import ManyToMany, ctc_beam, ctc_greedy
+from elman.ops import dropout
 from elman.train import Loss
 
 from ._options import ModelOptions, make_layers

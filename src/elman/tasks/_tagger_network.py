@@ -7,10 +7,11 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import cross_entropy, dropout
+from torch.nn.functional import cross_entropy
 
 from elman.data import BucketBatches, pad
 from elman.nn import CRF, ManyToMany, Pooling
+from elman.ops import dropout
 from elman.train import Loss
 
 from ._options import ModelOptions, make_layers

@@ -8,10 +8,10 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import dropout
 
 from elman.data import UNKNOWN, pad
 from elman.nn import Recurrent
+from elman.ops import dropout
 
 from ._options import ModelOptions, make_layers
 
