@@ -1,5 +1,7 @@
 """Dropout with torch's bits."""
 
+from pathlib import Path
+
 import pytest
 import torch
 from torch.nn import functional
@@ -8,6 +10,8 @@ import elman
 from elman.ops import _dropout, dropout
 
 SHAPE = (7, 30, 20)
+_INFO = Path("/proc/cpuinfo")
+CPU = _INFO.read_text() if _INFO.exists() else ""
 
 
 def _both(x, p):
@@ -52,6 +56,11 @@ def test_bits_are_compared_here_where_torch_draws_them_one_by_one(monkeypatch):
     weights = torch.nn.Parameter(torch.ones(SHAPE))
     dropout(weights, 0.5).sum().backward()
     assert set(weights.grad.unique().tolist()) == {0.0, 2.0}
+
+
+@pytest.mark.skipif("AuthenticAMD" not in CPU, reason="on an Intel torch draws by MKL")
+def test_torch_draws_one_by_one_on_an_amd():
+    assert _dropout._torch_draws_one_by_one()
 
 
 def test_where_torch_draws_otherwise_its_own_runs(monkeypatch):
