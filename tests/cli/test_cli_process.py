@@ -57,11 +57,12 @@ def test_large_pages_are_asked_for_unless_they_were_refused(given):
     assert done.stdout.split() == [given or "1", "False"]
 
 
-def test_garbage_is_collected_behind_the_imports_alone():
+def test_garbage_is_collected_behind_the_imports_alone(tmp_path):
+    (tmp_path / "bare.csv").write_text("text,label\n")
     code = (
         "import gc, sys; from elman.cli import main\n"
         "usual = gc.get_threshold()\n"
-        "sys.argv = ['elman', 'train', 'classify', 'no.csv', '--out', 'o']\n"
+        "sys.argv = ['elman', 'train', 'classify', 'bare.csv', '--out', 'o']\n"
         "try: main()\n"
         "except SystemExit: pass\n"
         "assert 'elman.tasks' in sys.modules\n"
@@ -71,5 +72,7 @@ def test_garbage_is_collected_behind_the_imports_alone():
         "assert gc.get_threshold() == usual and not gc.callbacks\n"
         "assert gc.get_stats()[2]['collections'] > 0\n"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=tmp_path
+    )
     assert done.returncode == 0, done.stderr
