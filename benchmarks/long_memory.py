@@ -66,9 +66,11 @@ def plan() -> list[Asked]:
     runs += [(permuted, name, 0) for name in ("RNN", "GRU")]
     # at the others' learning rate a ReLU explodes in the first steps
     runs += [(mnist(is_permuted, 6000, 1e-4), "IRNN", 0) for is_permuted in (False, True)]
-    runs += [(problem, "LSTM", 0) for problem in (digits, permuted)]
-    runs += [(problem, "orthogonal RNN", 0) for problem in (digits, permuted)]
-    runs += [(problem, "RNN, remedy", 0) for problem in (digits, permuted)]
+    runs += [
+        (problem, name, 0)
+        for name in ("LSTM", "orthogonal RNN", "RNN, remedy")
+        for problem in (digits, permuted)
+    ]
     return [*runs, (digits, "LSTM, chrono", 0)]
 
 

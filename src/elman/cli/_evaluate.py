@@ -5,16 +5,13 @@ from typing import Annotated, Any
 
 import typer
 
-from ._options import there
+from ._options import Data, there
 from ._output import show
 
 
 def evaluate(
     run: Annotated[Path, typer.Argument(help="The run folder.")],
-    data: Annotated[
-        Path,
-        typer.Argument(help="Data with the columns that it was trained on.", callback=there),
-    ],
+    data: Data,
     text_column: Annotated[
         str | None, typer.Option(help="Language models: the column with the text or notes.")
     ] = None,

@@ -16,6 +16,11 @@ def there(path: Path | None) -> Path | None:
     return path
 
 
+Data = Annotated[
+    Path,
+    typer.Argument(help="Data with the columns that it was trained on.", callback=there),
+]
+
 HeldOut = Annotated[
     Path | None,
     typer.Option(

@@ -6,16 +6,13 @@ from typing import Annotated, Any
 
 import typer
 
-from ._options import there
+from ._options import Data
 from ._output import say, show
 
 
 def predict(
     run: Annotated[Path, typer.Argument(help="The run folder.")],
-    data: Annotated[
-        Path,
-        typer.Argument(help="Data with the columns that it was trained on.", callback=there),
-    ],
+    data: Data,
     out: Annotated[Path, typer.Option(help="A .csv, .tsv, .jsonl or .parquet file to write.")],
     as_json: Annotated[bool, typer.Option("--json", help="Print what was done as JSON.")] = False,
 ) -> None:
