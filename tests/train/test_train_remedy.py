@@ -3,6 +3,7 @@
 import contextlib
 import math
 import signal
+from dataclasses import replace
 
 import pytest
 import torch
@@ -10,6 +11,7 @@ from torch import nn
 
 import elman
 from elman.train import Checkup, Diverged, Interrupted, Loss, Run, TrainOptions, apply_changes, fit
+from elman.train._remedy import Remedies
 
 
 class Marked:
@@ -140,6 +142,74 @@ def test_a_remedy_that_does_not_help_is_undone_and_the_next_one_tried():
     again.module.load_state_dict(objective.module.state_dict())
     batch = next(Marked(1, 20).epoch(0))
     assert torch.equal(again.loss(batch, None).value, objective.loss(batch, None).value)
+
+
+class Killing(Marked):
+    """Kills the units of a layer of ReLUs at a batch."""
+
+    def __init__(self, count, steps, layer, at):
+        super().__init__(count, steps)
+        self.layer, self.at = layer, at
+
+    def epoch(self, epoch, start=0):
+        for index, batch in enumerate(super().epoch(epoch, start), start):
+            if index == self.at:
+                self.layer.bias_ih_l0.data.fill_(-1000.0)
+            yield batch
+
+
+@pytest.mark.parametrize(("remedy", "dead"), [("auto", False), ("none", True)])
+def test_units_that_died_come_back_with_a_smaller_learning_rate(remedy, dead):
+    objective = simple(init="recurrent", nonlinearity="relu")
+    layer = objective.module.layers
+    history = fit(
+        objective, Killing(120, 10, layer, at=65), options=TrainOptions(
+            epochs=1, lr=1e-2, schedule="constant", watch=True, remedy=remedy
+        ), checkup=Checkup(needed=9, every=10),
+    )  # fmt: skip
+    assert (history.diagnosis["kind"] == "dead") is dead
+    losses = [one["loss"] for one in records(history, "loss")]
+    # they learned before the 65th step, and go on from there
+    assert (sum(losses[-20:]) < 0.6 * sum(losses[:20])) is not dead
+    if not dead:
+        (back,) = records(history, "remedy")
+        assert (back["step"], back["remedy"]) == (70, "back to the last good step")
+        said = "100% of the units never move; the learning rate is now 0.1 times what it was."
+        assert back["why"] == said
+
+
+def test_a_remedy_under_which_units_keep_dying_is_undone():
+    module = simple(init="recurrent").module
+    before = {name: p.detach().clone() for name, p in module.named_parameters()}
+    optimizer = torch.optim.SGD(module.parameters(), 1.0)
+    noted = []
+    treating = Remedies(module, optimizer, noted.append, renew=lambda: optimizer)
+    vanished = elman.diagnostics.diagnose(module.layers, torch.randn(60, 4, 1), needed=59)
+    vanished = replace(vanished, reach=replace(vanished.reach, lag=3), kind="vanishing")
+    assert treating.look(0, vanished)
+    assert module.layers.cell.f.name == "relu"
+    kept = module.layers.weight_hh_l0.detach().clone()
+    rates = []
+    for step in (10, 20, 30):
+        module.layers.weight_hh_l0.data.zero_()
+        assert treating.look(step, replace(vanished, kind="dead", dead=0.99))
+        rates.append(treating.rate)
+        if step < 30:
+            assert torch.equal(module.layers.weight_hh_l0, kept)
+    assert rates == pytest.approx([0.1, 0.01, 1.0])
+    assert [one["remedy"] for one in noted] == [
+        "identity",
+        "back to the last good step",
+        "back to the last good step",
+        "identity undone",
+    ]
+    assert not treating.changed
+    assert module.layers.cell.f.name == "tanh"
+    assert all(torch.equal(p, before[name]) for name, p in module.named_parameters())
+    # it is not undone twice
+    for step in (40, 50):
+        assert treating.look(step, replace(vanished, kind="dead", dead=0.99))
+    assert not treating.look(60, replace(vanished, kind="dead", dead=0.99))
 
 
 def test_the_cell_is_changed_only_where_that_is_allowed():

@@ -19,6 +19,9 @@ from ._snapshot import restore, snapshot
 _EXPLODED, _STAYS, _LOSSES, _FEW = 10.0, 10, 50, 5
 # what an explosion does to the learning rate, and where that ends
 _CUT, _LEAST_RATE = 0.5, 1e-4
+# the share of dead units that does not come from learning, what it does to the rate, and how often
+# in a row before the remedy is given up
+_DEAD, _REVIVING, _DEATHS = 0.5, 0.1, 2
 # how many good steps are kept, how far a gradient may grow on its way back in one, and an explosion
 # that comes so soon after another one says that it was none
 _CHAIN, _GROWN, _SOON = 4, 10.0, 100
@@ -39,7 +42,8 @@ class Remedies:
     """Changes a training so that its gradient arrives where the answer lies: the weights it starts
     from, their nonlinearity, its learning rate and last good step; the cell where it may.
 
-    Every change is noted with its reason. One that did not help is undone before the next is tried.
+    Every change is noted with its reason. One that did not help is undone before the next is
+    tried, one under which units keep dying in any case.
 
     Args:
         module: what is trained.
@@ -79,10 +83,13 @@ class Remedies:
         # losses in a row that lie far above the others
         self._above = 0
         # the last good steps, the newest last, and the step of the newest explosion
-        self._kept = [snapshot(module, optimizer)]
+        self._kept = [self._start()]
         self._exploded_at = -_SOON
-        # weights before the newest remedy, the best reach since, and probes without progress
-        self._before: dict[str, Tensor] | None = None
+        # probes in a row that found the units dead
+        self._deaths = 0
+        # weights and rate before the newest remedy, the best reach since, and probes without
+        # progress
+        self._before: tuple[dict[str, Tensor], float] | None = None
         self._best_reach, self._idle = 0.0, 0
 
     @property
@@ -94,15 +101,20 @@ class Remedies:
         changed something.
         """
         reach = float(found.reach.steps if found.reach.lag is None else found.reach.lag)
+        learns = self._learns()
+        ill = found.can_learn is False and found.kind in _VANISHED and not learns
+        dead = ill and found.dead >= _DEAD and step > 0
+        self._deaths = self._deaths + 1 if dead else 0
+        if dead:
+            return self._revive(step, found)
         if found.finite and found.growth < _GROWN and len(self._losses) >= _FEW:
             # the first one stays: it is where the remedies began
             self._kept = [*self._kept[:1], *self._kept[1:][-_CHAIN:]]
-            self._kept.append(snapshot(self.module, self.optimizer))
+            self._kept.append(snapshot(self.module, self.optimizer) | {"ill": ill})
         if found.kind in ("exploding", "chaotic") and step == 0:
             self._calm(step, found)
             return True
-        learns = self._learns()
-        if found.can_learn is not False or found.kind not in _VANISHED or learns:
+        if not ill:
             self._idle, self._best_reach = 0, max(self._best_reach, reach)
             return False
         self._idle = 0 if reach > _GROWTH * self._best_reach else self._idle + 1
@@ -122,6 +134,20 @@ class Remedies:
             remedies.spectral(layer, 1.0)
         self._log(step, "spectral", f"{found.kind}: {found.sentence()}")
 
+    def _revive(self, step: int, found: Diagnosis) -> bool:
+        """Units that died since the gradient arrived: the steps were too long for them."""
+        why = f"{found.dead:.0%} of the units never move"
+        if self._deaths <= _DEATHS:
+            self._kept = [one for one in self._kept if not one["ill"]]
+            self._back_to_good(step, _REVIVING, why, again=self._deaths > 1)
+            return True
+        if self._treat(step, found):
+            return True
+        undone = self._undo(step, f"{why}.")
+        if undone:
+            self._forget()
+        return undone
+
     def _treat(self, step: int, found: Diagnosis) -> bool:
         """Tries the next remedy, from the weights that the training started from; tells whether
         there was one.
@@ -130,10 +156,9 @@ class Remedies:
         if not waiting:
             return False
         name = waiting[0]
-        if self.tried and self._before is not None:
-            self._log(step, f"{self.tried[-1]} undone", f"the reach is {found.reach.lag} steps.")
-            self._back_to(self._before)
-        self._before = {k: v.detach().clone() for k, v in self.module.state_dict().items()}
+        self._undo(step, f"the reach is {found.reach.lag} steps.")
+        weights = {k: v.detach().clone() for k, v in self.module.state_dict().items()}
+        self._before = weights, self.rate
         self.tried.append(name)
         self._log(step, name, f"{found.kind}: {found.sentence()}")
         getattr(self, f"_{name}")(max(found.needed or found.reach.steps, 3))
@@ -195,19 +220,29 @@ class Remedies:
         self.changed[what] = value
         apply_changes(self.module, {what: value})
 
-    def _back_to(self, weights: dict[str, Tensor]) -> None:
-        self._slow = False
+    def _undo(self, step: int, why: str) -> bool:
+        """Takes the newest remedy back; tells whether there was one."""
+        if self._before is None:
+            return False
+        self._log(step, f"{self.tried[-1]} undone", why)
+        weights, self.rate = self._before
+        self._before, self._slow = None, False
         if self.changed.pop("nonlinearity", None) is not None:
             apply_changes(self.module, {"nonlinearity": self._nonlinearity})
         self.module.load_state_dict(weights)
+        return True
 
     def _forget(self) -> None:
         """What was known of other weights does not count any more."""
         self.optimizer.state.clear()
         self._losses.clear()
         self._looked_at = None
-        self._best_reach, self._idle = 0.0, 0
-        self._kept = [snapshot(self.module, self.optimizer)]
+        self._best_reach, self._idle, self._deaths = 0.0, 0, 0
+        self._kept = [self._start()]
+
+    def _start(self) -> dict[str, Any]:
+        """Where the remedies begin."""
+        return snapshot(self.module, self.optimizer) | {"ill": False}
 
     def stepped(self, step: int, loss: float) -> bool:
         """Takes a step's loss; goes back to the last good step if the losses exploded. Tells
@@ -215,19 +250,24 @@ class Remedies:
         """
         if not self._exploded(loss):
             return False
-        if step - self._exploded_at < _SOON and len(self._kept) > 1:
+        soon = step - self._exploded_at < _SOON
+        self._exploded_at = step
+        self._back_to_good(step, _CUT, f"the loss was {loss:.3g}", again=soon)
+        return True
+
+    def _back_to_good(self, step: int, cut: float, why: str, *, again: bool) -> None:
+        """Goes back to the last good step with a smaller learning rate; if that is where it came
+        from just now, to the one before.
+        """
+        if again and len(self._kept) > 1:
             # that good step was at the brink
             self._kept.pop()
-        self._exploded_at = step
-        self.rate *= _CUT
+        self.rate *= cut
         restore(self._kept[-1], self.module, self.optimizer)
         self._losses.clear()
-        self._above = 0
-        why = (
-            f"the loss was {loss:.3g}; the learning rate is now {self.rate:.3g} times what it was."
-        )
+        self._looked_at, self._above = None, 0
+        why += f"; the learning rate is now {self.rate:.3g} times what it was."
         self._log(step, "back to the last good step", why)
-        return True
 
     @property
     def is_at_an_end(self) -> bool:
@@ -264,6 +304,7 @@ class Remedies:
             "kept": self._kept,
             "exploded_at": self._exploded_at,
             "above": self._above,
+            "deaths": self._deaths,
             "slow": self._slow,
             "before": self._before,
             "best_reach": self._best_reach,
@@ -281,6 +322,7 @@ class Remedies:
         self._looked_at, self._kept = state["looked_at"], state["kept"]
         self._before, self._best_reach = state["before"], state["best_reach"]
         self._exploded_at, self._above = state["exploded_at"], state["above"]
+        self._deaths = state["deaths"]
         self._idle, self._slow = state["idle"], state["slow"]
 
 
