@@ -40,6 +40,7 @@ def fitted():
         {"attention": "multiplicative", "cell": "lstm", "upper_layers": 1},
         {"attention": "none", "hidden_size": 64},
         {"tied": True, "embedding_size": 32, "label_smoothing": 0.1, "num_layers": 2},
+        {"encoder_size": 16, "cell": "lstm"},
     ],
 )
 def test_it_learns_to_turn_words_round(options):
@@ -49,6 +50,15 @@ def test_it_learns_to_turn_words_round(options):
     assert model.results_["accuracy"] > 0.8
     words, turned = reversals(40, 1)
     assert model.score(words, turned) > 0.8
+
+
+def test_the_encoder_has_its_own_size(tmp_path):
+    words, turned = reversals(30)
+    model = translator(encoder_size=12, num_layers=2, epochs=1)
+    model.fit(words, turned, run=tmp_path / "run")
+    encoder, decoder = model.module_.encoder, model.module_.decoder
+    assert (encoder.hidden_size, encoder.num_layers, decoder.hidden_size) == (12, 2, 32)
+    assert elman.load(tmp_path / "run").predict(words) == model.predict(words)
 
 
 def test_scheduled_sampling_learns_too():
@@ -158,6 +168,7 @@ def test_the_contract_of_an_estimator():
         (["a"], ["x"], {"tied": True}, "tied=True with hidden_size=32 and embedding_size=16"),
         (["a"], ["x"], {"teacher_forcing": 2}, "teacher_forcing=2; give 0 up to 1"),
         (["a"], ["x"], {"beam": 0}, "beam=0; give a whole number above zero"),
+        (["a"], ["x"], {"encoder_size": 0}, "encoder_size=0; give a whole number above zero"),
     ],
 )
 def test_what_does_not_fit_is_said(tmp_path, X, y, options, said):

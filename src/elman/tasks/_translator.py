@@ -63,6 +63,8 @@ class Translator(SupervisedEstimator):
         lowercase: whether both sides are lower-cased.
         embedding_size: features of a token.
         bidirectional: whether the encoder reads from both ends.
+        encoder_size: hidden units of each direction of the encoder; `hidden_size` if None. Half of
+            that makes what the decoder looks at as wide as its own states, and a step cheaper.
         attention: "additive", "multiplicative" or "none".
         upper_layers: decoder layers above the attention, which see what it found.
         tied: whether the output shares the target's embeddings; `hidden_size` must equal
@@ -111,6 +113,7 @@ class Translator(SupervisedEstimator):
     lowercase: bool = False
     embedding_size: int = 256
     bidirectional: bool = True
+    encoder_size: int | None = None
     attention: str = "multiplicative"
     upper_layers: int = 0
     tied: bool = False
@@ -213,7 +216,8 @@ class Translator(SupervisedEstimator):
                     f"{where}: {name}={getattr(self, name)!r} is not known;"
                     f" give one of {', '.join(known)}."
                 )
-        for name in ("vocabulary_size", "embedding_size", "beam", "max_length", "min_count"):
+        whole = ("vocabulary_size", "embedding_size", "encoder_size", "beam", "max_length")
+        for name in (*whole, "min_count"):
             value = getattr(self, name)
             if value is not None and (not isinstance(value, int) or value < 1):
                 raise ValueError(f"{where}: {name}={value!r}; give a whole number above zero.")
@@ -295,7 +299,9 @@ class Translator(SupervisedEstimator):
             make_layers(self, width, num_layers=self.upper_layers) if self.upper_layers else None
         )
         network = EncoderDecoder(
-            make_layers(self, size, bidirectional=self.bidirectional),
+            make_layers(
+                self, size, hidden_size=self.encoder_size, bidirectional=self.bidirectional
+            ),
             make_layers(self, size),
             sources=len(self.source_vocabulary_),
             targets=len(self.target_vocabulary_),
