@@ -178,14 +178,19 @@ def test_units_that_died_come_back_with_a_smaller_learning_rate(remedy, dead):
         assert back["why"] == said
 
 
-def test_a_remedy_under_which_units_keep_dying_is_undone():
-    module = simple(init="recurrent").module
-    before = {name: p.detach().clone() for name, p in module.named_parameters()}
+def treated():
+    """A tanh network, the notes of what treats it, that, and a gradient that vanished."""
+    module, noted = simple(init="recurrent").module, []
     optimizer = torch.optim.SGD(module.parameters(), 1.0)
-    noted = []
     treating = Remedies(module, optimizer, noted.append, renew=lambda: optimizer)
-    vanished = elman.diagnostics.diagnose(module.layers, torch.randn(60, 4, 1), needed=59)
-    vanished = replace(vanished, reach=replace(vanished.reach, lag=3), kind="vanishing")
+    found = elman.diagnostics.diagnose(module.layers, torch.randn(60, 4, 1), needed=59)
+    found = replace(found, reach=replace(found.reach, lag=3), kind="vanishing")
+    return module, noted, treating, found
+
+
+def test_a_remedy_under_which_units_keep_dying_is_undone():
+    module, noted, treating, vanished = treated()
+    before = {name: p.detach().clone() for name, p in module.named_parameters()}
     assert treating.look(0, vanished)
     assert module.layers.cell.f.name == "relu"
     kept = module.layers.weight_hh_l0.detach().clone()
@@ -210,6 +215,27 @@ def test_a_remedy_under_which_units_keep_dying_is_undone():
     for step in (40, 50):
         assert treating.look(step, replace(vanished, kind="dead", dead=0.99))
     assert not treating.look(60, replace(vanished, kind="dead", dead=0.99))
+
+
+def test_a_remedy_that_leaves_a_loss_above_the_one_before_it_is_undone():
+    module, noted, treating, vanished = treated()
+    for step in range(40):
+        treating.stepped(step, 0.5)
+    assert not treating.look(20, vanished)
+    assert not treating.look(30, vanished)
+    learned = module.layers.weight_hh_l0.detach().clone()
+    assert treating.look(40, vanished)
+    healthy = replace(vanished, kind="healthy", reach=replace(vanished.reach, lag=None))
+    for step in range(40, 80):
+        treating.stepped(step, 0.6)
+        # as many steps as there were before
+        if step % 10 == 0:
+            assert not treating.look(step, healthy)
+    assert treating.look(80, healthy)
+    assert [one["remedy"] for one in noted] == ["identity", "identity undone"]
+    assert noted[-1]["why"] == "the loss is 0.6, and was 0.5 before it, after as many steps."
+    assert torch.equal(module.layers.weight_hh_l0, learned)
+    assert module.layers.cell.f.name == "tanh"
 
 
 def test_the_cell_is_changed_only_where_that_is_allowed():

@@ -87,9 +87,9 @@ class Remedies:
         self._exploded_at = -_SOON
         # probes in a row that found the units dead
         self._deaths = 0
-        # weights and rate before the newest remedy, the best reach since, and probes without
-        # progress
-        self._before: tuple[dict[str, Tensor], float] | None = None
+        # weights, rate, steps and loss before the newest remedy and the step since which it has its
+        # way, the best reach since, and probes without progress
+        self._before: dict[str, Any] | None = None
         self._best_reach, self._idle = 0.0, 0
 
     @property
@@ -107,6 +107,8 @@ class Remedies:
         self._deaths = self._deaths + 1 if dead else 0
         if dead:
             return self._revive(step, found)
+        if (why := self._is_worse(step)) is not None:
+            return self._undo_for_good(step, why)
         if found.finite and found.growth < _GROWN and len(self._losses) >= _FEW:
             # the first one stays: it is where the remedies began
             self._kept = [*self._kept[:1], *self._kept[1:][-_CHAIN:]]
@@ -141,12 +143,21 @@ class Remedies:
             self._kept = [one for one in self._kept if not one["ill"]]
             self._back_to_good(step, _REVIVING, why, again=self._deaths > 1)
             return True
-        if self._treat(step, found):
-            return True
-        undone = self._undo(step, f"{why}.")
-        if undone:
-            self._forget()
-        return undone
+        return self._treat(step, found) or self._undo_for_good(step, why)
+
+    def _is_worse(self, step: int) -> str | None:
+        """Says so where the losses lie above those before the newest remedy although the training
+        has had as many steps since.
+        """
+        before = self._before
+        if before is None or before["loss"] is None or step - before["since"] < before["steps"]:
+            return None
+        if len(self._losses) < _FEW or median(self._losses) <= before["loss"]:
+            return None
+        return (
+            f"the loss is {median(self._losses):.3g}, and was {before['loss']:.3g} before it, after"
+            " as many steps"
+        )
 
     def _treat(self, step: int, found: Diagnosis) -> bool:
         """Tries the next remedy, from the weights that the training started from; tells whether
@@ -157,8 +168,13 @@ class Remedies:
             return False
         name = waiting[0]
         self._undo(step, f"the reach is {found.reach.lag} steps.")
-        weights = {k: v.detach().clone() for k, v in self.module.state_dict().items()}
-        self._before = weights, self.rate
+        self._before = {
+            "weights": {k: v.detach().clone() for k, v in self.module.state_dict().items()},
+            "rate": self.rate,
+            "steps": step,
+            "since": step,
+            "loss": median(self._losses) if len(self._losses) >= _FEW else None,
+        }
         self.tried.append(name)
         self._log(step, name, f"{found.kind}: {found.sentence()}")
         getattr(self, f"_{name}")(max(found.needed or found.reach.steps, 3))
@@ -225,12 +241,19 @@ class Remedies:
         if self._before is None:
             return False
         self._log(step, f"{self.tried[-1]} undone", why)
-        weights, self.rate = self._before
-        self._before, self._slow = None, False
+        before, self._before = self._before, None
+        self.rate, self._slow = before["rate"], False
         if self.changed.pop("nonlinearity", None) is not None:
             apply_changes(self.module, {"nonlinearity": self._nonlinearity})
-        self.module.load_state_dict(weights)
+        self.module.load_state_dict(before["weights"])
         return True
+
+    def _undo_for_good(self, step: int, why: str) -> bool:
+        """As `_undo`, with nothing tried in its place."""
+        undone = self._undo(step, f"{why}.")
+        if undone:
+            self._forget()
+        return undone
 
     def _forget(self) -> None:
         """What was known of other weights does not count any more."""
@@ -263,6 +286,8 @@ class Remedies:
             # that good step was at the brink
             self._kept.pop()
         self.rate *= cut
+        if self._before is not None:
+            self._before["since"] = step
         restore(self._kept[-1], self.module, self.optimizer)
         self._losses.clear()
         self._looked_at, self._above = None, 0
