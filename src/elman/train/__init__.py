@@ -8,9 +8,9 @@ from ._monitor import Checkup, Monitor
 from ._optim import pick_device
 from ._options import TrainOptions, check_train_options
 from ._protocols import Batches, History, Loss, Objective
-from ._remedy import apply_changes
 from ._run import Run
 from ._seed import seed
+from ._treatment import apply_changes
 
 __all__ = [
     "BPTT",

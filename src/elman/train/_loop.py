@@ -4,7 +4,7 @@ import time
 import warnings
 from collections.abc import Callable
 from contextlib import ExitStack, nullcontext
-from math import isfinite
+from math import inf, isfinite
 from typing import Any
 
 import torch
@@ -223,7 +223,13 @@ class _Trainer:
             self.take_step(parameters)
         self.optimizer.zero_grad()
         self.at.step += 1
-        self.record({"loss": loss, "norm": self.norm, "lr": self.optimizer.param_groups[0]["lr"]})
+        lr = self.optimizer.param_groups[0]["lr"] * self.rate
+        self.record({"loss": loss, "norm": self.norm, "lr": lr})
+
+    @property
+    def rate(self) -> float:
+        """What remedies multiply the schedule's learning rates with."""
+        return 1.0 if self.remedies is None else self.remedies.rate
 
     def take_step(self, parameters: list[Any]) -> None:
         """The optimiser's step, and the schedule's."""
@@ -231,16 +237,9 @@ class _Trainer:
             clip_grad_value_(parameters, self.options.clip_value)
         if self.at.step % _KEPT_EVERY == 0 and self.remedies is None:
             self.good = snapshot(self.module, self.optimizer)
-        rate = 1.0 if self.remedies is None else self.remedies.rate
-        rates = [group["lr"] for group in self.optimizer.param_groups]
-        for group in self.optimizer.param_groups:
-            group["lr"] *= rate
         with nullcontext() if self.remedies is None else self.remedies.stepping():
             self.optimizer.step()
         self.average.update()
-        # the schedule goes on from its own rates
-        for group, lr in zip(self.optimizer.param_groups, rates, strict=True):
-            group["lr"] = lr
         self.at.strikes = 0
         if not isinstance(self.schedule, ReduceLROnPlateau):
             self.schedule.step()
@@ -252,8 +251,7 @@ class _Trainer:
             return
         batch = next(iter(self.batches.epoch(0)))
         found = monitor.look(at.step, lambda: self.objective.loss(batch, None))
-        reach = found.reach
-        seen = {"reach": reach.lag, "rate": reach.rate, "width": found.width}
+        seen = {"reach": found.reach.lag, "rate": found.reach.rate, "width": found.width}
         self.record({"diagnosis": found.kind, **seen})
         if self.remedies is not None and self.remedies.look(at.step, found):
             self.average.restart()
@@ -274,9 +272,9 @@ class _Trainer:
             restore(self.good, self.module, self.optimizer)
         if self.run is not None:
             self.run.save_weights(self.module.state_dict())
-        tried = ""
-        if self.remedies is not None:
-            tried = f", a learning rate of {self.remedies.rate:.0e} times that was tried"
+        tried = (
+            f", a learning rate of {self.rate:.0e} times that was tried" if self.remedies else ""
+        )
         raise Diverged(
             f"training: the loss ({loss:g}) or the gradient norm ({self.norm:g}) was not finite"
             f" {_STRIKES} times in a row, at step {self.at.step + 1} with lr={self.options.lr:g}"
@@ -325,8 +323,7 @@ class _Trainer:
             at.best = {name: one.detach().clone() for name, one in self.average.weights.items()}
         else:
             at.without_gain += 1
-        patience = self.options.patience
-        at.done = at.done or (patience is not None and at.without_gain >= patience)
+        at.done = at.done or at.without_gain >= (self.options.patience or inf)
 
     def record(self, figures: dict[str, Any]) -> None:
         """Notes figures of this step."""

@@ -7,13 +7,13 @@ from math import isfinite
 from statistics import median
 from typing import Any
 
-from torch import Tensor, nn
+from torch import nn
 from torch.optim import Optimizer
 
-from elman.diagnostics import Diagnosis, remedies
-from elman.nn import Recurrent, change_cell
+from elman.diagnostics import Diagnosis
 
 from ._snapshot import restore, snapshot
+from ._treatment import Treatment
 
 # a loss that lies so many times the median's size above the median of the newest is an explosion
 _EXPLODED, _STAYS, _LOSSES, _FEW = 10.0, 10, 50, 5
@@ -30,12 +30,6 @@ _PATIENCE, _GROWTH = 2, 1.1
 # from one probe to the next: a loss that fell so far is learned, whatever the gradient looks like
 _LEARNS = 0.8
 _VANISHED = ("vanishing", "saturated", "dead")
-_GATED = (("i", "f", "g", "o"), ("r", "z", "n"))
-# the part that is left of U where W is the identity, whose sums grow with the steps
-_SMALL = 0.1
-# and how far W moves there in a step, in units of what the optimiser would: a product over all
-# steps is made of it
-_SLOW = 0.3
 
 
 class Remedies:
@@ -43,7 +37,8 @@ class Remedies:
     from, their nonlinearity, its learning rate and last good step; the cell where it may.
 
     Every change is noted with its reason. One that did not help is undone before the next is
-    tried, one under which units keep dying in any case.
+    tried; one under which units keep dying, or that leaves the loss above the one before it, in any
+    case.
 
     Args:
         module: what is trained.
@@ -54,7 +49,6 @@ class Remedies:
 
     Attributes:
         rate: what the learning rate is multiplied with.
-        changed: what was changed about the network, for `apply_changes`.
     """
 
     def __init__(
@@ -67,19 +61,12 @@ class Remedies:
         renew: Callable[[], Optimizer],
     ) -> None:
         self.module, self.optimizer, self._note = module, optimizer, note
-        self._change_cells, self._renew = change_cells, renew
+        self._network, self._renew = Treatment(module, change_cells=change_cells), renew
         self.rate = 1.0
-        self.changed: dict[str, str] = {}
         self.tried: list[str] = []
         self._losses: deque[float] = deque(maxlen=_LOSSES)
         # the newest losses' median at the last probe
         self._looked_at: float | None = None
-        self._nonlinearity = next(
-            (str(one.cell.f.name) for one in self._layers if one.cell.f is not None), "tanh"
-        )
-        self._began_orthogonal = all(remedies.is_orthogonal(one) for one in self._square())
-        # whether W moves less far than the optimiser would have it
-        self._slow = False
         # losses in a row that lie far above the others
         self._above = 0
         # the last good steps, the newest last, and the step of the newest explosion
@@ -93,8 +80,9 @@ class Remedies:
         self._best_reach, self._idle = 0.0, 0
 
     @property
-    def _layers(self) -> list[Recurrent]:
-        return [one for one in self.module.modules() if isinstance(one, Recurrent)]
+    def changed(self) -> dict[str, str]:
+        """What was changed about the network, for `apply_changes`."""
+        return self._network.changed
 
     def look(self, step: int, found: Diagnosis) -> bool:
         """Takes a diagnosis: treats what is ill, and undoes what did not help. Tells whether it
@@ -108,13 +96,14 @@ class Remedies:
         if dead:
             return self._revive(step, found)
         if (why := self._is_worse(step)) is not None:
-            return self._undo_for_good(step, why)
+            return self._undo_for_good(why)
         if found.finite and found.growth < _GROWN and len(self._losses) >= _FEW:
             # the first one stays: it is where the remedies began
             self._kept = [*self._kept[:1], *self._kept[1:][-_CHAIN:]]
             self._kept.append(snapshot(self.module, self.optimizer) | {"ill": ill})
         if found.kind in ("exploding", "chaotic") and step == 0:
-            self._calm(step, found)
+            self._network.apply("spectral", 0)
+            self._log("spectral", f"{found.kind}: {found.sentence()}")
             return True
         if not ill:
             self._idle, self._best_reach = 0, max(self._best_reach, reach)
@@ -131,11 +120,6 @@ class Remedies:
             return False
         return before - self._looked_at > (1 - _LEARNS) * abs(before)
 
-    def _calm(self, step: int, found: Diagnosis) -> None:
-        for layer in self._square():
-            remedies.spectral(layer, 1.0)
-        self._log(step, "spectral", f"{found.kind}: {found.sentence()}")
-
     def _revive(self, step: int, found: Diagnosis) -> bool:
         """Units that died since the gradient arrived: the steps were too long for them."""
         why = f"{found.dead:.0%} of the units never move"
@@ -143,7 +127,7 @@ class Remedies:
             self._kept = [one for one in self._kept if not one["ill"]]
             self._back_to_good(step, _REVIVING, why, again=self._deaths > 1)
             return True
-        return self._treat(step, found) or self._undo_for_good(step, why)
+        return self._treat(step, found) or self._undo_for_good(why)
 
     def _is_worse(self, step: int) -> str | None:
         """Says so where the losses lie above those before the newest remedy although the training
@@ -163,94 +147,59 @@ class Remedies:
         """Tries the next remedy, from the weights that the training started from; tells whether
         there was one.
         """
-        waiting = [name for name in self._plan() if name not in self.tried]
+        waiting = [name for name in self._network.plan() if name not in self.tried]
         if not waiting:
             return False
-        name = waiting[0]
-        self._undo(step, f"the reach is {found.reach.lag} steps.")
+        name, earlier = waiting[0], self._before
+        self._undo(f"the reach is {found.reach.lag} steps.")
+        loss = median(self._losses) if len(self._losses) >= _FEW else None
         self._before = {
-            "weights": {k: v.detach().clone() for k, v in self.module.state_dict().items()},
+            "weights": self._network.weights(),
             "rate": self.rate,
-            "steps": step,
             "since": step,
-            "loss": median(self._losses) if len(self._losses) >= _FEW else None,
+            # of the same weights, if another remedy was tried on them
+            "steps": step if earlier is None else earlier["steps"],
+            "loss": loss if earlier is None else earlier["loss"],
         }
         self.tried.append(name)
-        self._log(step, name, f"{found.kind}: {found.sentence()}")
-        getattr(self, f"_{name}")(max(found.needed or found.reach.steps, 3))
+        self._log(name, f"{found.kind}: {found.sentence()}")
+        had = dict(self.changed)
+        self._network.apply(name, max(found.needed or found.reach.steps, 3))
+        self._renew_if_cells_changed(had)
         self._forget()
         return True
 
-    def _plan(self) -> list[str]:
-        """The remedies for the cells, in order."""
-        if all(one.cell.gates in _GATED for one in self._layers):
-            return ["chrono"]
-        plan = ["orthogonal", "identity"] if self._square() else []
-        if self._began_orthogonal:
-            plan = plan[1:]
-        return [*plan, "gru"] if self._change_cells else plan
-
-    def _square(self) -> list[Recurrent]:
-        """The layers whose W is square."""
-        return [one for one in self._layers if not one.fed_back]
-
-    def _orthogonal(self, lag: int) -> None:
-        for layer in self._square():
-            remedies.orthogonal(layer)
-
-    def _identity(self, lag: int) -> None:
-        self._change("nonlinearity", "relu")
-        for layer in self._square():
-            remedies.identity(layer)
-            for name, weight in layer.named_parameters():
-                if name.startswith("weight_ih"):
-                    weight.data.mul_(_SMALL)
-
-        self._slow = True
-
     @contextmanager
     def stepping(self) -> Generator[None]:
-        """For a step of the optimiser: where the remedy is the identity, W moves less far."""
-        weights: list[Tensor] = []
-        if self._slow:
-            named = [pair for one in self._square() for pair in one.named_parameters()]
-            weights = [w for name, w in named if name.startswith("weight_hh")]
-        before = [w.detach().clone() for w in weights]
-        yield
-        for weight, start in zip(weights, before, strict=True):
-            weight.data.lerp_(start, 1 - _SLOW)
+        """For a step of the optimiser: its learning rates are `rate` times what they are."""
+        groups = self.optimizer.param_groups
+        rates = [group["lr"] for group in groups]
+        for group in groups:
+            group["lr"] *= self.rate
+        with self._network.stepping():
+            yield
+        # the schedule goes on from its own rates
+        for group, lr in zip(groups, rates, strict=True):
+            group["lr"] = lr
 
-    def _chrono(self, lag: int) -> None:
-        for layer in self._layers:
-            if layer.bias:
-                remedies.chrono(layer, lag)
-
-    def _gru(self, lag: int) -> None:
-        self.changed.clear()
-        self._change("cell", "gru")
-        for layer in self._layers:
-            remedies.chrono(layer, lag)
-        self.optimizer = self._renew()
-
-    def _change(self, what: str, value: str) -> None:
-        self.changed[what] = value
-        apply_changes(self.module, {what: value})
-
-    def _undo(self, step: int, why: str) -> bool:
+    def _undo(self, why: str) -> bool:
         """Takes the newest remedy back; tells whether there was one."""
         if self._before is None:
             return False
-        self._log(step, f"{self.tried[-1]} undone", why)
+        self._log(f"{self.tried[-1]} undone", why)
         before, self._before = self._before, None
-        self.rate, self._slow = before["rate"], False
-        if self.changed.pop("nonlinearity", None) is not None:
-            apply_changes(self.module, {"nonlinearity": self._nonlinearity})
-        self.module.load_state_dict(before["weights"])
+        self.rate, had = before["rate"], dict(self.changed)
+        self._network.undo(before["weights"])
+        self._renew_if_cells_changed(had)
         return True
 
-    def _undo_for_good(self, step: int, why: str) -> bool:
+    def _renew_if_cells_changed(self, had: dict[str, str]) -> None:
+        if had.get("cell") != self.changed.get("cell"):
+            self.optimizer = self._renew()
+
+    def _undo_for_good(self, why: str) -> bool:
         """As `_undo`, with nothing tried in its place."""
-        undone = self._undo(step, f"{why}.")
+        undone = self._undo(f"{why}.")
         if undone:
             self._forget()
         return undone
@@ -292,7 +241,7 @@ class Remedies:
         self._losses.clear()
         self._looked_at, self._above = None, 0
         why += f"; the learning rate is now {self.rate:.3g} times what it was."
-        self._log(step, "back to the last good step", why)
+        self._log("back to the last good step", why)
 
     @property
     def is_at_an_end(self) -> bool:
@@ -315,14 +264,14 @@ class Remedies:
         self._losses.append(loss)
         return False
 
-    def _log(self, step: int, name: str, why: str) -> None:
+    def _log(self, name: str, why: str) -> None:
         self._note({"remedy": name, "why": why})
 
     def state(self) -> dict[str, Any]:
         """Everything, for a checkpoint."""
         return {
             "rate": self.rate,
-            "changed": dict(self.changed),
+            "network": self._network.state(),
             "tried": list(self.tried),
             "losses": list(self._losses),
             "looked_at": self._looked_at,
@@ -330,7 +279,6 @@ class Remedies:
             "exploded_at": self._exploded_at,
             "above": self._above,
             "deaths": self._deaths,
-            "slow": self._slow,
             "before": self._before,
             "best_reach": self._best_reach,
             "idle": self._idle,
@@ -339,37 +287,11 @@ class Remedies:
     def load(self, state: dict[str, Any]) -> None:
         """Sets what `state` gave."""
         self.rate, self.tried = state["rate"], list(state["tried"])
-        self.changed = dict(state["changed"])
-        apply_changes(self.module, self.changed)
-        if "cell" in self.changed:
-            self.optimizer = self._renew()
+        self._network.load(state["network"])
+        self._renew_if_cells_changed({})
         self._losses = deque(state["losses"], maxlen=_LOSSES)
         self._looked_at, self._kept = state["looked_at"], state["kept"]
         self._before, self._best_reach = state["before"], state["best_reach"]
         self._exploded_at, self._above = state["exploded_at"], state["above"]
         self._deaths = state["deaths"]
-        self._idle, self._slow = state["idle"], state["slow"]
-
-
-def apply_changes(module: nn.Module, changed: dict[str, str]) -> None:
-    """Makes a network what a remedy made of it: other nonlinearities, other cells.
-
-    Args:
-        module: a network with recurrent layers.
-        changed: as `Remedies.changed` holds it.
-
-    Example:
-        >>> import elman
-        >>> network = nn.Sequential(elman.nn.RNN(2, 3))
-        >>> apply_changes(network, {"cell": "gru"})
-        >>> network[0]
-        GRU(2, 3)
-    """
-    for what, value in changed.items():
-        for name, one in list(module.named_modules()):
-            if isinstance(one, Recurrent):
-                made = change_cell(one, **{what: value})
-                if made is one:
-                    continue
-                parent, _, last = name.rpartition(".")
-                setattr(module.get_submodule(parent), last, made)
+        self._idle = state["idle"]

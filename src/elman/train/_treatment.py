@@ -1,0 +1,192 @@
+"""What remedies make of a network, and how it becomes again what it was."""
+
+from collections.abc import Generator
+from contextlib import contextmanager
+from typing import Any
+
+from torch import Tensor, nn
+
+from elman.diagnostics import remedies
+from elman.nn import RNN, Recurrent, change_cell
+
+_GATED = (("i", "f", "g", "o"), ("r", "z", "n"))
+# the part that is left of U where W is the identity, whose sums grow with the steps
+_SMALL = 0.1
+# and how far W moves there in a step, in units of what the optimiser would: a product over all
+# steps is made of it
+_SLOW = 0.3
+
+
+class Treatment:
+    """The remedies that change a network: its weights, its nonlinearity, its cells.
+
+    Args:
+        module: the network.
+        change_cells: whether simple cells may become GRUs at last.
+
+    Attributes:
+        changed: what is another than it was besides weights, for `apply_changes`.
+
+    Example:
+        >>> import elman
+        >>> network = nn.Sequential(elman.nn.RNN(2, 3, init="recurrent"))
+        >>> treatment = Treatment(network)
+        >>> treatment.plan()
+        ['identity']
+        >>> before = treatment.weights()
+        >>> treatment.apply("identity", 10)
+        >>> network[0].weight_hh_l0.diag().tolist(), treatment.changed
+        ([1.0, 1.0, 1.0], {'nonlinearity': 'relu'})
+        >>> treatment.undo(before)
+        >>> network[0].cell.f.name, treatment.changed
+        ('tanh', {})
+    """
+
+    def __init__(self, module: nn.Module, *, change_cells: bool = False) -> None:
+        self.module, self._change_cells = module, change_cells
+        self.changed: dict[str, str] = {}
+        self._nonlinearities = {name: one.nonlinearity for name, one in _simple(module).items()}
+        self._began_orthogonal = all(remedies.is_orthogonal(one) for one in self._square)
+        # the layers in whose places others are
+        self._replaced: dict[str, Recurrent] = {}
+        # whether W moves less far than the optimiser would have it
+        self._slow = False
+
+    @property
+    def _layers(self) -> list[Recurrent]:
+        return [one for one in self.module.modules() if isinstance(one, Recurrent)]
+
+    @property
+    def _square(self) -> list[Recurrent]:
+        """The layers whose W is square."""
+        return [one for one in self._layers if not one.fed_back]
+
+    @property
+    def _simple_square(self) -> list[Recurrent]:
+        return [one for one in self._square if isinstance(one, RNN)]
+
+    def plan(self) -> list[str]:
+        """The remedies for the cells as they are, in order."""
+        if all(one.cell.gates in _GATED for one in self._layers):
+            return ["chrono"]
+        plan = ["orthogonal"] if self._square and not self._began_orthogonal else []
+        if self._simple_square:
+            plan += ["identity", "gru"] if self._change_cells else ["identity"]
+        return plan
+
+    def apply(self, name: str, lag: int) -> None:
+        """Does what a remedy says.
+
+        Args:
+            name: "spectral", or one of the plan.
+            lag: how far back the answer lies.
+        """
+        match name:
+            case "spectral":
+                for layer in self._square:
+                    remedies.spectral(layer, 1.0)
+            case "orthogonal":
+                for layer in self._square:
+                    remedies.orthogonal(layer)
+            case "identity":
+                self._make_identity()
+            case "gru":
+                self._make_gated(lag)
+            case _:
+                self._set_chrono(lag)
+
+    def _make_identity(self) -> None:
+        self._change("nonlinearity", "relu")
+        for layer in self._simple_square:
+            remedies.identity(layer)
+            for name, weight in layer.named_parameters():
+                if name.startswith("weight_ih"):
+                    weight.data.mul_(_SMALL)
+        self._slow = True
+
+    def _make_gated(self, lag: int) -> None:
+        self._replaced = _simple(self.module)
+        self._change("cell", "gru")
+        self._set_chrono(lag)
+
+    def _set_chrono(self, lag: int) -> None:
+        for layer in self._layers:
+            if layer.bias and layer.cell.gates in _GATED:
+                remedies.chrono(layer, lag)
+
+    def _change(self, what: str, value: str) -> None:
+        self.changed[what] = value
+        apply_changes(self.module, {what: value})
+
+    def weights(self) -> dict[str, Tensor]:
+        """Copies of all weights."""
+        return {name: one.detach().clone() for name, one in self.module.state_dict().items()}
+
+    def undo(self, weights: dict[str, Tensor]) -> None:
+        """Takes back what was changed, to weights of before."""
+        self._slow = False
+        for name, layer in self._replaced.items():
+            _put(self.module, name, layer)
+        self._replaced = {}
+        self.changed.clear()
+        for name, layer in _simple(self.module).items():
+            change_cell(layer, nonlinearity=self._nonlinearities[name])
+        self.module.load_state_dict(weights)
+
+    @contextmanager
+    def stepping(self) -> Generator[None]:
+        """For a step of the optimiser: where the remedy is the identity, W moves less far."""
+        weights: list[Tensor] = []
+        if self._slow:
+            named = [pair for one in self._simple_square for pair in one.named_parameters()]
+            weights = [w for name, w in named if name.startswith("weight_hh")]
+        before = [w.detach().clone() for w in weights]
+        yield
+        for weight, start in zip(weights, before, strict=True):
+            weight.data.lerp_(start, 1 - _SLOW)
+
+    def state(self) -> dict[str, Any]:
+        """What was done, for a checkpoint."""
+        return {"changed": dict(self.changed), "slow": self._slow}
+
+    def load(self, state: dict[str, Any]) -> None:
+        """Makes the network what it was when `state` was asked; its weights are another matter."""
+        self.changed, self._slow = dict(state["changed"]), state["slow"]
+        if "cell" in self.changed:
+            self._replaced = _simple(self.module)
+        apply_changes(self.module, self.changed)
+
+
+def apply_changes(module: nn.Module, changed: dict[str, str]) -> None:
+    """Makes a network what a remedy made of it: other nonlinearities or cells in place of its
+    simple ones.
+
+    Args:
+        module: a network with recurrent layers.
+        changed: as `Treatment.changed` holds it.
+
+    Example:
+        >>> import elman
+        >>> network = nn.Sequential(elman.nn.RNN(2, 3))
+        >>> apply_changes(network, {"cell": "gru"})
+        >>> network[0]
+        GRU(2, 3)
+    """
+    for what, value in changed.items():
+        for name, one in _simple(module).items():
+            if what == "cell" and one.fed_back:
+                # a GRU feeds no output back
+                continue
+            made = change_cell(one, **{what: value})
+            if made is not one:
+                _put(module, name, made)
+
+
+def _simple(module: nn.Module) -> dict[str, Any]:
+    """The layers of simple cells, by name."""
+    return {name: one for name, one in module.named_modules() if isinstance(one, RNN)}
+
+
+def _put(module: nn.Module, name: str, layer: Recurrent) -> None:
+    parent, _, last = name.rpartition(".")
+    setattr(module.get_submodule(parent), last, layer)
