@@ -1,5 +1,8 @@
-"""Torch's optimisers without their guards: the same steps, and no compiler imported for them."""
+"""Torch's optimisers without their guards: the same steps, and no compiler imported for them; its
+clipping without a product by one.
+"""
 
+import math
 import os
 import subprocess
 import sys
@@ -10,7 +13,7 @@ import torch
 from torch.optim import SGD, AdamW
 
 from elman.train import TrainOptions
-from elman.train._optim import make_optimizer
+from elman.train._optim import clip_norm, make_optimizer
 
 
 def _step(optimizer, parameter):
@@ -19,6 +22,32 @@ def _step(optimizer, parameter):
         (parameter * torch.arange(5.0).add(step)).sin().sum().backward()
         optimizer.step()
     return parameter.detach()
+
+
+@pytest.mark.parametrize("bound", [0.5, 1.0, 5.0, 1e-9])
+@pytest.mark.parametrize(
+    "size", [0.0, 1e-8, 1.0, 1 - 1e-6, 1 + 1e-6, 3.0, 1e25, math.inf, math.nan]
+)
+def test_gradients_are_clipped_as_torch_does(size, bound):
+    def parameters():
+        made = [torch.nn.Parameter(torch.ones(n)) for n in (3, 2, 4)]
+        for one in made[:2]:
+            one.grad = torch.linspace(-1, 1, len(one)) * size / math.sqrt(4)
+        return made
+
+    ours, theirs = parameters(), parameters()
+    norm = torch.nn.utils.clip_grad_norm_(theirs, bound)
+    assert clip_norm(ours, bound) == pytest.approx(float(norm), nan_ok=True, rel=0)
+    for one, other in zip(ours[:2], theirs[:2], strict=True):
+        torch.testing.assert_close(one.grad, other.grad, rtol=0, atol=0, equal_nan=True)
+    assert ours[2].grad is None
+
+
+def test_without_a_bound_no_gradient_is_touched():
+    one = torch.nn.Parameter(torch.ones(2))
+    one.grad = torch.tensor([3e38, -3e38])
+    assert clip_norm([one], math.inf) == math.inf
+    assert one.grad.tolist() == torch.tensor([3e38, -3e38]).tolist()
 
 
 @pytest.mark.parametrize("name", ["adamw", "sgd"])

@@ -9,14 +9,14 @@ from typing import Any
 
 import torch
 from torch import autocast, bfloat16
-from torch.nn.utils import clip_grad_norm_, clip_grad_value_
+from torch.nn.utils import clip_grad_value_
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from ._average import Average
 from ._checkpoint import load_checkpoint, random_states, save_checkpoint, set_random_states
 from ._interrupt import Interrupt, Interrupted
 from ._monitor import Checkup, Monitor
-from ._optim import load_schedule_state, make_optimizer, make_schedule, schedule_state
+from ._optim import clip_norm, load_schedule_state, make_optimizer, make_schedule, schedule_state
 from ._options import TrainOptions, check_train_options
 from ._progress import ProgressLine
 from ._protocols import Batches, History, Objective, Progress
@@ -204,12 +204,11 @@ class _Trainer:
         for p in parameters:
             if p.grad is not None and weight != 1.0:
                 p.grad /= weight
-        bound = self.options.clip_norm
-        norm = clip_grad_norm_(parameters, bound if bound is not None else float("inf"))
-        self.norm = float(norm)
+        bound = inf if self.options.clip_norm is None else self.options.clip_norm
+        self.norm = clip_norm(parameters, bound)
         finite = isfinite(loss) and isfinite(self.norm)
         if self.monitor is not None:
-            self.monitor.note(self.at.step, bound is not None and self.norm > bound)
+            self.monitor.note(self.at.step, self.norm > bound)
         if self.remedies is not None and self.remedies.stepped(
             self.at.step, loss if finite else float("nan")
         ):
