@@ -1,6 +1,6 @@
 """What watching the gradient costs, and what checkpointing saves.
 
-    make bench-gradient       # about three minutes
+    make bench-gradient       # about six minutes
 
 Watching: training steps of the grid with and without `elman.diagnostics.watch`, in turn, round
 after round, on one thread; median ratio and difference. Checkpointing: one sequence of 1,000,000
@@ -29,7 +29,7 @@ import elman
 RESULTS = Path(__file__).parent / "results"
 _CELLS = {"RNN": elman.nn.RNN, "GRU": elman.nn.GRU, "LSTM": elman.nn.LSTM}
 # a part of a round, seconds, and rounds
-_PART, _ROUNDS = 0.02, 15
+_PART, _ROUNDS = 0.02, 31
 _MOST_RATIO, _MOST_MICROSECONDS = 1.03, 20
 _STEPS, _HIDDEN = 1_000_000, 64
 

@@ -126,7 +126,7 @@ import sys, torch
 from test_tasks_language_model import *
 torch.set_num_threads(1)
 print("ready", flush=True)
-model(epochs=30, dropout=0.2, checkpoint_seconds=0.05).fit(TEXT, run=sys.argv[1])
+model(epochs=30, dropout=0.2, checkpoint_seconds=0.0).fit(TEXT, run=sys.argv[1])
 """
 
 

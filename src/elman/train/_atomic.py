@@ -5,8 +5,39 @@ import json
 import math
 import os
 import tempfile
+from collections.abc import Generator
 from pathlib import Path
 from typing import Any
+
+
+@contextlib.contextmanager
+def atomic_file(path: Path) -> Generator[Path]:
+    """A temporary name to write a file under, which behind the `with` is flushed to the disk and
+    takes the file's place; if the writing fails, the old file stays and nothing is left behind.
+
+    Example:
+        >>> from pathlib import Path; import tempfile
+        >>> path = Path(tempfile.mkdtemp()) / "a.txt"
+        >>> with atomic_file(path) as temporary:
+        ...     _ = temporary.write_text("whole")
+        >>> path.read_text()
+        'whole'
+    """
+    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        yield temporary
+        _sync(temporary)
+        # mkstemp makes files for the owner alone; a run folder is like any other
+        temporary.chmod(0o644)
+        temporary.replace(path)
+    except BaseException:
+        with contextlib.suppress(FileNotFoundError):
+            temporary.unlink()
+        raise
+    # a rename lasts through a power cut once its folder is on the disk
+    _sync(path.parent)
 
 
 def atomic_write(path: Path, content: bytes) -> None:
@@ -27,25 +58,12 @@ def atomic_write(path: Path, content: bytes) -> None:
         >>> path.read_text()
         '{}'
     """
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        # mkstemp makes files for the owner alone; a run folder is like any other
-        Path(name).chmod(0o644)
-        Path(name).replace(path)
-    except BaseException:
-        with contextlib.suppress(FileNotFoundError):
-            Path(name).unlink()
-        raise
-    _sync_folder(path.parent)
+    with atomic_file(path) as temporary:
+        temporary.write_bytes(content)
 
 
-def _sync_folder(folder: Path) -> None:
-    """Makes a rename in the folder last through a power cut."""
-    handle = os.open(folder, os.O_RDONLY)
+def _sync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
     finally:

@@ -3,6 +3,7 @@ pickle.
 """
 
 import json
+import time
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +12,42 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from ._atomic import atomic_write
+from ._atomic import atomic_file
 
 _KEPT = 2
+# the part of a training's time that its checkpoints may take, until they are so many times rarer
+# than was asked for
+_SAVING, _RARER = 0.01, 10
+
+
+class Checkpoints:
+    """The checkpoints of a run, and when the next one is due.
+
+    Args:
+        folder: where they lie; None where nothing is kept.
+        seconds: from one to the next; up to ten times as long where they would take more than a
+            hundredth of the time.
+    """
+
+    def __init__(self, folder: Path | None, seconds: float) -> None:
+        self.folder, self.seconds = folder, seconds
+        # when the newest one was written, and how long that took
+        self._saved, self._took = time.monotonic(), 0.0
+
+    @property
+    def is_due(self) -> bool:
+        """Whether it is time."""
+        wait = max(self.seconds, min(self._took / _SAVING, _RARER * self.seconds))
+        return self.folder is not None and time.monotonic() - self._saved >= wait
+
+    def save(self, step: int, state: dict[str, Any]) -> None:
+        """Writes one; see `save_checkpoint`."""
+        if self.folder is None:
+            return
+        begun = time.monotonic()
+        save_checkpoint(self.folder, step, state)
+        self._saved = time.monotonic()
+        self._took = self._saved - begun
 
 
 def flatten(value: Any, name: str, tensors: dict[str, Tensor]) -> Any:
@@ -21,8 +55,7 @@ def flatten(value: Any, name: str, tensors: dict[str, Tensor]) -> Any:
     them.
     """
     if isinstance(value, Tensor):
-        # clone: safetensors refuses tensors that share memory
-        tensors[name] = value.detach().cpu().contiguous().clone()
+        tensors[name] = value.detach().cpu().contiguous()
         return {"tensor": name, "device": str(value.device)}
     if isinstance(value, dict):
         items = [[key, flatten(one, f"{name}.{key}", tensors)] for key, one in value.items()]
@@ -31,6 +64,19 @@ def flatten(value: Any, name: str, tensors: dict[str, Tensor]) -> Any:
         kind = "tuple" if isinstance(value, tuple) else "list"
         return {kind: [flatten(one, f"{name}.{i}", tensors) for i, one in enumerate(value)]}
     return {"value": value}
+
+
+def apart(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors, copies in place of those that share memory with others, which safetensors
+    refuses.
+    """
+    seen: set[int] = set()
+    found: dict[str, Tensor] = {}
+    for name, one in tensors.items():
+        place = one.untyped_storage().data_ptr()
+        found[name] = one.clone() if place in seen else one
+        seen.add(place)
+    return found
 
 
 def unflatten(value: Any, tensors: dict[str, Tensor]) -> Any:
@@ -47,12 +93,21 @@ def unflatten(value: Any, tensors: dict[str, Tensor]) -> Any:
 
 
 def save_checkpoint(folder: Path, step: int, state: dict[str, Any]) -> None:
-    """Writes a checkpoint and drops all but the newest two."""
+    """Writes a checkpoint and drops all but the newest two.
+
+    Raises:
+        OSError: it cannot be written; those before stay.
+    """
     folder.mkdir(exist_ok=True)
     tensors: dict[str, Tensor] = {}
     skeleton = flatten(state, "state", tensors)
-    content = safetensors.torch.save(tensors, metadata={"state": json.dumps(skeleton)})
-    atomic_write(folder / f"step-{step:08d}.safetensors", content)
+    path, metadata = folder / f"step-{step:08d}.safetensors", {"state": json.dumps(skeleton)}
+    with atomic_file(path) as temporary:
+        try:
+            # from where the tensors lie to the file, without a copy between them
+            safetensors.torch.save_file(apart(tensors), temporary, metadata=metadata)
+        except SafetensorError as error:
+            raise OSError(f"{path}: the checkpoint cannot be written: {error}.") from None
     for old in sorted(folder.glob("step-*.safetensors"))[:-_KEPT]:
         old.unlink()
 

@@ -1,6 +1,5 @@
 """The training loop."""
 
-import time
 import warnings
 from collections.abc import Callable
 from contextlib import ExitStack, nullcontext
@@ -13,7 +12,7 @@ from torch.nn.utils import clip_grad_value_
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from ._average import Average
-from ._checkpoint import load_checkpoint, random_states, save_checkpoint, set_random_states
+from ._checkpoint import Checkpoints, load_checkpoint, random_states, set_random_states
 from ._interrupt import Interrupt, Interrupted
 from ._monitor import Checkup, Monitor
 from ._optim import clip_norm, load_schedule_state, make_optimizer, make_schedule, schedule_state
@@ -123,7 +122,8 @@ class _Trainer:
         self.schedule = make_schedule(self.optimizer, options, self.total_steps)
         self.at = Progress()
         self.records: list[dict[str, Any]] = []
-        self.saved = time.monotonic()
+        folder = None if run is None else run.checkpoints
+        self.checkpoints = Checkpoints(folder, options.checkpoint_seconds)
         self.norm = 0.0
         self.interrupt = Interrupt()
         self.device = next(self.module.parameters()).device.type
@@ -292,7 +292,7 @@ class _Trainer:
         if self.interrupt.came:
             self.save()
             raise Interrupted(self.interruption())
-        if time.monotonic() - self.saved >= self.options.checkpoint_seconds:
+        if self.checkpoints.is_due:
             self.save()
 
     def after_epoch(self) -> None:
@@ -333,7 +333,6 @@ class _Trainer:
 
     def save(self) -> None:
         """Writes a checkpoint."""
-        self.saved = time.monotonic()
         if self.run is None:
             return
         state = {
@@ -346,7 +345,7 @@ class _Trainer:
             "remedies": None if self.remedies is None else self.remedies.state(),
             "average": self.average.state(),
         }
-        save_checkpoint(self.run.checkpoints, self.at.step, state)
+        self.checkpoints.save(self.at.step, state)
 
     def restore(self) -> None:
         """Goes on from the run's newest checkpoint."""

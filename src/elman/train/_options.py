@@ -39,7 +39,8 @@ class TrainOptions:
             is evaluated and what results (Polyak & Juditsky 1992); such as 0.999; 0 for none.
         patience: evaluations without improvement after which to stop early; None for never.
         evaluate_every: optimiser steps between evaluations; None for once an epoch.
-        checkpoint_seconds: time between checkpoints in a run folder.
+        checkpoint_seconds: time between checkpoints in a run folder; up to ten times as long where
+            they would take more than a hundredth of the training.
         keep_best: whether the weights with the lowest validation loss are the result, rather than
             the last ones. What is told may go on to become better after the loss has turned, as the
             part of a `Translator`'s texts without a fault: compare both.

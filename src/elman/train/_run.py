@@ -14,6 +14,7 @@ from safetensors import SafetensorError
 from torch import Tensor
 
 from ._atomic import atomic_write, to_json
+from ._checkpoint import apart
 
 FORMAT = 1
 """The newest format of a run folder that this version writes and reads."""
@@ -179,8 +180,9 @@ class Run:
 
     def save_weights(self, weights: dict[str, Tensor]) -> None:
         """Writes model.safetensors and its digest."""
-        # clone: tied weights share memory, which safetensors refuses
-        content = safetensors.torch.save({k: v.detach().cpu().clone() for k, v in weights.items()})
+        content = safetensors.torch.save(
+            apart({name: one.detach().cpu().contiguous() for name, one in weights.items()})
+        )
         atomic_write(self.path / "model.safetensors", content)
         self.update(weights_sha256=hashlib.sha256(content).hexdigest())
 
