@@ -63,7 +63,8 @@ def atomic_write(path: Path, content: bytes) -> None:
 
 
 def _sync(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
+    # a folder cannot be opened to write, and not every system syncs a file that was opened to read
+    handle = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
     try:
         os.fsync(handle)
     finally:
