@@ -217,7 +217,8 @@ def test_a_remedy_under_which_units_keep_dying_is_undone():
     assert not treating.look(60, replace(vanished, kind="dead", dead=0.99))
 
 
-def test_a_remedy_that_leaves_a_loss_above_the_one_before_it_is_undone():
+@pytest.mark.parametrize(("after", "undone"), [(0.7, True), (0.55, False)])
+def test_a_remedy_that_leaves_a_loss_far_above_the_one_before_it_is_undone(after, undone):
     module, noted, treating, vanished = treated()
     for step in range(40):
         treating.stepped(step, 0.5)
@@ -227,13 +228,16 @@ def test_a_remedy_that_leaves_a_loss_above_the_one_before_it_is_undone():
     assert treating.look(40, vanished)
     healthy = replace(vanished, kind="healthy", reach=replace(vanished.reach, lag=None))
     for step in range(40, 80):
-        treating.stepped(step, 0.6)
+        treating.stepped(step, after)
         # as many steps as there were before
         if step % 10 == 0:
             assert not treating.look(step, healthy)
-    assert treating.look(80, healthy)
+    assert treating.look(80, healthy) is undone
+    if not undone:
+        assert [one["remedy"] for one in noted] == ["identity"]
+        return
     assert [one["remedy"] for one in noted] == ["identity", "identity undone"]
-    assert noted[-1]["why"] == "the loss is 0.6, and was 0.5 before it, after as many steps."
+    assert noted[-1]["why"] == "the loss is 0.7, and was 0.5 before it, after as many steps."
     assert torch.equal(module.layers.weight_hh_l0, learned)
     assert module.layers.cell.f.name == "tanh"
 

@@ -37,8 +37,8 @@ class Remedies:
     from, their nonlinearity, its learning rate and last good step; the cell where it may.
 
     Every change is noted with its reason. One that did not help is undone before the next is
-    tried; one under which units keep dying, or that leaves the loss above the one before it, in any
-    case.
+    tried; one under which units keep dying, or that leaves the loss far above the one before it, in
+    any case.
 
     Args:
         module: what is trained.
@@ -130,13 +130,14 @@ class Remedies:
         return self._treat(step, found) or self._undo_for_good(why)
 
     def _is_worse(self, step: int) -> str | None:
-        """Says so where the losses lie above those before the newest remedy although the training
-        has had as many steps since.
+        """Says so where the losses lie far above those before the newest remedy although the
+        training has had as many steps since; a little above is what a network that had learned
+        nothing does.
         """
         before = self._before
         if before is None or before["loss"] is None or step - before["since"] < before["steps"]:
             return None
-        if len(self._losses) < _FEW or median(self._losses) <= before["loss"]:
+        if len(self._losses) < _FEW or _LEARNS * median(self._losses) <= before["loss"]:
             return None
         return (
             f"the loss is {median(self._losses):.3g}, and was {before['loss']:.3g} before it, after"
