@@ -218,15 +218,18 @@ def infer(
     if input.dtype is torch.bfloat16 and not (here.bfloat16 and weights[4] is None):
         return None
     width = hh.shape[1]
+    empty = _memory.empty
     if input.dim() == 2:
         steps, batch, time, row = 1, output_shape[0], 0, 1
+        # nothing is large in a step
+        empty = Tensor.new_empty
     elif is_batch_first:
         batch, steps, time, row = *output_shape[:2], 1, output_shape[1]
     else:
         steps, batch, time, row = *output_shape[:2], output_shape[1], 1
     features, hidden = ih.shape[1], ih.shape[0] // len(cell.gates)
     # sizes one by one: torch reads a tuple in twice the time
-    output = _memory.empty(input, *output_shape)
+    output = empty(input, *output_shape)
     two = len(cell.states) > 1
     after = [input.new_empty(1, batch, width)]
     if two:

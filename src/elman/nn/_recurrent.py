@@ -81,6 +81,7 @@ class Recurrent(nn.Module):
             for layer in range(num_layers)
             for direction in range(self.num_directions)
         ]
+        self._widths = widths_of(self)
         self.reset_parameters()
 
     def _weight_names(self, layer: int, direction: int) -> list[str | None]:
@@ -156,6 +157,10 @@ class Recurrent(nn.Module):
             >>> y.shape
             torch.Size([2, 4])
         """
+        if x_t.dim() == 2:
+            found = self._infer_quickly(x_t, hx)
+            if found is not None:
+                return found
         where = f"{type(self).__name__}.step"
         self._refuse_bidirectional(where)
         if x_t.dim() not in (1, 2) or x_t.shape[-1] != self.input_size:
@@ -163,10 +168,6 @@ class Recurrent(nn.Module):
                 f"{where}: x_t has shape {tuple(x_t.shape)};"
                 f" give (B, I) or (I,) with I = {self.input_size}."
             )
-        if x_t.dim() == 2:
-            found = self._infer_quickly(x_t, hx)
-            if found is not None:
-                return found
         time = 1 if self.batch_first and x_t.dim() == 2 else 0
         output, hx = self(x_t.unsqueeze(time), hx)
         return output.squeeze(time), hx
@@ -286,8 +287,11 @@ class Recurrent(nn.Module):
         if hx is not None:
             hx = hx if isinstance(hx, tuple) else (hx,)
             batch = rows[0] if len(rows) == 1 or self.batch_first else rows[1]
-            if [getattr(s, "shape", None) for s in hx] != [(1, batch, w) for w in widths_of(self)]:
+            if len(hx) != len(self._widths):
                 return None
+            for state, width in zip(hx, self._widths, strict=True):
+                if getattr(state, "shape", None) != (1, batch, width):
+                    return None
         elif self.initial_state != "zeros":
             return None
         found, weights = self._parameters, []
