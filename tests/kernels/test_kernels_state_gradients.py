@@ -27,7 +27,7 @@ class Eye:
     seen_: list[Any] = field(default_factory=list)
 
     def seen(self, norms, vectors):
-        self.seen_.append((norms, vectors))
+        self.seen_.append((norms.view(torch.float64), vectors))
 
 
 def _watched(call, run, grads):

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 import numpy as np
+import torch
 from torch import Tensor, nn
 
 from elman.nn import Recurrent
@@ -39,7 +40,7 @@ class Seen:
 
     Args:
         letters: those of the states.
-        norms: of the states' gradients, (S, T, B).
+        norms: of the states' gradients, (S, T, B), in the bytes of float64 numbers.
         vectors: the gradients themselves, or None.
     """
 
@@ -56,7 +57,7 @@ class Seen:
         """For each state the norm of its gradient after each step, (T, B) float64; zeros behind a
         row's end.
         """
-        return dict(zip(self._letters, self._norms, strict=True))
+        return dict(zip(self._letters, self._norms.view(torch.float64), strict=True))
 
     @property
     def vectors(self) -> dict[str, Tensor] | None:
@@ -70,7 +71,7 @@ class Seen:
         """The latest step whose gradient is not finite, the first one that the gradient meets on
         its way back; None if all are finite.
         """
-        bad = ~np.isfinite(self._norms.cpu().numpy()).all((0, 2))
+        bad = ~np.isfinite(self._norms.view(torch.float64).cpu().numpy()).all((0, 2))
         return int(np.flatnonzero(bad)[-1]) if bad.any() else None
 
 

@@ -59,8 +59,8 @@ class Watch(Protocol):
         ...
 
     def seen(self, norms: Tensor, vectors: tuple[Tensor, ...] | None) -> None:
-        """Takes what was seen: the norms (S, T, B), float64, and for each state the gradients
-        (T, B, ·); zeros behind a row's end.
+        """Takes what was seen: the norms (S, T, B), which `view(torch.float64)` reads, and for each
+        state the gradients (T, B, ·); zeros behind a row's end.
         """
         ...
 

@@ -44,7 +44,8 @@ class _ReversedWatch:
 
     def seen(self, norms: Tensor, vectors: States | None) -> None:
         """Takes what was seen."""
-        back = reverse_rows(norms.permute(1, 2, 0), self._lengths).permute(2, 0, 1)
+        norms = norms.view(torch.float64).permute(1, 2, 0)
+        back = reverse_rows(norms, self._lengths).permute(2, 0, 1)
         if vectors is not None:
             vectors = tuple(reverse_rows(one, self._lengths) for one in vectors)
         self._watch.seen(back, vectors)
