@@ -33,6 +33,7 @@ from ._vocabulary import (
     TokenVocabulary,
     Vocabulary,
     WordVocabulary,
+    fit_vocabulary,
     vocabulary_from_json,
 )
 
@@ -77,6 +78,7 @@ __all__ = [
     "features_of",
     "fill_missing",
     "fingerprint",
+    "fit_vocabulary",
     "forward_fill",
     "guess_columns",
     "guess_series_columns",

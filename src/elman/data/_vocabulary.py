@@ -295,6 +295,35 @@ def _first(documents: Documents, characters: int) -> Iterator[str]:
                 return
 
 
+def fit_vocabulary(
+    level: str,
+    documents: Documents,
+    *,
+    max_size: int,
+    min_count: int = 1,
+    lowercase: bool = False,
+) -> Vocabulary:
+    """The vocabulary of documents.
+
+    Args:
+        level: "characters", "words", "tokens" or "subwords".
+        documents: each an iterator over its parts.
+        max_size: words, tokens or subwords at most; all characters are known.
+        min_count: times that a word or token must occur.
+        lowercase: whether words and tokens are lower-cased.
+
+    Example:
+        >>> len(fit_vocabulary("tokens", iter([iter(["a b a"])]), max_size=9, min_count=2))
+        3
+    """
+    if level == "characters":
+        return CharacterVocabulary.fit(documents)
+    if level == "subwords":
+        return SubwordVocabulary.fit(documents, max_size=max_size)
+    made = WordVocabulary if level == "words" else TokenVocabulary
+    return made.fit(documents, max_size=max_size, min_count=min_count, lowercase=lowercase)
+
+
 def vocabulary_from_json(saved: dict[str, Any]) -> Vocabulary:
     """The vocabulary that `to_json` described.
 

@@ -53,11 +53,15 @@ class Seen:
         self._letters, self._norms, self._vectors = letters, norms, vectors
 
     @property
+    def _all_norms(self) -> Tensor:
+        return self._norms.view(torch.float64)
+
+    @property
     def norms(self) -> dict[str, Tensor]:
         """For each state the norm of its gradient after each step, (T, B) float64; zeros behind a
         row's end.
         """
-        return dict(zip(self._letters, self._norms.view(torch.float64), strict=True))
+        return dict(zip(self._letters, self._all_norms, strict=True))
 
     @property
     def vectors(self) -> dict[str, Tensor] | None:
@@ -71,7 +75,7 @@ class Seen:
         """The latest step whose gradient is not finite, the first one that the gradient meets on
         its way back; None if all are finite.
         """
-        bad = ~np.isfinite(self._norms.view(torch.float64).cpu().numpy()).all((0, 2))
+        bad = ~np.isfinite(self._all_norms.cpu().numpy()).all((0, 2))
         return int(np.flatnonzero(bad)[-1]) if bad.any() else None
 
 

@@ -11,13 +11,11 @@ import torch
 
 from elman.data import (
     END,
-    CharacterVocabulary,
     Scaler,
     StartColumns,
-    SubwordVocabulary,
-    TokenVocabulary,
     Vocabulary,
     as_sequences,
+    fit_vocabulary,
     pad,
     started_sequences,
     table_of,
@@ -216,10 +214,7 @@ class SequenceGenerator(SupervisedEstimator):
 
     def _vocabulary(self, texts: Sequence[str]) -> Vocabulary:
         documents = (iter([text]) for text in texts)
-        if self.level == "characters":
-            return CharacterVocabulary.fit(documents)
-        made = SubwordVocabulary if self.level == "subwords" else TokenVocabulary
-        return made.fit(documents, max_size=self.vocabulary_size)
+        return fit_vocabulary(self.level, documents, max_size=self.vocabulary_size)
 
     def _encode(self, starts: list[Any], sequences: list[Any], where: str) -> Pairs:
         vectors = self._vectors(starts, where)

@@ -17,11 +17,11 @@ from elman.data import (
     Columns,
     LogMel,
     Scaler,
-    SubwordVocabulary,
     Vocabulary,
     WordVocabulary,
     as_sequences,
     fill_missing,
+    fit_vocabulary,
     guess_columns,
     labelled_sequences,
     read_folders,
@@ -240,12 +240,12 @@ class SequenceEstimator(SupervisedEstimator):
 
     def _vocabulary(self, texts: list[str]) -> Vocabulary:
         documents = (iter([text]) for text in texts)
-        if self.level == "characters":
-            return CharacterVocabulary.fit(documents)
-        if self.level == "subwords":
-            return SubwordVocabulary.fit(documents, max_size=self.vocabulary_size)
-        return WordVocabulary.fit(
-            documents, max_size=self.vocabulary_size, min_count=2, lowercase=self.lowercase
+        return fit_vocabulary(
+            self.level,
+            documents,
+            max_size=self.vocabulary_size,
+            min_count=2,
+            lowercase=self.lowercase,
         )
 
     def _network(self) -> PooledNetwork:

@@ -14,15 +14,12 @@ import torch
 from elman.data import (
     END,
     UNKNOWN,
-    CharacterVocabulary,
     StreamWindows,
-    SubwordVocabulary,
     TokenFile,
-    TokenVocabulary,
     Vocabulary,
-    WordVocabulary,
     documents,
     fingerprint,
+    fit_vocabulary,
     vocabulary_from_json,
 )
 from elman.diagnostics import need_of_tokens
@@ -97,12 +94,9 @@ class TextMaterial(Material):
 
     def _vocabulary(self, given: Given, column: str | None) -> Vocabulary:
         model, texts = self.model, documents(given.content, column_name=column)
-        if model.level == "characters":
-            return CharacterVocabulary.fit(texts)
-        if model.level in ("words", "tokens"):
-            made = WordVocabulary if model.level == "words" else TokenVocabulary
-            return made.fit(texts, max_size=model.vocabulary_size, lowercase=model.lowercase)
-        return SubwordVocabulary.fit(texts, max_size=model.vocabulary_size)
+        return fit_vocabulary(
+            model.level, texts, max_size=model.vocabulary_size, lowercase=model.lowercase
+        )
 
     def _tokens(self, given: Given, column: str | None, path: Path) -> TokenFile:
         texts = documents(given.content, column_name=column)

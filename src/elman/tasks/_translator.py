@@ -12,13 +12,10 @@ import torch
 
 from elman.data import (
     END,
-    CharacterVocabulary,
     PairColumns,
-    SubwordVocabulary,
-    TokenVocabulary,
     Vocabulary,
-    WordVocabulary,
     aligned_lines,
+    fit_vocabulary,
     pad,
     pairs_of_table,
     raw_texts,
@@ -267,12 +264,9 @@ class Translator(SupervisedEstimator):
 
     def _vocabulary(self, level: str, texts: Sequence[str]) -> Vocabulary:
         documents = (iter([self._cased(text)]) for text in texts)
-        if level == "characters":
-            return CharacterVocabulary.fit(documents)
-        if level == "subwords":
-            return SubwordVocabulary.fit(documents, max_size=self.vocabulary_size)
-        made = WordVocabulary if level == "words" else TokenVocabulary
-        return made.fit(documents, max_size=self.vocabulary_size, min_count=self.min_count)
+        return fit_vocabulary(
+            level, documents, max_size=self.vocabulary_size, min_count=self.min_count
+        )
 
     def _encode(self, sources: list[str], targets: list[str], where: str) -> Pairs:
         written = [self._ids(self.target_vocabulary_, text) for text in targets]

@@ -7,6 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ._snapshot import copied
+
 
 class Average:
     """An exponential moving average of a module's weights over the steps of its training.
@@ -44,7 +46,7 @@ class Average:
         self._averages = self._copies() if self.decay else {}
 
     def _copies(self) -> dict[str, Tensor]:
-        return {name: one.detach().clone() for name, one in self.module.state_dict().items()}
+        return copied(self.module.state_dict())
 
     @property
     def weights(self) -> dict[str, Tensor]:

@@ -24,12 +24,12 @@ class Checkpoints:
     """The checkpoints of a run, and when the next one is due.
 
     Args:
-        folder: where they lie; None where nothing is kept.
+        folder: where they lie.
         seconds: from one to the next; up to ten times as long where they would take more than a
             hundredth of the time.
     """
 
-    def __init__(self, folder: Path | None, seconds: float) -> None:
+    def __init__(self, folder: Path, seconds: float) -> None:
         self.folder, self.seconds = folder, seconds
         # when the newest one was written, and how long that took
         self._saved, self._took = time.monotonic(), 0.0
@@ -38,12 +38,10 @@ class Checkpoints:
     def is_due(self) -> bool:
         """Whether it is time."""
         wait = max(self.seconds, min(self._took / _SAVING, _RARER * self.seconds))
-        return self.folder is not None and time.monotonic() - self._saved >= wait
+        return time.monotonic() - self._saved >= wait
 
     def save(self, step: int, state: dict[str, Any]) -> None:
         """Writes one; see `save_checkpoint`."""
-        if self.folder is None:
-            return
         begun = time.monotonic()
         save_checkpoint(self.folder, step, state)
         self._saved = time.monotonic()

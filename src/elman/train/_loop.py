@@ -21,7 +21,7 @@ from ._progress import ProgressLine
 from ._protocols import Batches, History, Objective, Progress
 from ._remedy import Remedies
 from ._run import Run
-from ._snapshot import is_finite, restore, snapshot
+from ._snapshot import copied, is_finite, restore, snapshot
 
 _STRIKES = 3
 # steps between copies of good weights
@@ -122,8 +122,9 @@ class _Trainer:
         self.schedule = make_schedule(self.optimizer, options, self.total_steps)
         self.at = Progress()
         self.records: list[dict[str, Any]] = []
-        folder = None if run is None else run.checkpoints
-        self.checkpoints = Checkpoints(folder, options.checkpoint_seconds)
+        self.checkpoints: Checkpoints | None = None
+        if run is not None:
+            self.checkpoints = Checkpoints(run.checkpoints, options.checkpoint_seconds)
         self.norm = 0.0
         self.interrupt = Interrupt()
         self.device = next(self.module.parameters()).device.type
@@ -292,7 +293,7 @@ class _Trainer:
         if self.interrupt.came:
             self.save()
             raise Interrupted(self.interruption())
-        if self.checkpoints.is_due:
+        if self.checkpoints is not None and self.checkpoints.is_due:
             self.save()
 
     def after_epoch(self) -> None:
@@ -319,7 +320,7 @@ class _Trainer:
             self.schedule.step(loss)
         if loss < at.best_loss:
             at.best_loss, at.best_step, at.without_gain = loss, at.step, 0
-            at.best = {name: one.detach().clone() for name, one in self.average.weights.items()}
+            at.best = copied(self.average.weights)
         else:
             at.without_gain += 1
         at.done = at.done or at.without_gain >= (self.options.patience or inf)
@@ -333,7 +334,7 @@ class _Trainer:
 
     def save(self) -> None:
         """Writes a checkpoint."""
-        if self.run is None:
+        if self.checkpoints is None:
             return
         state = {
             "module": self.module.state_dict(),

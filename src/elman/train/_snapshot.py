@@ -16,7 +16,7 @@ def snapshot(module: nn.Module, optimizer: Optimizer) -> dict[str, Any]:
         >>> sorted(kept)
         ['module', 'optimizer']
     """
-    return {"module": _copied(module.state_dict()), "optimizer": _copied(optimizer.state_dict())}
+    return {"module": copied(module.state_dict()), "optimizer": copied(optimizer.state_dict())}
 
 
 def restore(kept: dict[str, Any], module: nn.Module, optimizer: Optimizer) -> None:
@@ -24,7 +24,7 @@ def restore(kept: dict[str, Any], module: nn.Module, optimizer: Optimizer) -> No
     rates = [group["lr"] for group in optimizer.param_groups]
     module.load_state_dict(kept["module"])
     # the optimiser keeps what it is given and changes it in place
-    optimizer.load_state_dict(_copied(kept["optimizer"]))
+    optimizer.load_state_dict(copied(kept["optimizer"]))
     for group, rate in zip(optimizer.param_groups, rates, strict=True):
         group["lr"] = rate
 
@@ -34,11 +34,12 @@ def is_finite(module: nn.Module) -> bool:
     return all(bool(torch.isfinite(p).all()) for p in module.parameters())
 
 
-def _copied(value: Any) -> Any:
+def copied(value: Any) -> Any:
+    """The value with copies of all tensors in it."""
     if isinstance(value, torch.Tensor):
         return value.detach().clone()
     if isinstance(value, dict):
-        return {key: _copied(one) for key, one in value.items()}
+        return {key: copied(one) for key, one in value.items()}
     if isinstance(value, list):
-        return [_copied(one) for one in value]
+        return [copied(one) for one in value]
     return value

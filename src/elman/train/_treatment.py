@@ -9,6 +9,8 @@ from torch import Tensor, nn
 from elman.diagnostics import remedies
 from elman.nn import RNN, Recurrent, change_cell
 
+from ._snapshot import copied
+
 _GATED = (("i", "f", "g", "o"), ("r", "z", "n"))
 # the part that is left of U where W is the identity, whose sums grow with the steps
 _SMALL = 0.1
@@ -120,7 +122,7 @@ class Treatment:
 
     def weights(self) -> dict[str, Tensor]:
         """Copies of all weights."""
-        return {name: one.detach().clone() for name, one in self.module.state_dict().items()}
+        return copied(self.module.state_dict())
 
     def undo(self, weights: dict[str, Tensor]) -> None:
         """Takes back what was changed, to weights of before."""
