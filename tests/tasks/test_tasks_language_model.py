@@ -37,6 +37,7 @@ def weights(estimator):
         {"cell": "rnn", "nonlinearity": "relu", "tied": False, "lr": 0.003, "epochs": 15},
         {"level": "words", "embedding_size": 8, "batch_size": 2},
         {"level": "subwords", "vocabulary_size": 300},
+        {"level": "subwords", "vocabulary_size": 300, "sampled_softmax": 60},
         {"bptt": 8, "bptt_gradient": 20},
         {"bptt": 16, "bptt_gradient": 5},
     ],
@@ -48,6 +49,24 @@ def test_it_learns(options):
     assert fitted.results_["loss"] < 0.7 * math.log(size)
     assert fitted.results_["perplexity"] == pytest.approx(math.exp(fitted.results_["loss"]))
     assert fitted.generate("to", length=8, seed=0) == fitted.generate("to", length=8, seed=0)
+
+
+def test_a_sampled_softmax_is_drawn_by_the_seed_and_measured_in_full():
+    options = {"level": "subwords", "batch_size": 1, "bptt": 8, "epochs": 1, "sampled_softmax": 12}
+    one, same, full = (model(**{**options, **more}).fit(TEXT) for more in (
+        {}, {}, {"sampled_softmax": None}
+    ))  # fmt: skip
+    assert torch.equal(weights(one), weights(same))
+    assert not torch.equal(weights(one), weights(full))
+    module = one.module_.train()
+    features, target = torch.randn(3, 1, 24), torch.tensor([[2], [9], [11]])
+    sampled = module.loss(features, target)
+    module.eval()
+    expected = torch.nn.functional.cross_entropy(
+        module.scores(features).flatten(0, 1), target.flatten()
+    )
+    assert torch.allclose(module.loss(features, target), expected)
+    assert not torch.allclose(sampled, expected)
 
 
 def test_tokens_are_what_stands_between_blanks():
@@ -162,6 +181,10 @@ def test_killed_it_ends_with_the_same_weights(tmp_path):
             "level='word' is not known; give one of characters, words, tokens, subwords, notes.",
         ),
         ({"bptt": 0}, "LanguageModel: bptt=0; give a whole number above zero."),
+        (
+            {"sampled_softmax": 0.5},
+            "LanguageModel: sampled_softmax=0.5; give a whole number above zero.",
+        ),
         ({"validation_fraction": 1.0}, "validation_fraction=1.0; give 0 up to below 1."),
         ({"cell": "grru"}, "cell='grru' is not known; give one of rnn, gru, lstm."),
         ({"lr": 0}, "LanguageModel: lr=0; give a number above zero."),

@@ -20,6 +20,8 @@ from ._sampling import check_sampling
 from ._text_material import TextMaterial
 
 LEVELS = ("characters", "words", "tokens", "subwords", "notes")
+# options that are whole numbers above zero, or None
+_WHOLE = ("bptt", "vocabulary_size", "bptt_gradient", "embedding_size", "sampled_softmax")
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
@@ -39,6 +41,10 @@ class LanguageModel(Estimator):
         lowercase: whether words and tokens are lower-cased.
         embedding_size: features of a token; `hidden_size` if None.
         tied: whether the output layer shares the embedding's weights.
+        sampled_softmax: tokens that a step of the training scores, the frequent ones, its own and
+            a sample of the others that stands for all (Jean et al. 2015,
+            https://arxiv.org/abs/1412.2007): several times faster with a large vocabulary; None for
+            all tokens. Measured is always with all.
         bptt: new steps of a window, k1.
         bptt_gradient: steps that gradients flow through, k2; k1 if None.
         transpose: semitones that a piece is moved by at most, up or down, in training; for notes.
@@ -77,6 +83,7 @@ class LanguageModel(Estimator):
     lowercase: bool = False
     embedding_size: int | None = None
     tied: bool = True
+    sampled_softmax: int | None = None
     bptt: int = 64
     bptt_gradient: int | None = None
     transpose: int = 0
@@ -221,7 +228,7 @@ class LanguageModel(Estimator):
             raise ValueError(
                 f"{where}: validation_fraction={self.validation_fraction}; give 0 up to below 1."
             )
-        for name in ("bptt", "vocabulary_size", "bptt_gradient", "embedding_size"):
+        for name in _WHOLE:
             value = getattr(self, name)
             if value is not None and (not isinstance(value, int) or value < 1):
                 raise ValueError(f"{where}: {name}={value!r}; give a whole number above zero.")

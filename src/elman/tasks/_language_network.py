@@ -10,7 +10,7 @@ from elman.ops import dropout
 from elman.train import Loss, scan_window
 
 from ._options import ModelOptions, make_layers
-from ._token_loss import token_loss
+from ._token_loss import sampled_token_loss, token_loss
 
 
 class LanguageNetwork(nn.Module):
@@ -22,10 +22,18 @@ class LanguageNetwork(nn.Module):
         embedding_size: features of a token.
         tied: whether the output layer's weights are the embedding's (Press & Wolf 2017,
             arXiv:1608.05859).
+        candidates: tokens that a step of the training scores, see `sampled_token_loss`; None for
+            all.
     """
 
     def __init__(
-        self, options: ModelOptions, tokens: int, embedding_size: int, *, tied: bool
+        self,
+        options: ModelOptions,
+        tokens: int,
+        embedding_size: int,
+        *,
+        tied: bool,
+        candidates: int | None = None,
     ) -> None:
         super().__init__()
         self.embedding = nn.Embedding(tokens, embedding_size)
@@ -38,6 +46,7 @@ class LanguageNetwork(nn.Module):
         if tied:
             self.head.weight = self.embedding.weight
         self.input_dropout, self.dropout = options.input_dropout, options.dropout
+        self.candidates = candidates
 
     def features(self, tokens: Tensor, hx: Any, *, resets: Tensor | None) -> tuple[Tensor, Any]:
         """The outputs of the recurrent layers, (T, B, H), and their state, for tokens (T, B)."""
@@ -52,9 +61,13 @@ class LanguageNetwork(nn.Module):
         return self.head(self._narrowed(features))
 
     def loss(self, features: Tensor, target: Tensor) -> Tensor:
-        """The mean surprise of the next tokens, (T, B), in nats."""
-        features = self._narrowed(features).flatten(0, 1)
-        return token_loss(features, self.head.weight, self.head.bias, target.flatten())
+        """The mean surprise of the next tokens, (T, B), in nats; in training an estimate of it, if
+        only candidates are scored.
+        """
+        given = self._narrowed(features).flatten(0, 1), self.head.weight, self.head.bias
+        if self.training and self.candidates is not None:
+            return sampled_token_loss(*given, target.flatten(), self.candidates)
+        return token_loss(*given, target.flatten())
 
     def _narrowed(self, features: Tensor) -> Tensor:
         features = dropout(features, self.dropout, self.training)

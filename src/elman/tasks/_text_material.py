@@ -125,7 +125,13 @@ class TextMaterial(Material):
         """The network, with fresh weights, on its device."""
         model = self.model
         size = model.embedding_size or model.hidden_size
-        network = LanguageNetwork(model, len(model.vocabulary_), size, tied=model.tied)
+        network = LanguageNetwork(
+            model,
+            len(model.vocabulary_),
+            size,
+            tied=model.tied,
+            candidates=model.sampled_softmax,
+        )
         network.to(pick_device(model.device))
         return network
 

@@ -2,6 +2,7 @@
 its calculation.
 """
 
+import math
 from typing import Any
 
 import torch
@@ -41,6 +42,69 @@ def token_loss(features: Tensor, weight: Tensor, bias: Tensor, target: Tensor) -
             [_surprise(features, weight, bias, target, rows) for rows in _pieces(target)]
         ).mean()
     return _TokenLoss.apply(features, weight, bias, target)
+
+
+def sampled_token_loss(
+    features: Tensor, weight: Tensor, bias: Tensor, target: Tensor, candidates: int
+) -> Tensor:
+    r"""`token_loss` with an estimate of the softmax's sum, from some of the tokens: the half of
+    `candidates` that comes first in the vocabulary, where the frequent ones stand; the targets of
+    all rows; and as many as are left, a quarter at least, drawn from the rest without replacement.
+
+    With :math:`s` the scores, :math:`A` the first tokens and the targets, :math:`S` the drawn ones
+    and :math:`R` those that they were drawn from,
+
+    .. math::
+        \ell = \log \Big( \sum_{j \in A} e^{s_j} + \frac{|R|}{|S|} \sum_{j \in S} e^{s_j} \Big)
+        - s_\mathrm{target},
+
+    whose sum has the full softmax's as its mean over the draws. The draws come from torch's default
+    generator.
+
+    Args:
+        features: (N, H).
+        weight: (V, H).
+        bias: (V,).
+        target: (N,) int64, in [0, V).
+        candidates: tokens whose scores are taken; the full loss where these are all.
+
+    Returns:
+        A scalar, as `token_loss` gives it.
+
+    Reference:
+        Jean et al. 2015, https://arxiv.org/abs/1412.2007 (training with a part of the vocabulary).
+
+    Example:
+        >>> _ = torch.manual_seed(0)
+        >>> sampled_token_loss(
+        ...     torch.zeros(3, 2), torch.zeros(1000, 2), torch.zeros(1000), torch.arange(3), 100
+        ... )
+        tensor(6.9078)
+    """
+    ids, drawn, rest = _candidates(target, len(weight), candidates)
+    if not rest:
+        return token_loss(features, weight, bias, target)
+    # the drawn ones stand for those that were not
+    scale = torch.zeros(len(ids), dtype=bias.dtype, device=bias.device)
+    scale[len(ids) - drawn :] = math.log(rest / drawn)
+    place = torch.empty(len(weight), dtype=torch.int64, device=target.device)
+    place[ids] = torch.arange(len(ids), device=target.device)
+    return token_loss(features, weight.index_select(0, ids), bias[ids] + scale, place[target])
+
+
+def _candidates(target: Tensor, tokens: int, candidates: int) -> tuple[Tensor, int, int]:
+    """The tokens to score, how many at the end of them were drawn, and from how many."""
+    first = min(candidates // 2, tokens)
+    own = torch.zeros(tokens - first, dtype=torch.bool, device=target.device)
+    own[target[target >= first] - first] = True
+    rest = (~own).nonzero().flatten()
+    drawn = max(candidates - first - (len(own) - len(rest)), candidates // 4)
+    if drawn >= len(rest):
+        return torch.arange(tokens, device=target.device), 0, 0
+    sample = rest[torch.randperm(len(rest))[:drawn].to(rest.device)]
+    start = torch.arange(first, device=target.device)
+    ids = torch.cat([start, own.nonzero().flatten() + first, sample + first])
+    return ids, drawn, len(rest)
 
 
 def _pieces(target: Tensor) -> list[slice]:
