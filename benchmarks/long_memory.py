@@ -49,8 +49,8 @@ def plan() -> list[Asked]:
     near, far = adding(100, 4000), adding(200, 6000)
     # the remedy within the budget in which the network fails by default
     runs += [(far, name, seed) for seed in range(5) for name in ("RNN", "RNN, remedy")]
-    runs += [(near, name, seed) for seed in range(3) for name in (*_SIMPLE, *_GATED)]
-    runs += [(far, name, seed) for seed in range(2) for name in ("IRNN", "orthogonal RNN", "GRU")]
+    runs += [(near, name, seed) for seed in range(5) for name in (*_SIMPLE, *_GATED)]
+    runs += [(far, name, seed) for seed in range(5) for name in ("IRNN", "orthogonal RNN", "GRU")]
     runs += [(far, name, 0) for name in ("LSTM", "LSTM, chrono")]
     long = adding(600, 7000, 2e-3)
     runs += [(long, "GRU", 0)]
