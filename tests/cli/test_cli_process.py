@@ -64,6 +64,41 @@ def test_large_pages_are_asked_for_unless_they_were_refused(given):
     assert done.stdout.split() == [given or "1", "False"]
 
 
+# products of many shapes, as batches of many lengths have them
+SHAPES = """
+import sys
+from elman.cli._process import own_process
+with own_process():
+    import torch
+weight = torch.randn(64, 512, dtype=torch.bfloat16)
+def resident():
+    return int(open("/proc/self/statm").read().split()[1]) * 4096 >> 20
+torch.nn.functional.linear(torch.zeros(100, 512, dtype=torch.bfloat16), weight)
+before = resident()
+for rows in range(101, 701):
+    torch.nn.functional.linear(torch.zeros(rows, 512, dtype=torch.bfloat16), weight)
+print(resident() - before)
+"""
+
+
+@pytest.mark.skipif(not os.path.exists("/proc/self/statm"), reason="reads Linux's /proc")
+def test_memory_does_not_grow_with_the_shapes_of_products():
+    def megabytes(**given):
+        names = ("LRU_CACHE_CAPACITY", "ONEDNN_PRIMITIVE_CACHE_CAPACITY")
+        environment = {k: v for k, v in os.environ.items() if k not in names} | given
+        done = subprocess.run(
+            [sys.executable, "-c", SHAPES],
+            capture_output=True, text=True, check=True, env=environment,
+        )  # fmt: skip
+        return int(done.stdout)
+
+    # who set them keeps what was set
+    all_kept = megabytes(LRU_CACHE_CAPACITY="1024", ONEDNN_PRIMITIVE_CACHE_CAPACITY="1024")
+    if all_kept < 50:
+        pytest.skip(f"torch keeps {all_kept} MB for 600 shapes on this processor")
+    assert megabytes() < 0.5 * all_kept
+
+
 def test_garbage_is_collected_behind_the_imports_alone(tmp_path):
     (tmp_path / "bare.csv").write_text("text,label\n")
     code = (

@@ -11,6 +11,9 @@ _IMPORTED = 500_000
 # which so many are kept when they are free
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 _LARGEST_BLOCK, _KEPT = 64 << 20, 512 << 20
+# torch keeps what it made for each shape of a bfloat16 product, a quarter of a megabyte each and
+# twice, for a thousand shapes; batches of many lengths have as many
+_SHAPES = {"LRU_CACHE_CAPACITY": "128", "ONEDNN_PRIMITIVE_CACHE_CAPACITY": "128"}
 
 
 @contextmanager
@@ -43,6 +46,8 @@ def _keep_memory() -> None:
     """
     # torch asks for large pages where the system gives them to those that ask; not yet imported
     os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
+    for name, shapes in _SHAPES.items():
+        os.environ.setdefault(name, shapes)
     if any(name in os.environ for name in ("MALLOC_TRIM_THRESHOLD_", "MALLOC_MMAP_THRESHOLD_")):
         return
     # as late as the command, which takes a hundred times as long to import
