@@ -1,16 +1,18 @@
 """What watching the gradient costs, and what checkpointing saves.
 
-    make bench-gradient       # about six minutes
+    make bench-gradient       # about nine minutes
 
 Watching: training steps of the grid with and without `elman.diagnostics.watch`, in turn, round
 after round, on one thread; median ratio and difference. Checkpointing: one sequence of 1,000,000
 steps (LSTM, I = 1, H = 64, B = 1, loss at the end), a training step each in a process of its own.
 Writes `gradient_flow.json` and `gradient_flow.md` into the folder of this processor in
-`results/gradient_flow`, `results/long_sequence.md`, and the table of `docs/gradients.md`.
+`results/gradient_flow`, `results/long_sequence.md`, and the table of `docs/gradients.md`; with
+`ELMAN_CPU=avx2` the first two alone, into a folder of that name.
 """
 
 import argparse
 import json
+import os
 import subprocess
 import sys
 import time
@@ -28,8 +30,8 @@ import elman
 
 RESULTS = Path(__file__).parent / "results"
 _CELLS = {"RNN": elman.nn.RNN, "GRU": elman.nn.GRU, "LSTM": elman.nn.LSTM}
-# a part of a round, seconds, and rounds
-_PART, _ROUNDS = 0.02, 31
+# a part of a round, and all rounds at least, in seconds; rounds at least
+_PART, _SECONDS, _ROUNDS = 0.02, 6, 31
 _MOST_RATIO, _MOST_MICROSECONDS = 1.03, 20
 _STEPS, _HIDDEN = 1_000_000, 64
 
@@ -51,9 +53,10 @@ def watch_row(cell: str, size: Any) -> dict[str, Any]:
             step()
         return (time.perf_counter() - before) / many
 
-    many = max(1, int(_PART / timed(3)))
+    one = timed(3)
+    many = max(1, int(_PART / one))
     plain, watched = [], []
-    for _ in range(_ROUNDS):
+    for _ in range(max(_ROUNDS, int(_SECONDS / (2 * many * one)))):
         plain.append(timed(many))
         with elman.diagnostics.watch(layer):
             watched.append(timed(many))
@@ -135,10 +138,14 @@ def main() -> None:
     full, half = found["long"]
     if (full["loss"], full["gradients"]) != (half["loss"], half["gradients"]):
         sys.exit("the checkpointed pass differs from the full one")
-    folder = RESULTS / "gradient_flow" / folder_name(machine())
+    forced = os.environ.get("ELMAN_CPU")
+    name = folder_name(machine()) + (f"-{forced}" if forced else "")
+    folder = RESULTS / "gradient_flow" / name
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "gradient_flow.json").write_text(json.dumps(found, indent=1) + "\n")
     (folder / "gradient_flow.md").write_text(report(found))
+    if forced:
+        return
     (RESULTS / "long_sequence.md").write_text(long_report(found))
     put_in("docs/gradients.md", "long", long_report(found))
 

@@ -4,6 +4,7 @@ import os
 import platform
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -67,6 +68,7 @@ def test_large_pages_are_asked_for_unless_they_were_refused(given):
 # products of many shapes, as batches of many lengths have them
 SHAPES = """
 import sys
+from pathlib import Path
 from elman.cli._process import own_process
 with own_process():
     import torch
@@ -81,7 +83,7 @@ print(resident() - before)
 """
 
 
-@pytest.mark.skipif(not os.path.exists("/proc/self/statm"), reason="reads Linux's /proc")
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="reads Linux's /proc")
 def test_memory_does_not_grow_with_the_shapes_of_products():
     def megabytes(**given):
         names = ("LRU_CACHE_CAPACITY", "ONEDNN_PRIMITIVE_CACHE_CAPACITY")
