@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 import platform
 import re
 from dataclasses import dataclass, field
@@ -176,7 +177,9 @@ def machine() -> dict[str, str]:
 
     return {
         "processor": _processor(),
-        "instructions": torch.backends.cpu.get_cpu_capability(),
+        # forced ones' figures are kept apart
+        "instructions": os.environ.get("ELMAN_CPU", "").upper()
+        or torch.backends.cpu.get_cpu_capability(),
         "torch": torch.__version__,
         "elman": elman.__version__,
     }

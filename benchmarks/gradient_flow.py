@@ -7,7 +7,7 @@ after round, on one thread; median ratio and difference. Checkpointing: one sequ
 steps (LSTM, I = 1, H = 64, B = 1, loss at the end), a training step each in a process of its own.
 Writes `gradient_flow.json` and `gradient_flow.md` into the folder of this processor in
 `results/gradient_flow`, `results/long_sequence.md`, and the table of `docs/gradients.md`; with
-`ELMAN_CPU=avx2` the first two alone, into a folder of that name.
+`ELMAN_CPU=avx2` the first two alone.
 """
 
 import argparse
@@ -30,7 +30,7 @@ import elman
 
 RESULTS = Path(__file__).parent / "results"
 _CELLS = {"RNN": elman.nn.RNN, "GRU": elman.nn.GRU, "LSTM": elman.nn.LSTM}
-# a part of a round, and all rounds at least, in seconds; rounds at least
+# seconds of a part of a round, and of all rounds at least; rounds at least
 _PART, _SECONDS, _ROUNDS = 0.02, 6, 31
 _MOST_RATIO, _MOST_MICROSECONDS = 1.03, 20
 _STEPS, _HIDDEN = 1_000_000, 64
@@ -53,10 +53,10 @@ def watch_row(cell: str, size: Any) -> dict[str, Any]:
             step()
         return (time.perf_counter() - before) / many
 
-    one = timed(3)
-    many = max(1, int(_PART / one))
+    step_time = timed(3)
+    many = max(1, int(_PART / step_time))
     plain, watched = [], []
-    for _ in range(max(_ROUNDS, int(_SECONDS / (2 * many * one)))):
+    for _ in range(max(_ROUNDS, int(_SECONDS / (2 * many * step_time)))):
         plain.append(timed(many))
         with elman.diagnostics.watch(layer):
             watched.append(timed(many))
@@ -138,13 +138,11 @@ def main() -> None:
     full, half = found["long"]
     if (full["loss"], full["gradients"]) != (half["loss"], half["gradients"]):
         sys.exit("the checkpointed pass differs from the full one")
-    forced = os.environ.get("ELMAN_CPU")
-    name = folder_name(machine()) + (f"-{forced}" if forced else "")
-    folder = RESULTS / "gradient_flow" / name
+    folder = RESULTS / "gradient_flow" / folder_name(machine())
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "gradient_flow.json").write_text(json.dumps(found, indent=1) + "\n")
     (folder / "gradient_flow.md").write_text(report(found))
-    if forced:
+    if os.environ.get("ELMAN_CPU"):
         return
     (RESULTS / "long_sequence.md").write_text(long_report(found))
     put_in("docs/gradients.md", "long", long_report(found))

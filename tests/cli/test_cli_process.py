@@ -67,14 +67,13 @@ def test_large_pages_are_asked_for_unless_they_were_refused(given):
 
 # products of many shapes, as batches of many lengths have them
 SHAPES = """
-import sys
-from pathlib import Path
+import mmap
 from elman.cli._process import own_process
 with own_process():
     import torch
 weight = torch.randn(64, 512, dtype=torch.bfloat16)
 def resident():
-    return int(open("/proc/self/statm").read().split()[1]) * 4096 >> 20
+    return int(open("/proc/self/statm").read().split()[1]) * mmap.PAGESIZE >> 20
 torch.nn.functional.linear(torch.zeros(100, 512, dtype=torch.bfloat16), weight)
 before = resident()
 for rows in range(101, 701):
