@@ -56,6 +56,12 @@ def _pieces(steps: int, lengths: Sequence[int], resets: Tensor | None) -> list[_
     ]
 
 
+def _inputs(input: Tensor, pieces: Sequence[_Piece]) -> Sequence[Tensor]:
+    """The steps of each piece; split at once, as a slice's gradient is as long as the input."""
+    behind = len(input) - (pieces[-1].stop if pieces else 0)
+    return input.split([*(piece.stop - piece.start for piece in pieces), behind])[:-1]
+
+
 def _reset(state: States, initial: States | None, rows: Tensor) -> States:
     """The state with the marked rows set to the initial state."""
     mark = rows.to(state[0].device)[:, None]
@@ -86,14 +92,15 @@ def scan_pieces(call: Call, run: Run) -> tuple[list[Tensor], States]:
     parts: list[list[Tensor]] = []
     finished: list[States] = []
     living = batch
-    for piece in _pieces(steps, lengths[order].tolist(), resets):
+    pieces = _pieces(steps, lengths[order].tolist(), resets)
+    for piece, part in zip(pieces, _inputs(input, pieces), strict=True):
         if piece.rows < living:
             finished.append(tuple(s[piece.rows :] for s in state))
             state = tuple(s[: piece.rows] for s in state)
             living = piece.rows
         if piece.reset is not None:
             state = _reset(state, call.initial, piece.reset[:living])
-        sequences, state = run(input[piece.start : piece.stop, :living], state)
+        sequences, state = run(part[:, :living], state)
         parts.append([pad(s, (0, 0, 0, batch - living)) for s in sequences])
     finished.append(state)
 

@@ -48,7 +48,7 @@ def _run_masked(call: Call) -> tuple[list[Tensor], States]:
     rows: list[list[Tensor]] = []
     state = call.first_state()
     device = call.input.device
-    for t in range(call.input.shape[0]):
+    for t, step_input in enumerate(call.input.split(1)):
         lives = None if call.lengths is None else (t < call.lengths).to(device)[:, None]
         if call.resets is not None:
             mark = call.resets[t].to(device)[:, None]
@@ -57,7 +57,7 @@ def _run_masked(call: Call) -> tuple[list[Tensor], States]:
                 mark = mark & lives
             initial = call.initial or tuple(torch.zeros_like(s) for s in state)
             state = tuple(torch.where(mark, i, s) for i, s in zip(initial, state, strict=True))
-        sequences, after = _run(call, call.input[t : t + 1], state)
+        sequences, after = _run(call, step_input, state)
         if watching is not None:
             watching.hook(t, after)
         if lives is not None:
@@ -95,8 +95,9 @@ def _run(call: Call, input: Tensor, state: States) -> tuple[list[Tensor], States
 def _steps(call: Call, wx: Tensor, state: States) -> tuple[list[Tensor], States]:
     """Steps, one after another, from W_ih x + b_ih for each (t, B, G, H)."""
     rows: list[Values] = []
-    for t in range(len(wx)):
-        output, state, traced = _step(call, tuple(wx[t].unbind(-2)), state)
+    # unbound at once: a step's own place would have a gradient as long as the sequence
+    for one in wx.unbind():
+        output, state, traced = _step(call, one.unbind(-2), state)
         rows.append((output, *traced) if call.traced else (output,))
     return [torch.stack(one) for one in zip(*rows, strict=True)], state
 
