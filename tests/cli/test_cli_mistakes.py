@@ -122,6 +122,14 @@ def test_bad_input_is_one_line_exit_code_2_and_nothing_half_written(
     assert {one.name for one in tmp_path.iterdir()} == set(FILES)
 
 
+def test_an_instruction_set_that_is_not_there_leaves_no_folder(folder, tmp_path, monkeypatch):
+    pytest.importorskip("elman.kernels._native")
+    monkeypatch.setenv("ELMAN_CPU", "avx1024")
+    command = ["train", "classify", folder / "text.tsv", "--out", tmp_path / "run"]
+    refused(run(*command), "ELMAN_CPU=avx1024: this machine runs the kernels ")
+    assert not (tmp_path / "run").exists()
+
+
 def test_a_full_disk_is_one_line_and_a_command_that_goes_on(folder, tmp_path, monkeypatch):
     # the measure of coverage would find the disk full too
     monkeypatch.delenv("COVERAGE_PROCESS_CONFIG", raising=False)

@@ -17,6 +17,7 @@ from sklearn.exceptions import NotFittedError
 from torch import nn
 
 from elman.diagnostics import Diagnosis, plot_losses
+from elman.ops import native_kernels
 from elman.train import (
     Checkup,
     History,
@@ -59,6 +60,8 @@ class Estimator(TrainOptions, ModelOptions, BaseEstimator):
         """Checks the options and opens the run folder."""
         check_train_options(self, type(self).__name__)
         pick_device(self.device)
+        # an instruction set that is forced is one of this machine
+        native_kernels()
         with torch.device("meta"):
             # the layers check their own options, before a folder is made
             make_layers(self, 1)
