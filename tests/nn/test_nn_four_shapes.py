@@ -140,8 +140,24 @@ def test_encoder_decoder_by_hand():
             torch.testing.assert_close(scores[t, row], model.head(r), atol=1e-5, rtol=1e-5)
 
 
-def test_encoder_decoder_all_parameters_learn():
-    model = encoder_decoder("additive", nn.LSTM, upper=nn.LSTM(6, 6), dropout=0.1)
+def test_encoders_read_one_upon_another():
+    narrow, wide = nn.LSTM(4, 3, bidirectional=True), nn.LSTM(6, 5, bidirectional=True)
+    model = nn.EncoderDecoder([narrow, wide], nn.LSTM(4, 6), sources=9, targets=8)
+    source, lengths = torch.randint(9, (7, 3)), torch.tensor([7, 2, 5])
+    first = narrow(model.source(source), lengths=lengths)[0]
+    memory, (h, _) = wide(first, lengths=lengths)
+    at = model.read(source, lengths)
+    torch.testing.assert_close(at.memory, memory)
+    torch.testing.assert_close(at.lower[0], model.bridge(torch.cat([*h], -1))[0])
+
+
+@pytest.mark.parametrize("below", [[], [nn.LSTM(4, 2, bidirectional=True)]])
+def test_encoder_decoder_all_parameters_learn(below):
+    read = nn.LSTM(4, 6, bidirectional=True)
+    model = nn.EncoderDecoder(
+        [*below, read], nn.LSTM(4, 6), sources=9, targets=8, attention="additive",
+        upper=nn.LSTM(6, 6), dropout=0.1,
+    )  # fmt: skip
     source, lengths = torch.randint(9, (7, 3)), torch.tensor([7, 2, 5])
     model(source, lengths, torch.randint(8, (5, 3))).square().sum().backward()
     for name, parameter in model.named_parameters():
@@ -179,6 +195,11 @@ def test_tied_embeddings_are_one_parameter():
     [
         ({"decoder": nn.GRU(4, 6, bidirectional=True)}, "the decoder is bidirectional"),
         ({"decoder": nn.GRU(4, 6, batch_first=True)}, "layers are batch_first"),
+        ({"encoder": []}, "no encoder; give at least one"),
+        (
+            {"encoder": [nn.GRU(4, 6), nn.GRU(4, 6)]},
+            "an encoder puts out 6 features and the one above it reads 4",
+        ),
         ({"upper": nn.GRU(4, 6)}, "the upper layers read 4 features and put out 6"),
     ],
 )

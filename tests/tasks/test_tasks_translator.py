@@ -41,6 +41,7 @@ def fitted():
         {"attention": "none", "hidden_size": 64},
         {"tied": True, "embedding_size": 32, "label_smoothing": 0.1, "num_layers": 2},
         {"encoder_size": 16, "cell": "lstm"},
+        {"encoder_size": [16, 32], "num_layers": 2, "decoder_layers": 1},
     ],
 )
 def test_it_learns_to_turn_words_round(options):
@@ -59,6 +60,20 @@ def test_the_encoder_has_its_own_size(tmp_path):
     encoder, decoder = model.module_.encoder, model.module_.decoder
     assert (encoder.hidden_size, encoder.num_layers, decoder.hidden_size) == (12, 2, 32)
     assert elman.load(tmp_path / "run").predict(words) == model.predict(words)
+
+
+def test_each_layer_of_the_encoder_has_its_own_size(tmp_path):
+    words, turned = reversals(30)
+    model = translator(encoder_size=(8, 12), decoder_layers=1, num_layers=2, epochs=1, dropout=0.1)
+    model.fit(words, turned, run=tmp_path / "run")
+    (below,), encoder = model.module_.below_encoder, model.module_.encoder
+    assert (below.input_size, below.hidden_size) == (16, 8)
+    assert (encoder.input_size, encoder.hidden_size) == (16, 12)
+    assert (encoder.num_layers, model.module_.decoder.num_layers) == (1, 1)
+    assert elman.load(tmp_path / "run").predict(words) == model.predict(words)
+    # the same options go on with the run
+    same = translator(encoder_size=[8, 12], decoder_layers=1, num_layers=2, epochs=1, dropout=0.1)
+    assert same.fit(words, turned, run=tmp_path / "run").predict(words) == model.predict(words)
 
 
 def test_scheduled_sampling_learns_too():
@@ -169,6 +184,15 @@ def test_the_contract_of_an_estimator():
         (["a"], ["x"], {"teacher_forcing": 2}, "teacher_forcing=2; give 0 up to 1"),
         (["a"], ["x"], {"beam": 0}, "beam=0; give a whole number above zero"),
         (["a"], ["x"], {"encoder_size": 0}, "encoder_size=0; give a whole number above zero"),
+        (["a"], ["x"], {"encoder_size": [8, 8]}, r"encoder_size=\[8, 8\]; .* each of num_layers=1"),
+        (
+            ["a"],
+            ["x"],
+            {"encoder_size": [0]},
+            r"encoder_size=\[0\]; give a whole number above zero",
+        ),
+        (["a"], ["x"], {"encoder_size": "8"}, "encoder_size='8'; give a whole number above zero"),
+        (["a"], ["x"], {"decoder_layers": 0}, "decoder_layers=0; give a whole number above zero"),
     ],
 )
 def test_what_does_not_fit_is_said(tmp_path, X, y, options, said):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import torch
@@ -60,13 +62,14 @@ class EncoderDecoder(nn.Module):
     a known target is read in one call of each layer.
 
     Args:
-        encoder: recurrent layers that read the source; those of both directions see all of it.
+        encoder: recurrent layers that read the source; those of both directions see all of it. If
+            several are given, each reads what the one before it puts out.
         decoder: recurrent layers of one direction that read the target.
         sources: tokens of the source; None if its steps are vectors of `encoder.input_size`.
         targets: tokens of the target.
         attention: "additive", "multiplicative", or None: the bridge alone tells of the source.
         upper: recurrent layers of one direction, as wide as their input; None for none.
-        dropout: on embeddings and on what the next token is told from.
+        dropout: on embeddings, between encoders, and on what the next token is told from.
         tied: whether the output's weights are the target's embeddings.
 
     Shape:
@@ -94,7 +97,7 @@ class EncoderDecoder(nn.Module):
 
     def __init__(
         self,
-        encoder: Recurrent,
+        encoder: Recurrent | Sequence[Recurrent],
         decoder: Recurrent,
         *,
         sources: int | None,
@@ -105,10 +108,13 @@ class EncoderDecoder(nn.Module):
         tied: bool = False,
     ) -> None:
         super().__init__()
-        _check(encoder, decoder, upper)
+        encoders = [encoder] if isinstance(encoder, Recurrent) else [*encoder]
+        _check(encoders, decoder, upper)
+        *below, encoder = encoders
+        self.below_encoder = nn.ModuleList(below)
         self.encoder, self.decoder, self.upper = encoder, decoder, upper
         self.dropout = dropout
-        self.source = None if sources is None else nn.Embedding(sources, encoder.input_size)
+        self.source = None if sources is None else nn.Embedding(sources, encoders[0].input_size)
         self.target = nn.Embedding(targets, decoder.input_size)
         read, told = encoder.state_size * encoder.num_directions, decoder.state_size
         self.bridge = Bridge(read, decoder)
@@ -128,6 +134,8 @@ class EncoderDecoder(nn.Module):
     def read(self, source: Tensor, lengths: Tensor) -> Writing:
         """Reads sources; nothing is written yet."""
         x = source if self.source is None else self.source(source)
+        for layers in self.below_encoder:
+            x = layers(self._dropped(x), lengths=lengths)[0]
         memory, final = self.encoder(self._dropped(x), lengths=lengths)
         h = final[0] if isinstance(final, tuple) else final
         # the last layer's final states, of both directions
@@ -219,14 +227,23 @@ def _run(layers: Recurrent, x: Tensor, state: States, lengths: Tensor | None) ->
     return output, hx if isinstance(hx, tuple) else (hx,)
 
 
-def _check(encoder: Recurrent, decoder: Recurrent, upper: Recurrent | None) -> None:
+def _check(encoders: list[Recurrent], decoder: Recurrent, upper: Recurrent | None) -> None:
+    if not encoders:
+        raise ValueError("EncoderDecoder: no encoder; give at least one.")
+    for lower, above in pairwise(encoders):
+        width = lower.state_size * lower.num_directions
+        if above.input_size != width:
+            raise ValueError(
+                f"EncoderDecoder: an encoder puts out {width} features and the one above it reads"
+                f" {above.input_size}; give as many."
+            )
     for name, layers in (("decoder", decoder), ("upper", upper)):
         if layers is not None and layers.num_directions > 1:
             raise ValueError(
                 f"EncoderDecoder: the {name} is bidirectional, and what comes later is not known"
                 " yet; give layers of one direction."
             )
-    if any(layers is not None and layers.batch_first for layers in (encoder, decoder, upper)):
+    if any(layers is not None and layers.batch_first for layers in (*encoders, decoder, upper)):
         raise ValueError("EncoderDecoder: layers are batch_first; give such as take (T, B, I).")
     if upper is not None and upper.input_size != upper.state_size:
         raise ValueError(

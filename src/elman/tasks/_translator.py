@@ -29,7 +29,6 @@ from elman.nn import EncoderDecoder
 from elman.train import Run
 
 from ._inspect import LONGEST, ROWS, Sample
-from ._options import make_layers
 from ._supervised import Pairs, SupervisedEstimator, check_pairs, mean_loss
 from ._translation import (
     PairBatches,
@@ -39,6 +38,7 @@ from ._translation import (
     text_scores,
     translated,
 )
+from ._translation_network import check_sizes, translation_network
 
 LEVELS = ("characters", "words", "subwords", "tokens")
 ATTENTIONS = ("additive", "multiplicative", "none")
@@ -60,8 +60,10 @@ class Translator(SupervisedEstimator):
         lowercase: whether both sides are lower-cased.
         embedding_size: features of a token.
         bidirectional: whether the encoder reads from both ends.
-        encoder_size: hidden units of each direction of the encoder; `hidden_size` if None. Half of
-            that makes what the decoder looks at as wide as its own states, and a step cheaper.
+        encoder_size: hidden units of each direction of the encoder, of all its layers or a list
+            with those of each; `hidden_size` if None. A first layer half as wide makes a step
+            cheaper.
+        decoder_layers: layers of the decoder; `num_layers` if None.
         attention: "additive", "multiplicative" or "none".
         upper_layers: decoder layers above the attention, which see what it found.
         tied: whether the output shares the target's embeddings; `hidden_size` must equal
@@ -110,7 +112,8 @@ class Translator(SupervisedEstimator):
     lowercase: bool = False
     embedding_size: int = 256
     bidirectional: bool = True
-    encoder_size: int | None = None
+    encoder_size: int | Sequence[int] | None = None
+    decoder_layers: int | None = None
     attention: str = "multiplicative"
     upper_layers: int = 0
     tied: bool = False
@@ -213,19 +216,14 @@ class Translator(SupervisedEstimator):
                     f"{where}: {name}={getattr(self, name)!r} is not known;"
                     f" give one of {', '.join(known)}."
                 )
-        whole = ("vocabulary_size", "embedding_size", "encoder_size", "beam", "max_length")
-        for name in (*whole, "min_count"):
+        for name in ("vocabulary_size", "min_count", "beam", "max_length"):
             value = getattr(self, name)
             if value is not None and (not isinstance(value, int) or value < 1):
                 raise ValueError(f"{where}: {name}={value!r}; give a whole number above zero.")
+        check_sizes(self, where)
         for name in ("label_smoothing", "teacher_forcing"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"{where}: {name}={getattr(self, name)!r}; give 0 up to 1.")
-        if self.tied and self.hidden_size != self.embedding_size:
-            raise ValueError(
-                f"{where}: tied=True with hidden_size={self.hidden_size} and"
-                f" embedding_size={self.embedding_size}; give equal ones."
-            )
 
     def _read(
         self, X: Any, y: Any, columns: PairColumns | None, where: str, *, labelled: bool
@@ -288,25 +286,9 @@ class Translator(SupervisedEstimator):
         return text.lower() if self.lowercase else text
 
     def _network(self) -> EncoderDecoder:
-        size, width = self.embedding_size, self.hidden_size
-        upper = (
-            make_layers(self, width, num_layers=self.upper_layers) if self.upper_layers else None
+        network = translation_network(
+            self, len(self.source_vocabulary_), len(self.target_vocabulary_)
         )
-        network = EncoderDecoder(
-            make_layers(
-                self, size, hidden_size=self.encoder_size, bidirectional=self.bidirectional
-            ),
-            make_layers(self, size),
-            sources=len(self.source_vocabulary_),
-            targets=len(self.target_vocabulary_),
-            attention=None if self.attention == "none" else self.attention,
-            upper=upper,
-            dropout=self.dropout,
-            tied=self.tied,
-        )
-        if self.tied:
-            # the output's weights too: scores of about one
-            torch.nn.init.normal_(network.target.weight, std=size**-0.5)
         self._to_device(network)
         return network
 
