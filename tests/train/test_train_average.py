@@ -6,6 +6,7 @@ from torch import nn
 from train.trainings import Copy, Memory, Stopping, start, train, weights
 
 from elman.train import Interrupted, Loss, TrainOptions, fit
+from elman.train._average import Average
 
 
 class Noisy:
@@ -41,6 +42,17 @@ def test_it_is_the_average_by_hand():
         average = d * average + (1 - d) * one.double()
     torch.testing.assert_close(weights(other).double(), average, rtol=1e-5, atol=1e-6)
     assert not torch.allclose(weights(other), weights(last), rtol=1e-3)
+
+
+def test_weights_that_two_layers_share_are_one_average_which_moves_once():
+    module = nn.Sequential(nn.Linear(1, 1, bias=False), nn.Linear(1, 1, bias=False))
+    module[1].weight = module[0].weight
+    average, before = Average(module, 0.5), module[0].weight.item()
+    module[0].weight.data.add_(1)
+    average.update()
+    assert average.weights["0.weight"] is average.weights["1.weight"]
+    # the first step leaves 2 parts of 11 of what was there
+    assert average.weights["0.weight"].item() == pytest.approx(before + 9 / 11)
 
 
 def test_the_training_itself_is_the_same():

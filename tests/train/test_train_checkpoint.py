@@ -31,6 +31,16 @@ def test_a_state_comes_back_as_it_was(tmp_path):
     assert torch.equal(found["turned"], state["turned"])
 
 
+def test_what_is_one_tensor_is_written_once_and_one_again(tmp_path):
+    shared = torch.randn(1000)
+    save_checkpoint(tmp_path, 1, {"module": {"in": shared, "out": shared}, "best": shared.clone()})
+    assert next(tmp_path.iterdir()).stat().st_size < 2.5 * 4000
+    found = load_checkpoint(tmp_path)
+    assert found["module"]["in"] is found["module"]["out"]
+    assert found["best"] is not found["module"]["in"]
+    assert torch.equal(found["module"]["in"], shared)
+
+
 def test_a_full_disk_leaves_the_checkpoint_before(tmp_path):
     save_checkpoint(tmp_path, 1, {"w": torch.ones(3)})
     limits, handler = resource.getrlimit(resource.RLIMIT_FSIZE), signal.getsignal(signal.SIGXFSZ)

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ._snapshot import copied
+from ._snapshot import copied, distinct
 
 
 class Average:
@@ -42,8 +42,12 @@ class Average:
 
     def restart(self) -> None:
         """Begins anew at the weights as they are."""
-        self.steps = 0
-        self._averages = self._copies() if self.decay else {}
+        self._set(0, self._copies() if self.decay else {})
+
+    def _set(self, steps: int, averages: dict[str, Tensor]) -> None:
+        self.steps, self._averages = steps, averages
+        # weights that two layers share move once
+        self._distinct = {name: averages[name] for name in distinct(averages)}
 
     def _copies(self) -> dict[str, Tensor]:
         return copied(self.module.state_dict())
@@ -60,11 +64,13 @@ class Average:
             return
         self.steps += 1
         kept = min(self.decay, (1 + self.steps) / (10 + self.steps))
-        for name, weight in self.module.state_dict().items():
+        weights = self.module.state_dict()
+        for name, average in self._distinct.items():
+            weight = weights[name]
             if weight.is_floating_point():
-                self._averages[name].lerp_(weight, 1 - kept)
+                average.lerp_(weight, 1 - kept)
             else:
-                self._averages[name].copy_(weight)
+                average.copy_(weight)
 
     @contextmanager
     def in_place(self) -> Generator[None]:
@@ -87,4 +93,4 @@ class Average:
         """Sets what `state` gave; None of a training that knew no averages."""
         self.restart()
         if state is not None:
-            self.steps, self._averages = state["steps"], state["weights"]
+            self._set(state["steps"], state["weights"])

@@ -13,6 +13,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from ._atomic import atomic_file
+from ._snapshot import place
 
 _KEPT = 2
 # the part of a training's time that its checkpoints may take, until they are so many times rarer
@@ -48,19 +49,33 @@ class Checkpoints:
         self._took = self._saved - begun
 
 
-def flatten(value: Any, name: str, tensors: dict[str, Tensor]) -> Any:
+def flatten(
+    value: Any, name: str, tensors: dict[str, Tensor], known: dict[Any, str] | None = None
+) -> Any:
     """Takes the tensors out of nested dicts, lists and tuples; what is left is JSON that names
-    them.
+    them. One that is there under two names is taken once.
+
+    Args:
+        value: what holds them.
+        name: of the value.
+        tensors: where to put them.
+        known: the names of those that were put there, by where they lie.
     """
+    known = {} if known is None else known
     if isinstance(value, Tensor):
-        tensors[name] = value.detach().cpu().contiguous()
+        key = place(value)
+        if key is None or key not in known:
+            tensors[name] = value.detach().cpu().contiguous()
+        if key is not None:
+            name = known.setdefault(key, name)
         return {"tensor": name, "device": str(value.device)}
     if isinstance(value, dict):
-        items = [[key, flatten(one, f"{name}.{key}", tensors)] for key, one in value.items()]
+        items = [[key, flatten(one, f"{name}.{key}", tensors, known)] for key, one in value.items()]
         return {"dict": items}
     if isinstance(value, list | tuple):
         kind = "tuple" if isinstance(value, tuple) else "list"
-        return {kind: [flatten(one, f"{name}.{i}", tensors) for i, one in enumerate(value)]}
+        found = [flatten(one, f"{name}.{i}", tensors, known) for i, one in enumerate(value)]
+        return {kind: found}
     return {"value": value}
 
 

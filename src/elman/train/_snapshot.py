@@ -34,12 +34,40 @@ def is_finite(module: nn.Module) -> bool:
     return all(bool(torch.isfinite(p).all()) for p in module.parameters())
 
 
-def copied(value: Any) -> Any:
-    """The value with copies of all tensors in it."""
+def copied(value: Any, made: dict[Any, torch.Tensor] | None = None) -> Any:
+    """The value with copies of all tensors in it; what is one tensor under two names, as weights
+    that two layers share, is one again.
+
+    Args:
+        value: a tensor, or dicts and lists of tensors and of other things.
+        made: the copies so far, by what they are copies of.
+    """
+    made = {} if made is None else made
     if isinstance(value, torch.Tensor):
-        return value.detach().clone()
+        key = place(value)
+        if key is None:
+            return value.detach().clone()
+        if key not in made:
+            made[key] = value.detach().clone()
+        return made[key]
     if isinstance(value, dict):
-        return {key: copied(one) for key, one in value.items()}
+        return {key: copied(one, made) for key, one in value.items()}
     if isinstance(value, list):
-        return [copied(one) for one in value]
+        return [copied(one, made) for one in value]
     return value
+
+
+def place(tensor: torch.Tensor) -> tuple[Any, ...] | None:
+    """What is equal for two tensors that are the same memory; None where there is none."""
+    address = tensor.data_ptr()
+    if not address:
+        return None
+    return address, tensor.device, tensor.dtype, tensor.shape, tensor.stride()
+
+
+def distinct(tensors: dict[str, torch.Tensor]) -> list[str]:
+    """The names of the tensors, of those that are one tensor the first."""
+    found: dict[Any, str] = {}
+    for name, one in tensors.items():
+        found.setdefault(place(one) or name, name)
+    return [*found.values()]
