@@ -8,6 +8,7 @@ from kernels.calls import CELLS, KINDS, make
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from elman import diagnostics, nn
 from elman.kernels import reference
 
 
@@ -40,3 +41,15 @@ def _written_by_backward(cell, kind, steps):
 def test_the_backward_pass_grows_with_the_steps_and_not_with_their_square(name, kind):
     short, long = (_written_by_backward(CELLS[name], KINDS[kind], steps) for steps in (50, 200))
     assert long < 5 * short
+
+
+def test_no_steps_while_gradients_are_looked_at():
+    layer = nn.LSTM(3, 4, backend="reference")
+    state = tuple(torch.randn(1, 2, 4, requires_grad=True) for _ in range(2))
+    with diagnostics.watch(layer):
+        output, after = layer(torch.zeros(0, 2, 3), state, lengths=torch.tensor([0, 0]))
+        sum(s.sum() for s in after).backward()
+    assert output.shape == (0, 2, 4)
+    for before, last in zip(state, after, strict=True):
+        assert torch.equal(before, last)
+        assert torch.equal(before.grad, torch.ones(1, 2, 4))

@@ -48,7 +48,7 @@ def _run_masked(call: Call) -> tuple[list[Tensor], States]:
     rows: list[list[Tensor]] = []
     state = call.first_state()
     device = call.input.device
-    for t, step_input in enumerate(call.input.split(1)):
+    for t, step_input in enumerate(call.input.unbind()):
         lives = None if call.lengths is None else (t < call.lengths).to(device)[:, None]
         if call.resets is not None:
             mark = call.resets[t].to(device)[:, None]
@@ -57,7 +57,7 @@ def _run_masked(call: Call) -> tuple[list[Tensor], States]:
                 mark = mark & lives
             initial = call.initial or tuple(torch.zeros_like(s) for s in state)
             state = tuple(torch.where(mark, i, s) for i, s in zip(initial, state, strict=True))
-        sequences, after = _run(call, step_input, state)
+        sequences, after = _run(call, step_input[None], state)
         if watching is not None:
             watching.hook(t, after)
         if lives is not None:
