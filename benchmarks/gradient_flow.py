@@ -45,15 +45,14 @@ def in_own_process(*words: str) -> dict[str, Any]:
     return json.loads(done.stdout)
 
 
-def watch_row(cell: str, number: int) -> dict[str, Any]:
+def watch_row(cell: str, number: int, size: Any) -> dict[str, Any]:
     """The medians over processes of a training step with and without a watch."""
     found = [in_own_process("--watch", cell, str(number)) for _ in range(_PROCESSES)]
     names = ("microseconds", "ratio", "more_microseconds")
     row = {name: median(one[name] for one in found) for name in names}
     within = row["ratio"] <= _MOST_RATIO or row["more_microseconds"] <= _MOST_MICROSECONDS
     ratios = [one["ratio"] for one in found]
-    size = str(sizes("dense", quick=False)[number])
-    return {"cell": cell, "size": size, **row, "ratios": ratios, "within": within}
+    return {"cell": cell, "size": str(size), **row, "ratios": ratios, "within": within}
 
 
 def watch_once(cell: str, size: Any) -> dict[str, float]:
@@ -146,9 +145,9 @@ def main() -> None:
         print(json.dumps(watch_once(cell, grid[int(number)])))
         return
     found: dict[str, Any] = {"watch": [], "long": []}
-    for number in range(len(grid)):
+    for number, size in enumerate(grid):
         for cell in _CELLS:
-            found["watch"].append(watch_row(cell, number))
+            found["watch"].append(watch_row(cell, number, size))
             print(found["watch"][-1], flush=True)
     print(sum(one["within"] for one in found["watch"]), "of", len(found["watch"]), "rows within")
     for bptt in ("full", "checkpointed"):

@@ -55,15 +55,11 @@ def _encoders(options: Translator) -> list[Recurrent]:
 
 
 def check_sizes(options: Translator, where: str) -> None:
-    """Refuses what cannot be the size of a layer, or the number of layers.
+    """Refuses sizes that no encoder has, and those that do not fit each other.
 
     Raises:
-        ValueError: one of them is none.
+        ValueError: there are such.
     """
-    for name in ("embedding_size", "decoder_layers"):
-        value = getattr(options, name)
-        if not (value is None or _is_size(value)):
-            raise ValueError(f"{where}: {name}={value!r}; give a whole number above zero.")
     sizes, layers = options.encoder_size, options.num_layers
     if isinstance(sizes, list | tuple):
         fits = len(sizes) == layers and all(map(_is_size, sizes))

@@ -216,7 +216,8 @@ class Translator(SupervisedEstimator):
                     f"{where}: {name}={getattr(self, name)!r} is not known;"
                     f" give one of {', '.join(known)}."
                 )
-        for name in ("vocabulary_size", "min_count", "beam", "max_length"):
+        whole = ("vocabulary_size", "embedding_size", "decoder_layers", "beam", "max_length")
+        for name in (*whole, "min_count"):
             value = getattr(self, name)
             if value is not None and (not isinstance(value, int) or value < 1):
                 raise ValueError(f"{where}: {name}={value!r}; give a whole number above zero.")
