@@ -308,9 +308,8 @@ struct Backward {
     for (int64_t k = 0; k < cell.states; ++k) {
       tile.dafter[k] = part.dafter[k] + begin;
       tile.dstate[k] = part.dstate[k] + begin;
-      // an output layer's state is no state of the cell
-      const bool is_cells = k > 0 || !call.weight_ho;
-      tile.dtotal[k] = states.watched() && is_cells ? part.dtotal[k] + begin : nullptr;
+      Real* const* const total = states.total(part, k);
+      tile.dtotal[k] = total ? total + begin : nullptr;
       tile.state[k] = part.state[k] + begin;
       tile.after[k] = part.after[k] + begin;
     }

@@ -64,6 +64,8 @@ struct Cell {
   int64_t direct;
   // which states the gradient reads: as bits those before the step, then those after it
   int64_t reads;
+  // of which states, as bits, the step itself adds to the gradient on its way to the step before
+  int64_t adds;
   void (*step_f32)(const StepTile<float>&);
   void (*step_f64)(const StepTile<double>&);
   void (*backward_f32)(const BackwardTile<float>&);

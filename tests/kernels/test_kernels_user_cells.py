@@ -1,5 +1,7 @@
 """Cells and nonlinearities of the user's own on the native kernels."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from kernels.calls import KINDS, by_kernel, by_reference, gradients_like, make
@@ -153,3 +155,41 @@ def test_a_word_that_is_another_function_is_refused(monkeypatch):
     assert "abs is not the one of elman.cells" in _why(
         elman.nn.RNN(3, 4, nonlinearity=tanh_of_another)
     )
+
+
+def trace_step(wx, uh, state):
+    """A second state follows the first one within the step."""
+    (wx_h,) = wx
+    (uh_h,) = uh
+    _, s = state
+    y = tanh(wx_h + uh_h)
+    return (y, 0.5 * s + y), ()
+
+
+def trace_backward(dstate, state, after, saved):
+    dh, ds = dstate
+    y, _ = after
+    dh = dh + ds
+    dwx = dh * (1 - y * y)
+    return (dwx,), (dwx,), (zeros_like(dh), 0.5 * ds)
+
+
+TRACE = Cell("trace", ("h",), ("h", "s"), (), trace_step, trace_backward)
+
+
+@pytest.mark.parametrize("kind", ["dense", "lengths"])
+def test_a_watch_sees_what_a_step_adds_to_a_gradient(kind):
+    class Watch:
+        vectors = False
+
+        def seen(self, norms, vectors):
+            self.norms = norms.view(torch.float64)
+
+    seen = []
+    call = make(TRACE, (7, 5, 6, 19), KINDS[kind])
+    grads = gradients_like(call)
+    for run in (by_kernel, by_reference):
+        watch = Watch()
+        run(replace(call, watch=watch), grads)
+        seen.append(watch.norms)
+    torch.testing.assert_close(*seen, rtol=1e-5, atol=1e-6)

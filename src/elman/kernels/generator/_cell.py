@@ -73,6 +73,7 @@ def make_cell(
     direct = int(not _is_zero(backward.returned[2][0]))
     row = f"{{{len(gates)}, {len(states)}, {count}, {mask}, {slots.count}, "
     row += f"{{{_numbers(slots.dwx)}}}, {{{_numbers(slots.duh)}}}, {len(first)}, {direct}, {reads}"
+    row += f", {_adds(backward)}"
     functions = (f"{name}_step", f"{name}_step_backward", operand, operand_backward)
     for function in functions:
         for real in ("float", "double"):
@@ -147,6 +148,13 @@ def _reads(backward: Function) -> int:
             if one and used.get(one, 0):
                 bits |= 1 << (place * MOST_STATES + s)
     return bits
+
+
+def _adds(backward: Function) -> int:
+    """Of which states, as bits, the step itself adds to the gradient."""
+    changed = {name_of(line.targets[0]) for line in backward.lines}
+    names = backward.unpacked.get("dstate", [])
+    return sum(1 << s for s, one in enumerate(names) if one in changed)
 
 
 def _kept(backward: Function, dead: set[str]) -> list[int]:
