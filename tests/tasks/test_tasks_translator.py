@@ -183,6 +183,8 @@ def test_the_contract_of_an_estimator():
         (["a"], ["x"], {"tied": True}, "tied=True with hidden_size=32 and embedding_size=16"),
         (["a"], ["x"], {"teacher_forcing": 2}, "teacher_forcing=2; give 0 up to 1"),
         (["a"], ["x"], {"beam": 0}, "beam=0; give a whole number above zero"),
+        (["a"], ["x"], {"beam": None}, "beam=None; give a whole number above zero"),
+        (["a"], ["x"], {"min_count": True}, "min_count=True; give a whole number above zero"),
         (["a"], ["x"], {"encoder_size": 0}, "encoder_size=0; give a whole number above zero"),
         (["a"], ["x"], {"encoder_size": [8, 8]}, r"encoder_size=\[8, 8\]; .* each of num_layers=1"),
         (

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Protocol
 
+from ._options import check_known, check_whole, is_whole
+
 STRATEGIES = ("direct", "recursive")
 NORMALIZATIONS = ("running", "series", "none")
 
@@ -35,12 +37,7 @@ def check_forecast_options(options: ForecastOptions) -> None:
             f"Forecaster: quantiles={options.quantiles!r}; give rising levels between 0 and 1,"
             " 0.5 among them."
         )
-    for name, known in (("strategy", STRATEGIES), ("normalization", NORMALIZATIONS)):
-        if getattr(options, name) not in known:
-            raise ValueError(
-                f"Forecaster: {name}={getattr(options, name)!r} is not known;"
-                f" give one of {', '.join(known)}."
-            )
+    check_known(options, "Forecaster", strategy=STRATEGIES, normalization=NORMALIZATIONS)
     if options.strategy == "recursive" and len(levels) < 2:
         raise ValueError(
             "Forecaster: strategy='recursive' draws futures between quantiles; give two or"
@@ -51,12 +48,9 @@ def check_forecast_options(options: ForecastOptions) -> None:
             f"Forecaster: validation_fraction={options.validation_fraction}; give a number between"
             " 0 and 1: the skill is always measured."
         )
-    for name in ("horizon", "context", "season", "paths"):
-        value = getattr(options, name)
-        if value is not None and (not isinstance(value, int) or value < 1):
-            raise ValueError(f"Forecaster: {name}={value!r}; give a whole number above zero.")
+    check_whole(options, "Forecaster", ("horizon", "paths"), or_none=("context", "season"))
     lags: list[Any] = list(options.lags)
-    if not all(isinstance(lag, int) and lag > 0 for lag in lags) or len({*lags}) < len(lags):
+    if not all(map(is_whole, lags)) or len({*lags}) < len(lags):
         raise ValueError(
             f"Forecaster: lags={options.lags!r}; give different whole numbers above zero."
         )

@@ -34,6 +34,7 @@ from ._generator_network import (
     token_step,
 )
 from ._inspect import LONGEST, ROWS, Sample
+from ._options import check_known, check_whole
 from ._sampling import check_sampling
 from ._supervised import Pairs, SupervisedEstimator, check_pairs, mean_loss
 
@@ -168,16 +169,9 @@ class SequenceGenerator(SupervisedEstimator):
 
     def _check(self) -> None:
         where = "SequenceGenerator"
-        for name, known in (("level", LEVELS), ("condition", CONDITIONS)):
-            if getattr(self, name) not in known:
-                raise ValueError(
-                    f"{where}: {name}={getattr(self, name)!r} is not known;"
-                    f" give one of {', '.join(known)}."
-                )
-        for name in ("vocabulary_size", "embedding_size", "beam", "max_length"):
-            value = getattr(self, name)
-            if value is not None and (not isinstance(value, int) or value < 1):
-                raise ValueError(f"{where}: {name}={value!r}; give a whole number above zero.")
+        check_known(self, where, level=LEVELS, condition=CONDITIONS)
+        whole = ("vocabulary_size", "embedding_size", "beam")
+        check_whole(self, where, whole, or_none=("max_length",))
 
     def _read(
         self, X: Any, y: Any, columns: StartColumns | None, where: str, *, labelled: bool

@@ -16,12 +16,12 @@ from ._estimator import Estimator
 from ._inspect import Sample
 from ._material import Material
 from ._note_material import NoteMaterial
+from ._options import check_known, check_whole
 from ._sampling import check_sampling
 from ._text_material import TextMaterial
 
 LEVELS = ("characters", "words", "tokens", "subwords", "notes")
-# options that are whole numbers above zero, or None
-_WHOLE = ("bptt", "vocabulary_size", "bptt_gradient", "embedding_size", "sampled_softmax")
+_WHOLE_OR_NONE = ("bptt_gradient", "embedding_size", "sampled_softmax")
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
@@ -220,18 +220,12 @@ class LanguageModel(Estimator):
 
     def _check(self) -> None:
         where = "LanguageModel"
-        if self.level not in LEVELS:
-            raise ValueError(
-                f"{where}: level={self.level!r} is not known; give one of {', '.join(LEVELS)}."
-            )
+        check_known(self, where, level=LEVELS)
         if not 0 <= self.validation_fraction < 1:
             raise ValueError(
                 f"{where}: validation_fraction={self.validation_fraction}; give 0 up to below 1."
             )
-        for name in _WHOLE:
-            value = getattr(self, name)
-            if value is not None and (not isinstance(value, int) or value < 1):
-                raise ValueError(f"{where}: {name}={value!r}; give a whole number above zero.")
+        check_whole(self, where, ("bptt", "vocabulary_size"), or_none=_WHOLE_OR_NONE)
         if self.transpose not in range(KEYS):
             raise ValueError(
                 f"{where}: transpose={self.transpose!r}; give semitones, 0 up to {KEYS - 1}."

@@ -1,5 +1,6 @@
 """What can be said about a network, and the recurrent layers made of it."""
 
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -46,6 +47,50 @@ class ModelOptions:
     residual: bool = False
     zoneout: float = 0.0
     layer_norm: bool = False
+
+
+def is_whole(value: object) -> bool:
+    """Whether something is a whole number above zero."""
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 1
+
+
+def check_whole(
+    options: Any, where: str, names: Iterable[str], *, or_none: Collection[str] = ()
+) -> None:
+    """Refuses options that are no whole numbers above zero.
+
+    Args:
+        options: what holds them.
+        where: who asks, for the message.
+        names: the options.
+        or_none: those that may be None instead.
+
+    Raises:
+        ValueError: one is something else.
+    """
+    for name in (*names, *or_none):
+        value = getattr(options, name)
+        if not is_whole(value) and not (value is None and name in or_none):
+            raise ValueError(f"{where}: {name}={value!r}; give a whole number above zero.")
+
+
+def check_known(options: Any, where: str, **known: Iterable[str]) -> None:
+    """Refuses options that are none of the names that are known.
+
+    Args:
+        options: what holds them.
+        where: who asks, for the message.
+        known: of each option its names.
+
+    Raises:
+        ValueError: one is something else.
+    """
+    for name, names in known.items():
+        value = getattr(options, name)
+        if value not in names:
+            raise ValueError(
+                f"{where}: {name}={value!r} is not known; give one of {', '.join(names)}."
+            )
 
 
 def make_layers(

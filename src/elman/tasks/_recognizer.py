@@ -25,6 +25,7 @@ from elman.train import Run
 
 from ._inspect import LONGEST, ROWS, Sample
 from ._listening import Listening
+from ._options import check_known, check_whole
 from ._speech_network import BLANK, SpeechNetwork, SpokenText, Utterances, recognized
 from ._supervised import Pairs, SupervisedEstimator, check_pairs, mean_loss
 
@@ -140,16 +141,8 @@ class SpeechRecognizer(SupervisedEstimator):
 
     def _check(self) -> None:
         where = "SpeechRecognizer"
-        if self.level not in LEVELS:
-            raise ValueError(
-                f"{where}: level={self.level!r} is not known; give one of {', '.join(LEVELS)}."
-            )
-        for name in ("mel_bins", "stack", "beam", "sample_rate"):
-            value = getattr(self, name)
-            if (value is None and name != "sample_rate") or (
-                value is not None and (not isinstance(value, int) or value < 1)
-            ):
-                raise ValueError(f"{where}: {name}={value!r}; give a whole number above zero.")
+        check_known(self, where, level=LEVELS)
+        check_whole(self, where, ("mel_bins", "stack", "beam"), or_none=("sample_rate",))
 
     def _read(
         self, X: Any, y: Any, columns: SpeechColumns | None, where: str, *, labelled: bool

@@ -33,6 +33,7 @@ from elman.nn import Pooling
 from elman.train import BPTT, Run
 
 from ._inspect import LONGEST, ROWS, Sample, need_of_examples
+from ._options import check_known, check_whole
 from ._pooled_network import Examples, PooledNetwork, batch_of, outputs_of
 from ._supervised import Pairs, SupervisedEstimator, check_pairs
 from ._word_features import Sentence, WordFeatures, check_word_dropouts
@@ -295,23 +296,13 @@ class SequenceEstimator(SupervisedEstimator):
                 " words have characters of their own."
             )
         check_word_dropouts(self)
-        if self.level not in LEVELS:
-            raise ValueError(
-                f"{where}: level={self.level!r} is not known; give one of {', '.join(LEVELS)}."
-            )
-        if self.bptt not in BPTT:
-            raise ValueError(
-                f"{where}: bptt={self.bptt!r} is not known; give one of {', '.join(BPTT)}."
-            )
+        check_known(self, where, level=LEVELS, bptt=BPTT)
         if self.bptt == "truncated" and self.bidirectional:
             raise ValueError(
                 f'{where}: bptt="truncated" keeps the last steps of a sequence, and bidirectional='
                 'True reads from both ends; give bptt="checkpointed" to save memory.'
             )
-        if self.bptt_steps < 1:
-            raise ValueError(
-                f"{where}: bptt_steps={self.bptt_steps!r}; give a whole number above zero."
-            )
+        check_whole(self, where, ("bptt_steps",))
         Pooling(self.pooling, 1)
 
     def _fitted(self) -> dict[str, Any]:

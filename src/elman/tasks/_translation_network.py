@@ -8,7 +8,7 @@ import torch
 
 from elman.nn import EncoderDecoder, Recurrent
 
-from ._options import make_layers
+from ._options import is_whole, make_layers
 
 if TYPE_CHECKING:
     from ._translator import Translator
@@ -62,9 +62,9 @@ def check_sizes(options: Translator, where: str) -> None:
     """
     sizes, layers = options.encoder_size, options.num_layers
     if isinstance(sizes, list | tuple):
-        fits = len(sizes) == layers and all(map(_is_size, sizes))
+        fits = len(sizes) == layers and all(map(is_whole, sizes))
     else:
-        fits = sizes is None or _is_size(sizes)
+        fits = sizes is None or is_whole(sizes)
     if not fits:
         raise ValueError(
             f"{where}: encoder_size={sizes!r}; give a whole number above zero, or one for each of"
@@ -75,7 +75,3 @@ def check_sizes(options: Translator, where: str) -> None:
             f"{where}: tied=True with hidden_size={options.hidden_size} and"
             f" embedding_size={options.embedding_size}; give equal ones."
         )
-
-
-def _is_size(value: object) -> bool:
-    return isinstance(value, int) and value >= 1

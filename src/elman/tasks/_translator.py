@@ -29,6 +29,7 @@ from elman.nn import EncoderDecoder
 from elman.train import Run
 
 from ._inspect import LONGEST, ROWS, Sample
+from ._options import check_known, check_whole
 from ._supervised import Pairs, SupervisedEstimator, check_pairs, mean_loss
 from ._translation import (
     PairBatches,
@@ -206,21 +207,9 @@ class Translator(SupervisedEstimator):
 
     def _check(self) -> None:
         where = "Translator"
-        for name, known in (
-            ("source_level", LEVELS),
-            ("target_level", LEVELS),
-            ("attention", ATTENTIONS),
-        ):
-            if getattr(self, name) not in known:
-                raise ValueError(
-                    f"{where}: {name}={getattr(self, name)!r} is not known;"
-                    f" give one of {', '.join(known)}."
-                )
-        whole = ("vocabulary_size", "embedding_size", "decoder_layers", "beam", "max_length")
-        for name in (*whole, "min_count"):
-            value = getattr(self, name)
-            if value is not None and (not isinstance(value, int) or value < 1):
-                raise ValueError(f"{where}: {name}={value!r}; give a whole number above zero.")
+        check_known(self, where, source_level=LEVELS, target_level=LEVELS, attention=ATTENTIONS)
+        whole = ("vocabulary_size", "min_count", "embedding_size", "beam")
+        check_whole(self, where, whole, or_none=("decoder_layers", "max_length"))
         check_sizes(self, where)
         for name in ("label_smoothing", "teacher_forcing"):
             if not 0 <= getattr(self, name) <= 1:
