@@ -6,6 +6,7 @@ import signal
 
 import pytest
 import torch
+from safetensors import safe_open
 
 from elman.train import Run, atomic_write
 
@@ -37,6 +38,19 @@ def test_an_option_that_came_later_had_its_default(tmp_path):
     assert Run.start(tmp_path, **later, defaults={"new": (1, 2), "lr": 7}).path == tmp_path
     with pytest.raises(ValueError, match=r"other options: new: here \[3\], now \[1, 2\]"):
         Run.start(tmp_path, **later, defaults={"new": (3,)})
+
+
+def test_weights_that_two_layers_share_are_written_once(tmp_path):
+    w = torch.arange(6.0).view(2, 3)
+    weights = {"source": w, "row": w[0], "target": w, "bias": torch.ones(2)}
+    run = _start(tmp_path / "run")
+    run.save_weights(weights)
+    with safe_open(run.path / "model.safetensors", "pt") as file:
+        assert sorted(file.keys()) == ["bias", "row", "source"]
+    found = Run.open(run.path).weights()
+    assert found.keys() == weights.keys()
+    assert all(torch.equal(found[name], one) for name, one in weights.items())
+    assert found["target"].data_ptr() == found["source"].data_ptr()
 
 
 def _broken(tmp_path, case):

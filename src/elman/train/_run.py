@@ -15,6 +15,7 @@ from torch import Tensor
 
 from ._atomic import atomic_write, to_json
 from ._checkpoint import apart
+from ._snapshot import distinct, firsts
 
 FORMAT = 1
 """The newest format of a run folder that this version writes and reads."""
@@ -179,12 +180,14 @@ class Run:
         atomic_write(self.path / "metrics.jsonl", text.encode())
 
     def save_weights(self, weights: dict[str, Tensor]) -> None:
-        """Writes model.safetensors and its digest."""
-        content = safetensors.torch.save(
-            apart({name: one.detach().cpu().contiguous() for name, one in weights.items()})
-        )
+        """Writes model.safetensors and its digest; a tensor with two names, as weights that two
+        layers share, under its first one.
+        """
+        written = {name: weights[name].detach().cpu().contiguous() for name in distinct(weights)}
+        content = safetensors.torch.save(apart(written))
         atomic_write(self.path / "model.safetensors", content)
-        self.update(weights_sha256=hashlib.sha256(content).hexdigest())
+        shared = {name: first for name, first in firsts(weights).items() if name != first}
+        self.update(weights_sha256=hashlib.sha256(content).hexdigest(), shared_weights=shared)
 
     def weights(self) -> dict[str, Tensor]:
         """Reads model.safetensors.
@@ -202,9 +205,13 @@ class Run:
                 " restore the file or train again."
             )
         try:
-            return safetensors.torch.load(content)
+            found = safetensors.torch.load(content)
         except SafetensorError as error:
             raise ValueError(f"{file}: the weights cannot be read: {error}; train again.") from None
+        for name, first in self.config.get("shared_weights", {}).items():
+            if first in found:
+                found[name] = found[first]
+        return found
 
 
 def _holds_something(path: Path) -> bool:

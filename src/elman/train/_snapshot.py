@@ -65,9 +65,12 @@ def place(tensor: torch.Tensor) -> tuple[Any, ...] | None:
     return address, tensor.device, tensor.dtype, tensor.shape, tensor.stride()
 
 
+def firsts(tensors: dict[str, torch.Tensor]) -> dict[str, str]:
+    """Of each name the first one of the same tensor."""
+    found: dict[Any, str] = {}
+    return {name: found.setdefault(place(one) or name, name) for name, one in tensors.items()}
+
+
 def distinct(tensors: dict[str, torch.Tensor]) -> list[str]:
     """The names of the tensors, of those that are one tensor the first."""
-    found: dict[Any, str] = {}
-    for name, one in tensors.items():
-        found.setdefault(place(one) or name, name)
-    return [*found.values()]
+    return [name for name, first in firsts(tensors).items() if name == first]
