@@ -30,6 +30,7 @@ class Problem:
             a number.
         beside: the name of another figure that is stated beside it, and how; None for none.
         seeds: how many are run.
+        missed: what is known of why the figure is not as good as needed, where it is not.
         trained_by: another problem with the same commands, whose runs and files serve this one too.
     """
 
@@ -47,6 +48,7 @@ class Problem:
     commands: tuple[str, ...]
     beside: tuple[str, str] | None = None
     seeds: int = 3
+    missed: str = ""
     trained_by: str | None = None
 
     def is_reached(self, value: float) -> bool:
