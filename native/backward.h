@@ -71,7 +71,7 @@ struct Backward {
         dsums(c.weight_ho ? plan.Rp * most : 0, true),
         dhidden(c.weight_ho ? plan.Hp * c.B : 0, true),
         doperand(rest ? plan.Hp * c.B : 0, true),
-        right(most * (round_up(c.I, V) + round_up(c.R, V) + plan.Hp)),
+        right(most * WeightGradients<Real>::room(c)),
         states(call, plan),
         records(c.checkpointed && plan.ready() ? plan.largest_segment() * plan.record : 0) {
     if (!c.checkpointed || !plan.record || !records) return;
@@ -229,15 +229,13 @@ struct Backward {
     }
   }
 
-  // what the step before of these rows will read
-  void bring_next(const PartBack<Real>& part, int64_t step, int64_t alive) const {
-    const int64_t way = call.reverse ? -1 : 1;
-    const int64_t more = plan.alive(step - 1) * plan.record;
-    for (int64_t i = 0; i < alive; ++i) {
-      if (call.doutput) bring<false>(part.doutput[i] - way * call.doutput_t, call.R);
-      if (plan.record) bring<false>(part.saved[i] - more, plan.record);
-      if (step > 1) bring<false>(part.output[i] - 2 * way * call.output_t, call.R);
-    }
+  // the records that the step before the one before will read: those of the very next step would
+  // come too late
+  Later records_before(const PartBack<Real>& part, int64_t step, int64_t alive) const {
+    if (!plan.record || !alive || by_columns || step < plan.begin + 2) return {};
+    const int64_t last = part.row(alive - 1) - part.row(0);
+    return {plan.saved(part.row(0), step - 2),
+            (last + 1) * plan.record * int64_t(sizeof(Real))};
   }
 
   // one step: the cell's gradient, and through the products to the state before
@@ -247,7 +245,6 @@ struct Backward {
     const int64_t known = goes_on ? part.alive(plan, step + 1) : 0;
     advance(part, step, base, known);
     for (int64_t i = known; i < alive; ++i) point(part, step, base, i);
-    if (step > plan.begin && call.B > 1) bring_next(part, step, alive);
     if (states.keeps()) states.aim(part, step, alive);
     if (call.weight_ho) {
       if (columns.index == 0) back_out(part, alive);
@@ -277,7 +274,8 @@ struct Backward {
       if (to > from && alive) operand_backward_of<Real>(cell)(tile);
       columns.wait();
     }
-    multiply(part.dstate[0], dgates, cell.duh, back, cell.direct != 0, part.offsets, alive, columns);
+    multiply(part.dstate[0], dgates, cell.duh, back, cell.direct != 0, part.offsets, alive, columns,
+             records_before(part, step, alive));
     columns.wait();
     if (call.gradient_clip > 0) {
       states.clip(part, alive, columns);
@@ -338,8 +336,8 @@ struct Backward {
   // rows of `to` (+)= gates times weights
   void multiply(Real* const* to, const Real* from, const int64_t* slots,
                 const ColumnWeights<Real>& weights, bool add, const int64_t* offsets, int64_t rows,
-                const Team& columns) const {
-    weights.multiply({from, slots, offsets, rows, slot_stride(), most * V}, to, add, columns);
+                const Team& columns, const Later& later = {}) const {
+    weights.multiply({from, slots, offsets, rows, slot_stride(), most * V}, to, add, columns, later);
   }
 
   // dx = gates' gradients times W_ih

@@ -65,19 +65,21 @@ struct ColumnWeights {
   int64_t stride() const { return groups * units * COLUMN_PANEL * V; }
 
   // rows of `to` (+)= gates times weights; so many gates at once that what stands of them for these
-  // rows stays in the second cache while one panel of weights after another comes by
-  void multiply(const GateRows<Real>& from, Real* const* to, bool add, const Team& team) const {
+  // rows stays in the second cache while one panel of weights after another comes by. Where all
+  // weights stay there, `later` is fetched in their place.
+  void multiply(const GateRows<Real>& from, Real* const* to, bool add, const Team& team,
+                const Later& later = {}) const {
     constexpr int64_t KEPT = (1 << 17) / sizeof(Real);
     const int64_t size = larger(units, 1), least = (256 + size - 1) / size;
     const int64_t most = larger(least, KEPT / (larger(from.rows, 1) * size));
     for (int64_t gate = 0; gate < groups; gate += most) {
-      multiply(from, gate, smaller(most, groups - gate), to, add || gate > 0, team);
+      multiply(from, gate, smaller(most, groups - gate), to, add || gate > 0, team, later);
     }
   }
 
   // the same for the gates from `gate` on
   void multiply(const GateRows<Real>& from, int64_t gate, int64_t gates, Real* const* to, bool add,
-                const Team& team) const {
+                const Team& team, const Later& later) const {
     const int64_t K = gates * units;
     int64_t begin, end;
     team.share(panels, begin, end);
@@ -100,6 +102,10 @@ struct ColumnWeights {
       tile.w = first_panel + panel * stride();
       tile.w_panel = stride();
       tile.ahead = ahead_of<Real>(first_panel, tile.w + stride(), w_size(), K, P, from.rows);
+      if (!tile.ahead.step && later.bytes && panel == begin) {
+        const int64_t tiles = tiles_of(from.rows, P);
+        tile.ahead = later.after(tiles * gate * units, tiles * groups * units);
+      }
       in_tiles(from.rows, most_rows(static_cast<int>(P)), [&](int64_t at, int64_t M) {
         tile.to = to + at;
         tile.offsets = from.offsets + at;

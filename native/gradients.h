@@ -19,60 +19,45 @@ struct WeightGradients {
 
   void take(int64_t s, int64_t stop, const Team& team) const {
     const int64_t N = plan.offset[stop] - plan.offset[s];
-    Real* const right_x = right;
-    Real* const right_h = right_x + most * round_up(call.I, V);
-    Real* const right_o = right_h + most * round_up(call.R, V);
-    Rows x{right_x, 0}, h{right_h, 0};
-    const bool as_they_are =
-        plan.is_in_order && plan.alive(stop - 1) == call.B && !call.reverse && !call.resets;
-    if (as_they_are && call.input_t == call.B * call.input_b && is_near(call.input_b) &&
-        has_room(stop, call.input_b, call.I)) {
-      x = {plan.input(0, s), call.input_b};
-    } else if (call.dweight_ih) {
-      pack_right(right_x, call.I, s, stop, team,
-                 [&](int64_t r, int64_t step) { return plan.input(r, step); });
-    }
-    if (as_they_are && call.output_t == call.B * call.output_b && s > 0 && is_near(call.output_b) &&
-        has_room(stop - 1, call.output_b, call.R)) {
-      h = {plan.output(0, s - 1), call.output_b};
-    } else if (call.dweight_hh) {
-      pack_right(right_h, call.R, s, stop, team,
-                 [&](int64_t r, int64_t step) { return plan.state_before(0, r, step); });
-    }
-    const Rows o{right_o, 0};
-    if (rest && call.dweight_hh) {
-      pack_right(right_o, call.H, s, stop, team, [&](int64_t r, int64_t step) -> const Real* {
-        return plan.saved(r, step) + plan.operand_at();
-      });
-    }
-    if (call.weight_ho && call.dweight_ho) {
-      pack_right(right_o, call.H, s, stop, team, [&](int64_t r, int64_t step) -> const Real* {
-        return plan.saved(r, step) + plan.hidden_at();
-      });
-    }
+    const int64_t joined = joined_gates(call);
+    const Rights on_right = bring(s, stop, joined, team);
     team.wait();
+    Real* const dih = static_cast<Real*>(call.dweight_ih);
     Real* const dhh = static_cast<Real*>(call.dweight_hh);
-    if (call.dweight_ih) {
-      weights(static_cast<Real*>(call.dweight_ih), cell.dwx, cell.gates, x, call.I, N, team);
+    if (joined) {
+      weights({dih, call.I, dhh, call.R}, cell.dwx, joined, on_right.both, N, team);
     }
-    if (dhh) weights(dhh, cell.duh, first, h, call.R, N, team);
+    if (dih) {
+      weights({dih + joined * call.H * call.I, call.I}, cell.dwx + joined, cell.gates - joined,
+              on_right.x, N, team);
+    }
+    if (dhh) {
+      weights({dhh + joined * call.H * call.R, call.R}, cell.duh + joined, first - joined,
+              on_right.h, N, team);
+    }
     if (dhh && rest) {
-      weights(dhh + first * call.H * call.H, cell.duh + first, rest, o, call.H, N, team);
+      weights({dhh + first * call.H * call.R, call.H}, cell.duh + first, rest, on_right.o, N, team);
     }
-    if (call.dbias_ih) {
-      biases(static_cast<Real*>(call.dbias_ih), dgates, cell.dwx, cell.gates, call.H, N, team);
+    Real* const bih = static_cast<Real*>(call.dbias_ih);
+    Real* const bhh = static_cast<Real*>(call.dbias_hh);
+    const int64_t alike = bih && bhh ? alike_gates(cell, cell.gates) : 0;
+    if (alike) biases(bih, bhh, dgates, cell.dwx, alike, call.H, N, team);
+    if (bih) {
+      biases(bih + alike * call.H, nullptr, dgates, cell.dwx + alike, cell.gates - alike, call.H, N,
+             team);
     }
-    if (call.dbias_hh) {
-      biases(static_cast<Real*>(call.dbias_hh), dgates, cell.duh, cell.gates, call.H, N, team);
+    if (bhh) {
+      biases(bhh + alike * call.H, nullptr, dgates, cell.duh + alike, cell.gates - alike, call.H, N,
+             team);
     }
     if (call.weight_ho) {
       const int64_t slot = 0;
       if (call.dweight_ho) {
-        weights_of(static_cast<Real*>(call.dweight_ho), dsums, &slot, 1, call.R, o, call.H, N,
-                   team);
+        weights_of({static_cast<Real*>(call.dweight_ho), call.H}, dsums, &slot, 1, call.R,
+                   on_right.o, N, team);
       }
       if (call.dbias_ho) {
-        biases(static_cast<Real*>(call.dbias_ho), dsums, &slot, 1, call.R, N, team);
+        biases(static_cast<Real*>(call.dbias_ho), nullptr, dsums, &slot, 1, call.R, N, team);
       }
     }
   }
@@ -83,6 +68,78 @@ struct WeightGradients {
     const Real* at;
     int64_t row;
   };
+
+  // what the gates' gradients of a chunk are multiplied with: the input, what is fed back, both side
+  // by side, and what the operand's or the output layer's weights read
+  struct Rights {
+    Rows x, h, both, o;
+  };
+
+  // how many of a cell's first gates have one gradient for both products
+  static int64_t alike_gates(const Cell& cell, int64_t most) {
+    int64_t gates = 0;
+    while (gates < most && cell.dwx[gates] == cell.duh[gates]) ++gates;
+    return gates;
+  }
+  // The first gates whose products with the input and with what is fed back are one: those of one
+  // gradient, where the columns of both together fill fewer vectors. Rows have to be copied for it,
+  // as dear as some products with each vector.
+  static int64_t joined_gates(const Call& call) {
+    constexpr int64_t COPIED = 16;
+    const int64_t apart = round_up(call.I, V) + round_up(call.R, V);
+    const int64_t both = round_up(call.I + call.R, V);
+    if (!call.dweight_ih || !call.dweight_hh || !is_near(both)) return 0;
+    const int64_t first = call.cell->first ? call.cell->first : call.cell->gates;
+    const int64_t gates = alike_gates(*call.cell, first);
+    return (apart - both) * gates * call.H < COPIED * both ? 0 : gates;
+  }
+  // numbers of a record on the right
+  static int64_t room(const Call& call) {
+    const int64_t both = joined_gates(call) ? round_up(call.I + call.R, V) : 0;
+    return round_up(call.I, V) + round_up(call.R, V) + round_up(call.H, V) + both;
+  }
+
+  Rights bring(int64_t s, int64_t stop, int64_t joined, const Team& team) const {
+    Real* const right_x = right;
+    Real* const right_h = right_x + most * round_up(call.I, V);
+    Real* const right_o = right_h + most * round_up(call.R, V);
+    Real* const right_both = right_o + most * round_up(call.H, V);
+    Rows x{right_x, 0}, h{right_h, 0};
+    const bool as_they_are =
+        plan.is_in_order && plan.alive(stop - 1) == call.B && !call.reverse && !call.resets;
+    const auto input = [&](int64_t r, int64_t step) { return plan.input(r, step); };
+    const auto fed_back = [&](int64_t r, int64_t step) { return plan.state_before(0, r, step); };
+    if (as_they_are && call.input_t == call.B * call.input_b && is_near(call.input_b) &&
+        has_room(stop, call.input_b, call.I)) {
+      x = {plan.input(0, s), call.input_b};
+    } else if (call.dweight_ih && joined < cell.gates) {
+      pack_right(right_x, call.I, s, stop, team, input);
+    }
+    if (as_they_are && call.output_t == call.B * call.output_b && s > 0 && is_near(call.output_b) &&
+        has_room(stop - 1, call.output_b, call.R)) {
+      h = {plan.output(0, s - 1), call.output_b};
+    } else if (call.dweight_hh && joined < first) {
+      pack_right(right_h, call.R, s, stop, team, fed_back);
+    }
+    const int64_t row = round_up(call.I + call.R, V);
+    if (joined) {
+      each_record(s, stop, team, [&](int64_t n, int64_t r, int64_t step) {
+        copy_row(right_both + n * row, input(r, step), call.I);
+        copy_row(right_both + n * row + call.I, fed_back(r, step), call.R);
+      });
+    }
+    if (rest && call.dweight_hh) {
+      pack_right(right_o, call.H, s, stop, team, [&](int64_t r, int64_t step) -> const Real* {
+        return plan.saved(r, step) + plan.operand_at();
+      });
+    }
+    if (call.weight_ho && call.dweight_ho) {
+      pack_right(right_o, call.H, s, stop, team, [&](int64_t r, int64_t step) -> const Real* {
+        return plan.saved(r, step) + plan.hidden_at();
+      });
+    }
+    return {x, h, {right_both, row}, {right_o, 0}};
+  }
 
   // whether a column of rows so far apart comes quickly: with 16 registers tiles are narrow and come
   // back to it often, and rows a power of two apart crowd each other out of the caches
@@ -100,30 +157,53 @@ struct WeightGradients {
   void pack_right(Real* to, int64_t columns, int64_t s, int64_t stop, const Team& team,
                   Row row) const {
     const int64_t vectors = (columns + V - 1) / V, N = plan.offset[stop] - plan.offset[s];
-    int64_t from, end;
-    team.share(N, from, end);
-    int64_t step = s;
-    for (int64_t n = from; n < end; ++n) {
-      while (plan.offset[step + 1] - plan.offset[s] <= n) ++step;
-      const Real* numbers = row(n - (plan.offset[step] - plan.offset[s]), step);
+    each_record(s, stop, team, [&](int64_t n, int64_t r, int64_t step) {
+      const Real* const numbers = row(r, step);
       for (int64_t v = 0; v < vectors; ++v) {
         const int64_t panel = v / WEIGHT_PANEL, P = smaller(WEIGHT_PANEL, vectors - panel * WEIGHT_PANEL);
         store(to + panel * WEIGHT_PANEL * V * N + (n * P + v % WEIGHT_PANEL) * V,
               load(numbers + v * V, smaller(V, columns - v * V)));
       }
+    });
+  }
+
+  // f(number in the chunk, row, step) for the records of a chunk that are this member's
+  template <class F>
+  void each_record(int64_t s, int64_t stop, const Team& team, F f) const {
+    int64_t from, end;
+    team.share(plan.offset[stop] - plan.offset[s], from, end);
+    int64_t step = s;
+    for (int64_t n = from; n < end; ++n) {
+      while (plan.offset[step + 1] - plan.offset[s] <= n) ++step;
+      f(n, n - (plan.offset[step] - plan.offset[s]), step);
     }
   }
 
-  void weights(Real* to, const int64_t* slots, int64_t gates, const Rows& on_right,
-               int64_t columns, int64_t N, const Team& team) const {
-    weights_of(to, dgates, slots, gates, call.H, on_right, columns, N, team);
+  static void copy_row(Real* to, const Real* from, int64_t n) {
+    for (int64_t k = 0; k < n; k += V) {
+      const int64_t here = smaller(V, n - k);
+      store(to + k, load(from + k, here), here);
+    }
+  }
+
+  // where products go: a matrix, and the one whose columns follow those of the first
+  struct Into {
+    Real* to;
+    int64_t columns;
+    Real* beside = nullptr;
+    int64_t beside_columns = 0;
+  };
+
+  void weights(const Into& into, const int64_t* slots, int64_t gates, const Rows& on_right,
+               int64_t N, const Team& team) const {
+    weights_of(into, dgates, slots, gates, call.H, on_right, N, team);
   }
 
   // dW (gates * units, columns) += gates' gradients times the rows on the right
-  void weights_of(Real* to, const Real* from, const int64_t* slots, int64_t gates, int64_t units,
-                  const Rows& on_right, int64_t columns, int64_t N, const Team& team) const {
+  void weights_of(const Into& into, const Real* from, const int64_t* slots, int64_t gates,
+                  int64_t units, const Rows& on_right, int64_t N, const Team& team) const {
     constexpr int M = WEIGHT_ROWS<Real>;
-    const int64_t vectors = (columns + V - 1) / V;
+    const int64_t vectors = (into.columns + into.beside_columns + V - 1) / V;
     const int64_t pieces = (units + M - 1) / M;
     int64_t begin, end;
     team.share(gates * pieces, begin, end);
@@ -133,12 +213,14 @@ struct WeightGradients {
       tile.right = on_right.at + v * V * (on_right.row ? 1 : N);
       tile.right_row = on_right.row ? on_right.row : P * V;
       tile.N = N;
-      tile.to_row = columns;
-      tile.columns = columns - v * V;
+      tile.to_row = into.columns;
+      tile.columns = into.columns - v * V;
+      tile.beside_columns = into.beside_columns;
       for (int64_t piece = begin; piece < end; ++piece) {
         const int64_t gate = piece / pieces, unit = piece % pieces * M;
         tile.gates = from + slots[gate] * plan.vectors * most * V + unit / V * most * V + unit % V;
-        tile.to = to + (gate * units + unit) * columns + v * V;
+        tile.to = into.to + (gate * units + unit) * into.columns + v * V;
+        tile.beside = into.beside + (gate * units + unit) * into.beside_columns;
         tile.rows = units - unit;
         if (P == 1) weight_tile<M, 1, Real>(tile);
         if (P == 2) weight_tile<M, 2, Real>(tile);
@@ -147,19 +229,30 @@ struct WeightGradients {
     }
   }
 
-  void biases(Real* to, const Real* from, const int64_t* slots, int64_t gates, int64_t units,
-              int64_t N, const Team& team) const {
+  // sums over the chunk, added to one bias or to two
+  void biases(Real* to, Real* also, const Real* from, const int64_t* slots, int64_t gates,
+              int64_t units, int64_t N, const Team& team) const {
+    constexpr int AT_ONCE = 4;  // hide the latency of an addition
     const int64_t vectors = (units + V - 1) / V;
     int64_t begin, end;
     team.share(gates * vectors, begin, end);
-    for (int64_t one = begin; one < end; ++one) {
-      const int64_t gate = one / vectors, v = one % vectors;
-      const Real* panel = from + slots[gate] * plan.vectors * most * V + v * most * V;
-      Vec<Real> sum{};
-      for (int64_t n = 0; n < N; ++n) sum += load(panel + n * V);
-      const int64_t here = smaller(V, units - v * V);
-      Real* const at = to + gate * units + v * V;
-      store(at, load(at, here) + sum, here);
+    for (int64_t one = begin; one < end; one += AT_ONCE) {
+      const Real* panels[AT_ONCE];
+      Vec<Real> sums[AT_ONCE] = {};
+      for (int k = 0; k < AT_ONCE; ++k) {
+        const int64_t here = smaller(one + k, end - 1);
+        panels[k] = from + (slots[here / vectors] * plan.vectors + here % vectors) * most * V;
+      }
+      for (int64_t n = 0; n < N; ++n) {
+#pragma GCC unroll 4
+        for (int k = 0; k < AT_ONCE; ++k) sums[k] += load(panels[k] + n * V);
+      }
+      for (int64_t k = 0; k < smaller(AT_ONCE, end - one); ++k) {
+        const int64_t gate = (one + k) / vectors, unit = (one + k) % vectors * V;
+        const int64_t here = smaller(V, units - unit), at = gate * units + unit;
+        store(to + at, load(to + at, here) + sums[k], here);
+        if (also) store(also + at, load(also + at, here) + sums[k], here);
+      }
     }
   }
 };

@@ -22,13 +22,26 @@ constexpr int panels_at_once(int64_t M, int64_t P) {
   return M > 2 || M * P >= 8 ? 1 : M * P >= 4 ? 2 : 4;
 }
 
-// Weights that the next tiles will need, on their way into the second cache while this one computes.
+// What will be needed next, on its way into the second cache while a tile computes: the weights of
+// the tiles behind it, or what a later step reads.
 struct Ahead {
   const char* at;
   int64_t step;
   ELMAN_INLINE void fetch() {
     __builtin_prefetch(at, 0, 2);
     at += step;
+  }
+};
+
+// Memory that a later step reads.
+struct Later {
+  const void* at = nullptr;
+  int64_t bytes = 0;
+
+  // its part behind `done` of so many fetches that bring all of it
+  Ahead after(int64_t done, int64_t fetches) const {
+    const int64_t step = (bytes + fetches - 1) / fetches;
+    return {static_cast<const char*>(at) + done * step, step};
   }
 };
 
@@ -187,13 +200,36 @@ struct WeightTile {
   int64_t N, right_row;
   Real* to;
   int64_t to_row, rows, columns;
+  // the matrix whose columns follow those of the first; none if it has none
+  Real* beside;
+  int64_t beside_columns;
 };
+
+template <class Real>
+inline void add_row(Real* to, const Real* sums, int64_t n) {
+  constexpr int V = LANES<Real>;
+  for (int64_t k = 0; k < n; k += V) {
+    const int64_t here = smaller(V, n - k);
+    store(to + k, load(to + k, here) + load(sums + k, here), here);
+  }
+}
+
+// sums of M rows that go to two matrices side by side
+template <int M, int N, class Real>
+__attribute__((noinline)) void add_to_both(const WeightTile<Real>& t, const Real (&sums)[M][N]) {
+  const int64_t n = smaller(larger(t.columns, 0), N), at = n - t.columns;
+  const int64_t n_beside = smaller(larger(t.beside_columns - at, 0), N - n);
+  for (int64_t m = 0; m < smaller(t.rows, M); ++m) {
+    add_row(t.to + m * t.to_row, sums[m], n);
+    add_row(t.beside + m * t.beside_columns + at, sums[m] + n, n_beside);
+  }
+}
 
 template <int M, int P, class Real>
 __attribute__((noinline)) void weight_tile(const WeightTile<Real>& t) {
   constexpr int V = LANES<Real>;
   Vec<Real> acc[M][P];
-  const bool whole = t.rows >= M && t.columns >= P * V;
+  const bool whole = t.rows >= M && t.columns >= P * V && !t.beside_columns;
 #pragma GCC unroll 12
   for (int m = 0; m < M; ++m)
 #pragma GCC unroll 6
@@ -222,6 +258,15 @@ __attribute__((noinline)) void weight_tile(const WeightTile<Real>& t) {
     }
     a += V;
     b += t.right_row;
+  }
+  if (t.beside_columns) {
+    Real sums[M][P * V];
+#pragma GCC unroll 12
+    for (int m = 0; m < M; ++m)
+#pragma GCC unroll 6
+      for (int p = 0; p < P; ++p) store(sums[m] + p * V, acc[m][p]);
+    add_to_both<M, P * V, Real>(t, sums);
+    return;
   }
 #pragma GCC unroll 12
   for (int m = 0; m < M; ++m)
@@ -290,6 +335,12 @@ ELMAN_INLINE void in_tiles(int64_t rows, int64_t most, F f) {
   }
 }
 
+// how many they are for a panel of P vectors
+constexpr int64_t tiles_of(int64_t rows, int64_t P) {
+  const int64_t most = most_rows(static_cast<int>(P));
+  return (rows + most - 1) / most;
+}
+
 // bytes of weights that stay in the second cache while a step takes them all
 constexpr int64_t NEAR_BYTES = 1 << 20;
 
@@ -300,10 +351,9 @@ ELMAN_INLINE Ahead ahead_of(const Real* weights, const Real* next, int64_t size,
                             int64_t P, int64_t rows) {
   constexpr int64_t KEPT = NEAR_BYTES / sizeof(Real);
   if (size < KEPT || rows == 0 || K == 0) return {reinterpret_cast<const char*>(weights), 0};
-  const int64_t most = most_rows(static_cast<int>(P)), tiles = (rows + most - 1) / most;
   const int64_t bytes = K * P * LANES<Real> * int64_t(sizeof(Real));
   if (next >= weights + size || next < weights) next = weights;
-  return {reinterpret_cast<const char*>(next), bytes / (tiles * K)};
+  return {reinterpret_cast<const char*>(next), bytes / (tiles_of(rows, P) * K)};
 }
 
 }  // namespace elman::ELMAN_ISA

@@ -127,6 +127,15 @@ def test_weights_of_the_inputs_that_come_from_afar(cell, kind, variant, threads)
     _agree(make(CELLS[cell], (10, 19, 1500, 61), KINDS[kind]))
 
 
+@pytest.mark.parametrize("kind", ["dense", "all-reverse"])
+@pytest.mark.parametrize("shape", [(7, 50, 3, 17), (9, 33, 40, 40), (4, 5, 60, 100)])
+@pytest.mark.parametrize("cell", ["rnn_tanh", "gru", "gru_reset_before", "lstm"])
+def test_columns_of_both_products_that_fill_vectors_together_only(
+    cell, shape, kind, variant, threads
+):
+    _agree(make(CELLS[cell], shape, KINDS[kind]))
+
+
 def test_a_row_does_not_depend_on_whether_steps_are_taken_at_once(variant):
     # alone or among 19, its inputs are; among 90 they are not
     for B in (19, 90):
