@@ -108,7 +108,15 @@ struct TileBackward {
     team.share(back.panels, from, to);
     for (int64_t r = known; r < alive; ++r) start(r, from, to);
     for (int64_t panel = from; panel < to; ++panel) {
-      in_blocks(alive, [&](int64_t at, int64_t M) { formula(part, step, base, panel, at, M); });
+      in_blocks(alive, [&](int64_t at, int64_t M) {
+        // the panel behind it comes meanwhile
+        if (panel + 1 < to) {
+          bring(step, panel + 1, at, M);
+        } else if (step > 0) {
+          bring(step - 1, from, at, M);
+        }
+        formula(part, step, base, panel, at, M);
+      });
     }
     team.wait();
     if (rest) {
@@ -131,15 +139,16 @@ struct TileBackward {
     }
   }
 
-  // what the step before will read of a panel's units, for the rows of a block
-  void bring_next(int64_t step, int64_t panel, int64_t at, int64_t M) const {
-    if (step == 0) return;
+  // What the cell will read of a panel's units, for the rows of a block. Not a function of its own:
+  // one that only fetches has no effect, and GCC leaves out its calls.
+  ELMAN_INLINE void bring(int64_t step, int64_t panel, int64_t at, int64_t M) const {
+    if (!plan.record) return;
     const int64_t unit = panel * BLOCK;
     for (int64_t r = at; r < at + M; ++r) {
-      if (call.doutput) bring_lines<false>(plan.doutput(r, step - 1) + unit, 1);
-      if (step > 1) bring_lines<false>(plan.output(r, step - 2) + unit, 1);
+      if (call.doutput) bring_lines<false>(plan.doutput(r, step) + unit, 1);
+      if (step > 0) bring_lines<false>(plan.output(r, step - 1) + unit, 1);
       for (int64_t field = 0; field + plan.Hp <= plan.record; field += plan.Hp) {
-        bring_lines<false>(plan.saved(r, step - 1) + field + unit, 1);
+        bring_lines<false>(plan.saved(r, step) + field + unit, 1);
       }
     }
   }
@@ -264,7 +273,6 @@ struct TileBackward {
   void multiply(float* to, const TileColumns& weights, const int64_t* slots, bool add,
                 int64_t step, int64_t base, int64_t from, int64_t end) const {
     const int64_t alive = plan.alive(step);
-    for (int64_t panel = from; panel < end; ++panel) bring_next(step, panel, 0, alive);
     // every other step goes the other way round, and finds the last weights still in the cache
     weights.multiply(to, row, gates + base * BLOCK, room, alive, slots, add, from, end, step & 1);
   }
