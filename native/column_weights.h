@@ -104,13 +104,13 @@ struct ColumnWeights {
       tile.ahead = ahead_of<Real>(first_panel, tile.w + stride(), w_size(), K, P, from.rows);
       if (!tile.ahead.step && later.bytes && panel == begin) {
         const int64_t tiles = tiles_of(from.rows, P);
-        tile.ahead = later.after(tiles * gate * units, tiles * groups * units);
+        tile.ahead = later.by(tiles * groups * units).behind(tiles * gate * units);
       }
       in_tiles(from.rows, most_rows(static_cast<int>(P)), [&](int64_t at, int64_t M) {
         tile.to = to + at;
         tile.offsets = from.offsets + at;
         TILES<Real>.gradient[P][M][N > 1](tile);
-        tile.ahead.at += tile.ahead.step * K;
+        tile.ahead = tile.ahead.behind(K);
       });
       panel += N;
     }

@@ -38,7 +38,7 @@ struct Forward {
         threads(team_of(c)),
         cell(*c.cell),
         plan(c),
-        wide(REGISTERS == 16 && cell.gates * plan.Hp * c.I * int64_t(sizeof(Real)) > NEAR_BYTES),
+        wide(REGISTERS == 16 && !is_near<Real>(cell.gates * plan.Hp * c.I)),
         by_columns(threads > 1 && splits_columns(c)),
         fused(c.T == 1 || (c.B >= FUSE_FROM && !(wide && 2 * c.B <= WIDE_CHUNK_ROWS))),
         packed(is_stream || c.T > 1 || c.B > UNPACKED_ROWS),
@@ -218,7 +218,7 @@ struct Forward {
         tile.x = part.x + at;
         tile.uh = wx_at(part, stage, panel, at);
         TILES<Real>.gate[P][M][0](tile);
-        tile.ahead_x.at += tile.ahead_x.step * tile.I;
+        tile.ahead_x = tile.ahead_x.behind(tile.I);
       });
     }
   }
@@ -235,6 +235,7 @@ struct Forward {
     const int64_t alike = panels.rest ? panels.count - 1 : panels.vectors / panels.wide;
     const int64_t whole = larger(smaller(to, alike) - from, 0);
     const int64_t groups = whole / many, items = groups + (to - from) - groups * many;
+    Ahead records = records_behind(part, stage, step, alive, panels.vectors_of(from), items);
     for (int64_t i = 0; i < items; ++i) {
       // every other step goes the other way round, and finds the last weights still in the cache
       const bool back = (step + turn) & 1;
@@ -260,9 +261,13 @@ struct Forward {
                                     packed ? panels.size(stage.K) : 0, stage.K, P, alive);
       const int64_t most = packed ? most_rows(static_cast<int>(P)) : UNPACKED_ROWS;
       in_tiles(alive, most, [&](int64_t at, int64_t M) {
-        if (i == 0) bring_next(part, step, at, M);
         tile.x = part.x + at;
         tile.h = multiplied + at;
+        if (records.step) {
+          tile.ahead_x = records;
+          tile.ahead_h = records.behind(tile.I);
+          records = tile.ahead_h.behind(tile.K);
+        }
         if (!fused) {
           tile.start = wx_at(part, stage, panel, before + at);
           tile.start_panel = panels.stride(1) * part.rows * steps;
@@ -279,22 +284,24 @@ struct Forward {
         for (int64_t n = 0; n < N; ++n) {
           formula(part, stage, tile, panel + n, n * M * P * V, at, M);
         }
-        tile.ahead_x.at += tile.ahead_x.step * tile.I;
-        tile.ahead_h.at += tile.ahead_h.step * tile.K;
+        tile.ahead_x = tile.ahead_x.behind(tile.I);
+        tile.ahead_h = tile.ahead_h.behind(tile.K);
       });
     }
   }
 
-  // what the next step of these rows will write, and read of the input
-  void bring_next(const Part<Real>& part, int64_t step, int64_t at, int64_t M) const {
-    if (call.B < 2) return;
-    for (int64_t m = 0; m < M; ++m) {
-      const int64_t r = part.row(at + m);
-      if (step + 1 >= plan.length[r]) continue;
-      bring<true>(plan.output(r, step + 1), call.R);
-      if (fused) bring<false>(plan.input(r, step + 1), call.I);
-      if (call.saved) bring<true>(plan.saved(r, step + 1), plan.record);
-    }
+  // the records that the step behind the next one will write, fetched by the tiles of all items; those
+  // of the very next step would come too late
+  Ahead records_behind(const Part<Real>& part, const Stage<Real>& stage, int64_t step,
+                       int64_t alive, int64_t P, int64_t items) const {
+    if (!call.saved || !packed || by_columns || step + 2 >= plan.bound[plan.segment]) return {};
+    const Panels<Real>& panels = stage.panels;
+    if (!is_near<Real>(panels.size(call.I)) || !is_near<Real>(panels.size(stage.K))) return {};
+    const int64_t rows = part.alive(plan, step + 2), fetches = (fused ? call.I : 0) + stage.K;
+    if (rows == 0 || fetches == 0) return {};
+    const int64_t span = part.row(rows - 1) - part.row(0) + 1;
+    const Later records{plan.saved(part.row(0), step + 2), span * plan.record * int64_t(sizeof(Real))};
+    return records.by(tiles_of(alive, P) * items * fetches);
   }
 
   // the cell's step, or the operand of its second product, on one tile

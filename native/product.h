@@ -31,17 +31,18 @@ struct Ahead {
     __builtin_prefetch(at, 0, 2);
     at += step;
   }
+  // what is left behind so many fetches
+  ELMAN_INLINE Ahead behind(int64_t fetches) const { return {at + fetches * step, step}; }
 };
 
-// Memory that a later step reads.
+// Memory that a later step reads or writes.
 struct Later {
   const void* at = nullptr;
   int64_t bytes = 0;
 
-  // its part behind `done` of so many fetches that bring all of it
-  Ahead after(int64_t done, int64_t fetches) const {
-    const int64_t step = (bytes + fetches - 1) / fetches;
-    return {static_cast<const char*>(at) + done * step, step};
+  // all of it by so many fetches
+  Ahead by(int64_t fetches) const {
+    return {static_cast<const char*>(at), (bytes + fetches - 1) / fetches};
   }
 };
 
@@ -344,13 +345,17 @@ constexpr int64_t tiles_of(int64_t rows, int64_t P) {
 // bytes of weights that stay in the second cache while a step takes them all
 constexpr int64_t NEAR_BYTES = 1 << 20;
 
+template <class Real>
+constexpr bool is_near(int64_t weights) {
+  return weights * int64_t(sizeof(Real)) < NEAR_BYTES;
+}
+
 // What to fetch while a panel of K rows of P vectors is multiplied by `rows` rows: the panel at
 // `next`, or the first one behind the last. Nothing where all `size` weights stay in the second cache.
 template <class Real>
 ELMAN_INLINE Ahead ahead_of(const Real* weights, const Real* next, int64_t size, int64_t K,
                             int64_t P, int64_t rows) {
-  constexpr int64_t KEPT = NEAR_BYTES / sizeof(Real);
-  if (size < KEPT || rows == 0 || K == 0) return {reinterpret_cast<const char*>(weights), 0};
+  if (is_near<Real>(size) || rows == 0 || K == 0) return {reinterpret_cast<const char*>(weights), 0};
   const int64_t bytes = K * P * LANES<Real> * int64_t(sizeof(Real));
   if (next >= weights + size || next < weights) next = weights;
   return {reinterpret_cast<const char*>(next), bytes / (tiles_of(rows, P) * K)};
