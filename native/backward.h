@@ -7,6 +7,7 @@
 #include "column_weights.h"
 #include "forward.h"
 #include "gradients.h"
+#include "joined_gradients.h"
 #include "panels.h"
 #include "parts.h"
 #include "state_gradients.h"
@@ -44,6 +45,7 @@ struct Backward {
   bool by_columns;
   const bool advances;  // whether row pointers follow from those of the step behind
   int64_t most;  // records in the largest chunk
+  JoinedGradients<Real> joined;
   ColumnWeights<Real> back, back_rest, out, in;
   Buffer<Real> dgates, dsums, dhidden, doperand;
   Buffer<Real> right;
@@ -63,10 +65,11 @@ struct Backward {
         by_columns(threads > 1 && splits_columns(c)),
         advances(!c.resets && !c.weight_ho && !rest),
         most(plan.largest_chunk()),
-        back(first, c.H, c.R),
+        joined(call, plan, by_columns),
+        back(first, c.H, joined.columns ? joined.columns : c.R),
         back_rest(rest, c.H, rest ? c.H : 0),
         out(c.weight_ho ? 1 : 0, c.R, c.weight_ho ? c.H : 0),
-        in(c.dinput ? cell.gates : 0, c.H, c.dinput ? c.I : 0),
+        in(takes_inputs() ? cell.gates : 0, c.H, takes_inputs() ? c.I : 0),
         dgates(cell.slots * plan.Hp * most, true),
         dsums(c.weight_ho ? plan.Rp * most : 0, true),
         dhidden(c.weight_ho ? plan.Hp * c.B : 0, true),
@@ -80,7 +83,7 @@ struct Backward {
   }
 
   bool ready() const {
-    return plan.ready() && states.ready() && records && (!again || again->ready()) && back.w && back_rest.w && out.w && in.w && dgates &&
+    return plan.ready() && states.ready() && records && (!again || again->ready()) && joined.ready() && back.w && back_rest.w && out.w && in.w && dgates &&
            dsums && dhidden && doperand && right;
   }
 
@@ -109,18 +112,25 @@ struct Backward {
   }
 
   int64_t slot_stride() const { return plan.vectors * most * V; }
+  // whether the inputs' gradients have a product of their own
+  bool takes_inputs() const { return call.dinput && !joined.columns; }
 
   void work(const Team& team) {
-    const Real* hh = static_cast<const Real*>(call.weight_hh);
-    back.pack(hh, team);
+    const Real* const hh = static_cast<const Real*>(call.weight_hh);
+    if (joined.columns) {
+      joined.bring_weights(team);
+      team.wait();
+    }
+    back.pack(joined.columns ? joined.weights : hh, team);
     if (rest) back_rest.pack(hh + first * call.H * call.H, team);
     if (call.weight_ho) out.pack(static_cast<const Real*>(call.weight_ho), team);
-    if (call.dinput) in.pack(static_cast<const Real*>(call.weight_ih), team);
+    if (takes_inputs()) in.pack(static_cast<const Real*>(call.weight_ih), team);
     const Team columns = by_columns ? team : Team{0, 1};
     PartBack<Real> part(by_columns ? 0 : team.index, by_columns ? 1 : team.size, call.B);
     if (again) again->pack_weights(team);
     Part<Real> forward = again ? again->part_of(team) : Part<Real>(0, 1, 0, 0, 0);
     if (!part.ready() || !forward.ready()) failed = true;
+    if (part.ready() && joined.columns) joined.aim(part);
     if (states.watched() && !states.keeps()) states.aim(part, columns);
     if (columns.index == 0) states.start(part);
     team.wait();
@@ -136,7 +146,7 @@ struct Backward {
         }
         team.wait();
         gradients.take(s, stop, team);
-        if (call.dinput) inputs(s, stop, team);
+        if (takes_inputs()) inputs(s, stop, team);
         team.wait();
         stop = s;
       }
@@ -274,8 +284,9 @@ struct Backward {
       if (to > from && alive) operand_backward_of<Real>(cell)(tile);
       columns.wait();
     }
-    multiply(part.dstate[0], dgates, cell.duh, back, cell.direct != 0, part.offsets, alive, columns,
-             records_before(part, step, alive));
+    multiply(joined.columns ? part.sums : part.dstate[0], dgates, cell.duh, back, cell.direct != 0,
+             part.offsets, alive, columns, records_before(part, step, alive));
+    if (joined.columns) joined.hand_out(part, step, alive);
     columns.wait();
     if (call.gradient_clip > 0) {
       states.clip(part, alive, columns);

@@ -6,6 +6,31 @@
 
 namespace elman::ELMAN_ISA {
 
+// how many of a cell's first gates have one gradient for both products
+inline int64_t alike_gates(const Cell& cell, int64_t most) {
+  int64_t gates = 0;
+  while (gates < most && cell.dwx[gates] == cell.duh[gates]) ++gates;
+  return gates;
+}
+
+// Whether so many columns side by side fill fewer vectors than apart, and so many products with each
+// vector that this is more than the copies of the rows that it takes.
+template <class Real>
+constexpr bool pay_side_by_side(int64_t one, int64_t other, int64_t products) {
+  constexpr int64_t V = LANES<Real>, COPIED = 16;
+  const int64_t both = round_up(one + other, V);
+  return (round_up(one, V) + round_up(other, V) - both) * products >= COPIED * both;
+}
+
+template <class Real>
+inline void copy_row(Real* to, const Real* from, int64_t n) {
+  constexpr int64_t V = LANES<Real>;
+  for (int64_t k = 0; k < n; k += V) {
+    const int64_t here = smaller(V, n - k);
+    store(to + k, load(from + k, here), here);
+  }
+}
+
 template <class Real>
 struct WeightGradients {
   static constexpr int V = LANES<Real>;
@@ -38,6 +63,21 @@ struct WeightGradients {
     if (dhh && rest) {
       weights({dhh + first * call.H * call.R, call.H}, cell.duh + first, rest, on_right.o, N, team);
     }
+    gate_biases(N, team);
+    if (call.weight_ho) {
+      const int64_t slot = 0;
+      if (call.dweight_ho) {
+        weights_of({static_cast<Real*>(call.dweight_ho), call.H}, dsums, &slot, 1, call.R,
+                   on_right.o, N, team);
+      }
+      if (call.dbias_ho) {
+        biases(static_cast<Real*>(call.dbias_ho), nullptr, dsums, &slot, 1, call.R, N, team);
+      }
+    }
+  }
+
+  // sums that go to both biases are taken once
+  void gate_biases(int64_t N, const Team& team) const {
     Real* const bih = static_cast<Real*>(call.dbias_ih);
     Real* const bhh = static_cast<Real*>(call.dbias_hh);
     const int64_t alike = bih && bhh ? alike_gates(cell, cell.gates) : 0;
@@ -49,16 +89,6 @@ struct WeightGradients {
     if (bhh) {
       biases(bhh + alike * call.H, nullptr, dgates, cell.duh + alike, cell.gates - alike, call.H, N,
              team);
-    }
-    if (call.weight_ho) {
-      const int64_t slot = 0;
-      if (call.dweight_ho) {
-        weights_of({static_cast<Real*>(call.dweight_ho), call.H}, dsums, &slot, 1, call.R,
-                   on_right.o, N, team);
-      }
-      if (call.dbias_ho) {
-        biases(static_cast<Real*>(call.dbias_ho), nullptr, dsums, &slot, 1, call.R, N, team);
-      }
     }
   }
 
@@ -75,23 +105,12 @@ struct WeightGradients {
     Rows x, h, both, o;
   };
 
-  // how many of a cell's first gates have one gradient for both products
-  static int64_t alike_gates(const Cell& cell, int64_t most) {
-    int64_t gates = 0;
-    while (gates < most && cell.dwx[gates] == cell.duh[gates]) ++gates;
-    return gates;
-  }
-  // The first gates whose products with the input and with what is fed back are one: those of one
-  // gradient, where the columns of both together fill fewer vectors. Rows have to be copied for it,
-  // as dear as some products with each vector.
+  // the first gates whose products with the input and with what is fed back are one
   static int64_t joined_gates(const Call& call) {
-    constexpr int64_t COPIED = 16;
-    const int64_t apart = round_up(call.I, V) + round_up(call.R, V);
-    const int64_t both = round_up(call.I + call.R, V);
-    if (!call.dweight_ih || !call.dweight_hh || !is_near(both)) return 0;
+    if (!call.dweight_ih || !call.dweight_hh || !comes_quickly(round_up(call.I + call.R, V))) return 0;
     const int64_t first = call.cell->first ? call.cell->first : call.cell->gates;
     const int64_t gates = alike_gates(*call.cell, first);
-    return (apart - both) * gates * call.H < COPIED * both ? 0 : gates;
+    return pay_side_by_side<Real>(call.I, call.R, gates * call.H) ? gates : 0;
   }
   // numbers of a record on the right
   static int64_t room(const Call& call) {
@@ -109,13 +128,13 @@ struct WeightGradients {
         plan.is_in_order && plan.alive(stop - 1) == call.B && !call.reverse && !call.resets;
     const auto input = [&](int64_t r, int64_t step) { return plan.input(r, step); };
     const auto fed_back = [&](int64_t r, int64_t step) { return plan.state_before(0, r, step); };
-    if (as_they_are && call.input_t == call.B * call.input_b && is_near(call.input_b) &&
+    if (as_they_are && call.input_t == call.B * call.input_b && comes_quickly(call.input_b) &&
         has_room(stop, call.input_b, call.I)) {
       x = {plan.input(0, s), call.input_b};
     } else if (call.dweight_ih && joined < cell.gates) {
       pack_right(right_x, call.I, s, stop, team, input);
     }
-    if (as_they_are && call.output_t == call.B * call.output_b && s > 0 && is_near(call.output_b) &&
+    if (as_they_are && call.output_t == call.B * call.output_b && s > 0 && comes_quickly(call.output_b) &&
         has_room(stop - 1, call.output_b, call.R)) {
       h = {plan.output(0, s - 1), call.output_b};
     } else if (call.dweight_hh && joined < first) {
@@ -143,7 +162,7 @@ struct WeightGradients {
 
   // whether a column of rows so far apart comes quickly: with 16 registers tiles are narrow and come
   // back to it often, and rows a power of two apart crowd each other out of the caches
-  static bool is_near(int64_t row) {
+  static bool comes_quickly(int64_t row) {
     return REGISTERS == 32 || row * int64_t(sizeof(Real)) <= 512;
   }
 
@@ -176,13 +195,6 @@ struct WeightGradients {
     for (int64_t n = from; n < end; ++n) {
       while (plan.offset[step + 1] - plan.offset[s] <= n) ++step;
       f(n, n - (plan.offset[step] - plan.offset[s]), step);
-    }
-  }
-
-  static void copy_row(Real* to, const Real* from, int64_t n) {
-    for (int64_t k = 0; k < n; k += V) {
-      const int64_t here = smaller(V, n - k);
-      store(to + k, load(from + k, here), here);
     }
   }
 

@@ -56,7 +56,7 @@ struct PartBack {
   int64_t begin, stride, rows;
   Buffer<const Real*> doutput, state[MOST_STATES], after[MOST_STATES], saved, output;
   Buffer<Real*> dafter[MOST_STATES], dstate[MOST_STATES], dtotal[MOST_STATES];
-  Buffer<Real*> dgates, dsum, dhidden, doperand;
+  Buffer<Real*> dgates, dsum, dhidden, doperand, sums;
   Buffer<int64_t> offsets;
 
   PartBack(int64_t begin_, int64_t stride_, int64_t B)
@@ -75,11 +75,12 @@ struct PartBack {
         dsum(rows),
         dhidden(rows),
         doperand(rows),
+        sums(rows),
         offsets(rows) {}
   bool ready() const {
     return doutput && state[0] && state[1] && after[0] && after[1] && saved && output && dafter[0] &&
            dafter[1] && dstate[0] && dstate[1] && dtotal[0] && dtotal[1] && dgates && dsum &&
-           dhidden && doperand && offsets;
+           dhidden && doperand && sums && offsets;
   }
   int64_t alive(const Plan<Real>& plan, int64_t s) const {
     const int64_t alive = plan.alive(s) - begin;

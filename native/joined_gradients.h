@@ -1,0 +1,63 @@
+// The gradients of the input and of what is fed back as one product.
+#pragma once
+
+#include "gradients.h"
+#include "parts.h"
+
+namespace elman::ELMAN_ISA {
+
+// Their weights side by side, and what comes of them: for cells each of whose gates has one gradient
+// for both, where the columns of both together fill fewer vectors.
+template <class Real>
+struct JoinedGradients {
+  const Call& call;
+  const Plan<Real>& plan;
+  const int64_t columns, row;  // of both; 0 where they are not joined
+  Buffer<Real> weights, sums;
+
+  JoinedGradients(const Call& c, const Plan<Real>& p, bool by_columns)
+      : call(c),
+        plan(p),
+        columns(!by_columns && pays(c) ? c.R + c.I : 0),
+        row(round_up(columns, LANES<Real>)),
+        weights(c.cell->gates * c.H * columns),
+        sums(c.B * row) {}
+
+  bool ready() const { return weights && sums; }
+
+  static bool pays(const Call& c) {
+    const Cell& cell = *c.cell;
+    return c.dinput && !c.weight_ho && !cell.first && !cell.direct &&
+           alike_gates(cell, cell.gates) == cell.gates &&
+           pay_side_by_side<Real>(c.R, c.I, cell.gates * c.H);
+  }
+
+  // each member of the team brings its own rows
+  void bring_weights(const Team& team) const {
+    int64_t from, to;
+    team.share(call.cell->gates * call.H, from, to);
+    for (int64_t k = from; k < to; ++k) {
+      Real* const both = weights + k * columns;
+      copy_row(both, static_cast<const Real*>(call.weight_hh) + k * call.R, call.R);
+      copy_row(both + call.R, static_cast<const Real*>(call.weight_ih) + k * call.I, call.I);
+    }
+  }
+
+  // where the sums of a part's rows go
+  void aim(PartBack<Real>& part) const {
+    for (int64_t i = 0; i < part.rows; ++i) part.sums[i] = sums + part.row(i) * row;
+  }
+
+  // from there to the state before and to the input of a step
+  void hand_out(const PartBack<Real>& part, int64_t step, int64_t alive) const {
+    for (int64_t i = 0; i < alive; ++i) {
+      const int64_t r = part.row(i);
+      Real* const dinput = static_cast<Real*>(call.dinput) +
+                           (plan.time(r, step) * call.B + plan.order[r]) * call.I;
+      copy_row(part.dstate[0][i], part.sums[i], call.R);
+      copy_row(dinput, part.sums[i] + call.R, call.I);
+    }
+  }
+};
+
+}  // namespace elman::ELMAN_ISA
