@@ -102,11 +102,4 @@ struct Buffer {
   operator T*() const { return at; }
 };
 
-// Brings a row of memory near before it is written or read.
-template <bool WRITE, class Real>
-ELMAN_INLINE void bring(const Real* row, int64_t n) {
-  constexpr int64_t LINE = 64 / sizeof(Real), MOST = 16 * LINE;
-  for (int64_t k = 0; k < smaller(n, MOST); k += LINE) __builtin_prefetch(row + k, WRITE, 3);
-}
-
 }  // namespace elman::ELMAN_ISA

@@ -252,31 +252,17 @@ struct TileForward {
       const int64_t panel = step & 1 ? to - 1 - (i - from) : i;
       in_blocks(alive, [&](int64_t at, int64_t M) {
         in_shape(M, stage.units_of(panel), [&](auto m, auto n) {
-          sums<m(), n()>(part, stage, fed, step, before, panel, at, M);
+          sums<m(), n()>(part, stage, fed, before, panel, at, M);
         });
         formula(part, stage, step, before, panel, at, M);
       });
     }
   }
 
-  // what the formula will write comes near: a part of it before each gate's product
-  void bring_results(const Part& part, const TileStage& stage, int64_t step, int64_t panel,
-                  int64_t at, int64_t M, int64_t gate) const {
-    const int64_t unit = panel * BLOCK;
-    for (int64_t r = at; r < at + M; ++r) {
-      if (gate == 0) bring_lines<true>(plan.output(r, step) + unit, 1);
-      for (int64_t k = gate * plan.Hp; call.saved && k + plan.Hp <= plan.record;
-           k += stage.gates * plan.Hp) {
-        bring_lines<true>(part.saved[r] + k + unit, 1);
-      }
-    }
-  }
-
   template <int M, int N>
-  void sums(Part& part, const TileStage& stage, const Bfloat16* fed, int64_t step, int64_t before,
-            int64_t panel, int64_t at, int64_t alive) const {
+  void sums(Part& part, const TileStage& stage, const Bfloat16* fed, int64_t before, int64_t panel,
+            int64_t at, int64_t alive) const {
     for (int64_t gate = 0; gate < stage.gates; ++gate) {
-      bring_results(part, stage, step, panel, at, alive, gate);
       const bool apart = cell.apart >> (stage.first + gate) & 1;
       add_products<M, N>(part.sums + gate * BLOCK_SIZE, BLOCK,
                          apart ? stage.bias_h + (panel * stage.gates + gate) * BLOCK
