@@ -186,6 +186,8 @@ def test_killed_it_ends_with_the_same_weights(tmp_path):
             "LanguageModel: sampled_softmax=0.5; give a whole number above zero.",
         ),
         ({"validation_fraction": 1.0}, "validation_fraction=1.0; give 0 up to below 1."),
+        ({"validation_fraction": "half"}, "validation_fraction='half'; give 0 up to below 1."),
+        ({"validation_fraction": True}, "validation_fraction=True; give 0 up to below 1."),
         ({"cell": "grru"}, "cell='grru' is not known; give one of rnn, gru, lstm."),
         ({"lr": 0}, "LanguageModel: lr=0; give a number above zero."),
         ({"device": "gpu"}, "device='gpu' is not there; give auto, cpu or cuda."),

@@ -152,6 +152,16 @@ def test_missing_values_are_handled_when_asked(missing):
          " give one of last, mean, max, attention."),
         (lambda: classifier(validation_fraction=1).fit(TEXTS, LABELS), "SequenceClassifier:"
          " validation_fraction=1; give 0 up to below 1."),
+        (lambda: classifier(dropout="x").fit(TEXTS, LABELS), "SequenceClassifier: dropout='x'; give"
+         " a number."),
+        (lambda: classifier(gradient_clip="x").fit(TEXTS, LABELS), "SequenceClassifier:"
+         " gradient_clip='x'; give a number, or None."),
+        (lambda: classifier(lowercase="no").fit(TEXTS, LABELS), "SequenceClassifier:"
+         " lowercase='no'; give True or False."),
+        (lambda: classifier(embedding_size=-1).fit(TEXTS, LABELS), "SequenceClassifier:"
+         " embedding_size=-1; give a whole number above zero."),
+        (lambda: classifier(embedding_size="x").fit(TEXTS, LABELS), "SequenceClassifier:"
+         " embedding_size='x'; give a whole number above zero."),
         (lambda: classifier().fit(NUMBERS, LABELS).predict([[[1.0]]]), "SequenceClassifier.predict:"
          " the sequences have 1 features, the model was trained on 2; give the same."),
         (lambda: regressor().fit(NUMBERS, LABELS), "SequenceRegressor.fit: y holds something that"

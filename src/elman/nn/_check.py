@@ -1,6 +1,7 @@
 """Checks of a layer's arguments, with torch's rules and one form of message."""
 
 import warnings
+from numbers import Real
 from typing import Any
 
 from torch import Tensor
@@ -27,10 +28,9 @@ def check_options(layer: Any) -> None:
     check_one_of(where, "init", layer.init, INITS)
     check_one_of(where, "initial_state", layer.initial_state, INITIAL_STATES)
     check_one_of(where, "bptt", layer.bptt, BPTT)
-    if layer.gradient_clip is not None and not layer.gradient_clip > 0:
-        raise ValueError(
-            f"{where}: gradient_clip={layer.gradient_clip}; give a number above zero, or None."
-        )
+    clip = layer.gradient_clip
+    if clip is not None and not (isinstance(clip, Real) and float(clip) > 0):
+        raise ValueError(f"{where}: gradient_clip={clip!r}; give a number above zero, or None.")
     if layer.dropout > 0 and layer.num_layers == 1:
         warnings.warn(
             f"{where}: dropout={layer.dropout} acts between layers, and num_layers is 1:"
@@ -52,6 +52,14 @@ def check_options(layer: Any) -> None:
             f"{where}: residual=True adds a layer's input to its output above the first one, and"
             " num_layers is 1; leave it out."
         )
+
+
+def checked_number(layer: Any, name: str, value: Any) -> float:
+    """A probability of a layer as a float; raises where it is no number."""
+    if isinstance(value, bool) or not isinstance(value, Real):
+        where = type(layer).__name__
+        raise ValueError(f"{where}: {name}={value!r} is no number; give one in [0, 1].")
+    return float(value)
 
 
 def check_positive(where: str, name: str, value: Any) -> None:

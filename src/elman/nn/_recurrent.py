@@ -13,7 +13,7 @@ from elman.cells import Cell
 from elman.ops import Call, Watch, Weights, Zoneout, check_backend, infer_quickly, scan, wanted
 from elman.ops import dropout as drop
 
-from ._check import check_options, check_state
+from ._check import check_options, check_state, checked_number
 from ._init import initialise, initialise_like_torch
 from ._sequences import Sequences, read_sequences
 from ._shapes import shapes_of, shapes_of_one, widths_of
@@ -62,11 +62,13 @@ class Recurrent(nn.Module):
         self.num_layers, self.bias, self.batch_first = num_layers, bias, batch_first
         # D, 1 or 2
         self.num_directions = 2 if bidirectional is True else 1
-        self.dropout, self.bidirectional = float(dropout), bidirectional
+        self.dropout = checked_number(self, "dropout", dropout)
+        self.bidirectional = bidirectional
         self.init, self.initial_state = init, initial_state
-        self.recurrent_dropout, self.backend = float(recurrent_dropout), backend
-        self.bptt, self.gradient_clip = bptt, gradient_clip
-        self.residual, self.zoneout, self.layer_norm = residual, float(zoneout), layer_norm
+        self.recurrent_dropout = checked_number(self, "recurrent_dropout", recurrent_dropout)
+        self.zoneout = checked_number(self, "zoneout", zoneout)
+        self.backend, self.bptt, self.gradient_clip = backend, bptt, gradient_clip
+        self.residual, self.layer_norm = residual, layer_norm
         # the output layer of a cell that feeds its output back: the letters of its weight, and its
         # size
         self.fed_back = fed_back

@@ -13,6 +13,7 @@ from sklearn.model_selection import train_test_split
 
 from elman.train import Run
 
+from ._options import check_part
 from ._pooled_network import PooledNetwork, Supervised
 from ._sequence_estimator import SequenceEstimator, softmax
 from ._supervised import Pairs
@@ -90,11 +91,7 @@ class SequenceClassifier(ClassifierMixin, SequenceEstimator):
 
     def _check(self) -> None:
         super()._check()
-        if not 0 <= self.label_smoothing < 1:
-            raise ValueError(
-                f"SequenceClassifier: label_smoothing={self.label_smoothing!r};"
-                " give 0 up to below 1."
-            )
+        check_part(self, "SequenceClassifier", "label_smoothing")
 
     def _read_targets(self, y: Any) -> Any:
         self.classes_, targets = np.unique(np.asarray(y), return_inverse=True)

@@ -32,7 +32,7 @@ from elman.train import (
 
 from ._card import model_card
 from ._inspect import Sample, draw_history, inspect_into
-from ._options import ModelOptions, make_layers
+from ._options import ModelOptions, check_kinds, make_layers
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
@@ -47,6 +47,10 @@ class Estimator(TrainOptions, ModelOptions, BaseEstimator):
     history_: History = field(init=False)
     # None for a model that was fitted in memory alone and not watched
     diagnosis_: Diagnosis | None = field(init=False)
+
+    def _check(self) -> None:
+        """Refuses options that cannot be, those of training and of the layers left out."""
+        check_kinds(self, type(self).__name__)
 
     @abstractmethod
     def _fitted(self) -> dict[str, Any]:

@@ -125,7 +125,7 @@ class Forecaster(Estimator):
         Raises:
             ValueError: an option, the data or the run folder does not fit.
         """
-        check_forecast_options(self)
+        self._check()
         where = "Forecaster.fit"
         self.columns_ = columns
         series, data = self._read(X, columns, where)
@@ -222,6 +222,10 @@ class Forecaster(Estimator):
     def score(self, X: Any, y: Any = None) -> float:
         """The MASE of the held-out part, times -1; higher is better."""
         return -self.evaluate(X)["mase"]
+
+    def _check(self) -> None:
+        check_forecast_options(self)
+        super()._check()
 
     @property
     def _steps(self) -> int:

@@ -172,6 +172,7 @@ class SequenceGenerator(SupervisedEstimator):
         check_known(self, where, level=LEVELS, condition=CONDITIONS)
         whole = ("vocabulary_size", "embedding_size", "beam")
         check_whole(self, where, whole, or_none=("max_length",))
+        super()._check()
 
     def _read(
         self, X: Any, y: Any, columns: StartColumns | None, where: str, *, labelled: bool

@@ -16,7 +16,7 @@ from ._estimator import Estimator
 from ._inspect import Sample
 from ._material import Material
 from ._note_material import NoteMaterial
-from ._options import check_known, check_whole
+from ._options import check_known, check_part, check_whole
 from ._sampling import check_sampling
 from ._text_material import TextMaterial
 
@@ -221,15 +221,13 @@ class LanguageModel(Estimator):
     def _check(self) -> None:
         where = "LanguageModel"
         check_known(self, where, level=LEVELS)
-        if not 0 <= self.validation_fraction < 1:
-            raise ValueError(
-                f"{where}: validation_fraction={self.validation_fraction}; give 0 up to below 1."
-            )
+        check_part(self, where, "validation_fraction")
         check_whole(self, where, ("bptt", "vocabulary_size"), or_none=_WHOLE_OR_NONE)
         if self.transpose not in range(KEYS):
             raise ValueError(
                 f"{where}: transpose={self.transpose!r}; give semitones, 0 up to {KEYS - 1}."
             )
+        super()._check()
 
     def _fitted(self) -> dict[str, Any]:
         return self._material.fitted()

@@ -1,8 +1,11 @@
 """What can be said about a network, and the recurrent layers made of it."""
 
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, fields
+from types import NoneType, UnionType
+from typing import Any, TypeGuard, get_args, get_type_hints
+
+import numpy as np
 
 from elman import nn
 
@@ -49,6 +52,41 @@ class ModelOptions:
     layer_norm: bool = False
 
 
+_NUMBERS = {int, float, NoneType}
+
+
+def check_kinds(options: Any, where: str) -> None:
+    """Refuses what is no number, or neither True nor False, where an option is declared to be one.
+
+    Args:
+        options: a dataclass.
+        where: who asks, for the message.
+
+    Raises:
+        ValueError: one is something else.
+    """
+    declared = get_type_hints(type(options))
+    for field in fields(options):
+        if not field.init:
+            continue
+        kind = declared[field.name]
+        kinds: set[Any] = set(get_args(kind)) if isinstance(kind, UnionType) else {kind}
+        value = getattr(options, field.name)
+        if value is None and NoneType in kinds:
+            continue
+        if kinds == {bool} and not isinstance(value, bool):
+            raise ValueError(f"{where}: {field.name}={value!r}; give True or False.")
+        if kinds <= _NUMBERS and not is_number(value):
+            number = "a number" if float in kinds else "a whole number"
+            or_none = ", or None" if NoneType in kinds else ""
+            raise ValueError(f"{where}: {field.name}={value!r}; give {number}{or_none}.")
+
+
+def is_number(value: object) -> TypeGuard[float]:
+    """Whether something is a number, numpy's too."""
+    return isinstance(value, int | float | np.number) and not isinstance(value, bool)
+
+
 def is_whole(value: object) -> bool:
     """Whether something is a whole number above zero."""
     return isinstance(value, int) and not isinstance(value, bool) and value >= 1
@@ -72,6 +110,30 @@ def check_whole(
         value = getattr(options, name)
         if not is_whole(value) and not (value is None and name in or_none):
             raise ValueError(f"{where}: {name}={value!r}; give a whole number above zero.")
+
+
+def check_part(
+    options: Any, where: str, *names: str, or_none: Collection[str] = (), whole: bool = False
+) -> None:
+    """Refuses options that are no part of a whole: no numbers from 0 up to below 1.
+
+    Args:
+        options: what holds them.
+        where: who asks, for the message.
+        names: the options.
+        or_none: those that may be None instead.
+        whole: whether 1 will do, too.
+
+    Raises:
+        ValueError: one is something else.
+    """
+    for name in (*names, *or_none):
+        value: Any = getattr(options, name)
+        is_none = value is None and name in or_none
+        is_part = is_number(value) and (0 <= value < 1 or (whole and value == 1))
+        if not is_none and not is_part:
+            end = "1" if whole else "below 1"
+            raise ValueError(f"{where}: {name}={value!r}; give 0 up to {end}.")
 
 
 def check_known(options: Any, where: str, **known: Iterable[str]) -> None:

@@ -143,6 +143,7 @@ class SpeechRecognizer(SupervisedEstimator):
         where = "SpeechRecognizer"
         check_known(self, where, level=LEVELS)
         check_whole(self, where, ("mel_bins", "stack", "beam"), or_none=("sample_rate",))
+        super()._check()
 
     def _read(
         self, X: Any, y: Any, columns: SpeechColumns | None, where: str, *, labelled: bool

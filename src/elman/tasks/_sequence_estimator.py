@@ -33,7 +33,7 @@ from elman.nn import Pooling
 from elman.train import BPTT, Run
 
 from ._inspect import LONGEST, ROWS, Sample, need_of_examples
-from ._options import check_known, check_whole
+from ._options import check_known, check_whole, is_number
 from ._pooled_network import Examples, PooledNetwork, batch_of, outputs_of
 from ._supervised import Pairs, SupervisedEstimator, check_pairs
 from ._word_features import Sentence, WordFeatures, check_word_dropouts
@@ -286,7 +286,7 @@ class SequenceEstimator(SupervisedEstimator):
 
     def _check(self) -> None:
         where = type(self).__name__
-        if self.character_size < 0:
+        if not is_number(self.character_size) or self.character_size < 0:
             raise ValueError(
                 f"{where}: character_size={self.character_size!r}; give a whole number, 0 for none."
             )
@@ -302,8 +302,9 @@ class SequenceEstimator(SupervisedEstimator):
                 f'{where}: bptt="truncated" keeps the last steps of a sequence, and bidirectional='
                 'True reads from both ends; give bptt="checkpointed" to save memory.'
             )
-        check_whole(self, where, ("bptt_steps",))
+        check_whole(self, where, ("vocabulary_size", "bptt_steps"), or_none=("embedding_size",))
         Pooling(self.pooling, 1)
+        super()._check()
 
     def _fitted(self) -> dict[str, Any]:
         fitted: dict[str, Any] = {"is_text": self.is_text_, "columns": None}

@@ -16,6 +16,7 @@ from elman.train import Run
 
 from ._estimator import Estimator
 from ._inspect import Sample
+from ._options import check_part
 
 
 @dataclass(frozen=True)
@@ -41,9 +42,9 @@ class SupervisedEstimator(Estimator):
 
     validation_fraction: float = 0.1
 
-    @abstractmethod
     def _check(self) -> None:
-        """Refuses options that cannot be."""
+        check_part(self, type(self).__name__, "validation_fraction")
+        super()._check()
 
     def _forget(self) -> None:
         """Sets what reading finds out, and keeps from one reading to the next, to its start."""
@@ -115,11 +116,6 @@ class SupervisedEstimator(Estimator):
         """
         where = f"{type(self).__name__}.fit"
         self._check()
-        if not 0 <= self.validation_fraction < 1:
-            raise ValueError(
-                f"{type(self).__name__}: validation_fraction={self.validation_fraction};"
-                " give 0 up to below 1."
-            )
         self.columns_ = columns
         self._forget()
         inputs, targets, data = self._read(X, y, columns, where, labelled=True)

@@ -24,6 +24,7 @@ from elman.nn import CRF
 from elman.train import Run
 
 from ._inspect import LONGEST, ROWS, Sample
+from ._options import is_number
 from ._supervised import Pairs, SupervisedEstimator, check_pairs, mean_loss
 from ._tagger_answers import Answer, Names, answers_of, check_spans
 from ._tagger_network import Sentences, TaggerNetwork, TagLoss, told_by
@@ -145,11 +146,12 @@ class SequenceTagger(SupervisedEstimator):
                 raise ValueError(
                     f"SequenceTagger: {name}={value!r}; give a whole number from {least} on."
                 )
-        if not self.label_weight > 0:
+        if not is_number(self.label_weight) or not self.label_weight > 0:
             raise ValueError(
                 f"SequenceTagger: label_weight={self.label_weight!r}; give a number above 0."
             )
         check_word_dropouts(self)
+        super()._check()
 
     def _read(
         self, X: Any, y: Any, columns: TagColumns | None, where: str, *, labelled: bool

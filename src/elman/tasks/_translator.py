@@ -29,7 +29,7 @@ from elman.nn import EncoderDecoder
 from elman.train import Run
 
 from ._inspect import LONGEST, ROWS, Sample
-from ._options import check_known, check_whole
+from ._options import check_known, check_part, check_whole
 from ._supervised import Pairs, SupervisedEstimator, check_pairs, mean_loss
 from ._translation import (
     PairBatches,
@@ -211,9 +211,8 @@ class Translator(SupervisedEstimator):
         whole = ("vocabulary_size", "min_count", "embedding_size", "beam")
         check_whole(self, where, whole, or_none=("decoder_layers", "max_length"))
         check_sizes(self, where)
-        for name in ("label_smoothing", "teacher_forcing"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise ValueError(f"{where}: {name}={getattr(self, name)!r}; give 0 up to 1.")
+        check_part(self, where, "label_smoothing", "teacher_forcing", whole=True)
+        super()._check()
 
     def _read(
         self, X: Any, y: Any, columns: PairColumns | None, where: str, *, labelled: bool

@@ -13,7 +13,7 @@ from elman.data import UNKNOWN, pad
 from elman.nn import Recurrent
 from elman.ops import dropout
 
-from ._options import ModelOptions, make_layers
+from ._options import ModelOptions, check_part, is_number, make_layers
 
 # features of a character
 _CHARACTER = 32
@@ -162,14 +162,7 @@ def check_word_dropouts(estimator: Any) -> None:
     Raises:
         ValueError: it cannot be.
     """
-    rare = estimator.rare_word_dropout
-    if not 0 <= rare < float("inf"):
-        raise ValueError(
-            f"{type(estimator).__name__}: rare_word_dropout={rare}; give a number, 0 or above."
-        )
-    given = {"word_dropout": estimator.word_dropout}
-    if estimator.character_dropout is not None:
-        given["character_dropout"] = estimator.character_dropout
-    for name, value in given.items():
-        if not 0 <= value < 1:
-            raise ValueError(f"{type(estimator).__name__}: {name}={value!r}; give 0 up to below 1.")
+    where, rare = type(estimator).__name__, estimator.rare_word_dropout
+    if not is_number(rare) or not 0 <= rare < float("inf"):
+        raise ValueError(f"{where}: rare_word_dropout={rare!r}; give a number, 0 or above.")
+    check_part(estimator, where, "word_dropout", or_none=("character_dropout",))
