@@ -63,7 +63,7 @@ struct Backward {
         first(cell.first ? cell.first : cell.gates),
         rest(cell.gates - first),
         by_columns(threads > 1 && splits_columns(c)),
-        advances(!c.resets && !c.weight_ho && !rest),
+        advances(!c.weight_ho && !rest),
         most(plan.largest_chunk()),
         joined(call, plan, by_columns),
         back(first, c.H, joined.columns ? joined.columns : c.R),
@@ -83,8 +83,9 @@ struct Backward {
   }
 
   bool ready() const {
-    return plan.ready() && states.ready() && records && (!again || again->ready()) && joined.ready() && back.w && back_rest.w && out.w && in.w && dgates &&
-           dsums && dhidden && doperand && right;
+    return plan.ready() && states.ready() && records && (!again || again->ready()) &&
+           joined.ready() && back.w && back_rest.w && out.w && in.w && dgates && dsums && dhidden &&
+           doperand && right;
   }
 
   int run() {
@@ -126,9 +127,9 @@ struct Backward {
     if (call.weight_ho) out.pack(static_cast<const Real*>(call.weight_ho), team);
     if (takes_inputs()) in.pack(static_cast<const Real*>(call.weight_ih), team);
     const Team columns = by_columns ? team : Team{0, 1};
-    PartBack<Real> part(by_columns ? 0 : team.index, by_columns ? 1 : team.size, call.B);
+    PartBack<Real> part(RowShare<Real>::of(plan, by_columns ? Team{0, 1} : team));
     if (again) again->pack_weights(team);
-    Part<Real> forward = again ? again->part_of(team) : Part<Real>(0, 1, 0, 0, 0);
+    Part<Real> forward = again ? again->part_of(team) : Part<Real>({0, 1, 0}, 0, 0);
     if (!part.ready() || !forward.ready()) failed = true;
     if (part.ready() && joined.columns) joined.aim(part);
     if (states.watched() && !states.keeps()) states.aim(part, columns);
@@ -214,8 +215,9 @@ struct Backward {
       const int64_t at = (base + part.row(i)) * V;
       part.offsets[i] = at;
       part.dgates[i] = dgates + at;
-      part.output[i] = part.after[0][i] = part.state[0][i];
-      part.state[0][i] -= output_t;
+      part.output[i] -= output_t;
+      part.after[0][i] = part.output[i];
+      part.state[0][i] = part.output[i] - output_t;
     }
     if (call.doutput) {
       for (int64_t i = 0; i < rows; ++i) part.doutput[i] -= doutput_t;
@@ -227,12 +229,13 @@ struct Backward {
       // where the state before lies in memory depends on how many rows its step has
       const int64_t less = step > plan.begin ? plan.alive(step - 1) * plan.record : 0;
       for (int64_t i = 0; i < rows; ++i) {
-        part.after[1][i] = part.state[1][i];
-        part.state[1][i] -= less;
+        part.after[1][i] -= more;
+        part.state[1][i] = part.after[1][i] - less;
       }
     }
-    if (step > plan.begin) return;
+    if (step > plan.begin && !call.resets) return;
     for (int64_t i = 0; i < rows; ++i) {
+      if (step > plan.begin && !plan.is_reset(part.row(i), step)) continue;
       for (int64_t k = 0; k < cell.states; ++k) {
         part.state[k][i] = plan.state_before(k, part.row(i), step);
       }
@@ -241,11 +244,9 @@ struct Backward {
 
   // the records that the step before the one before will read: those of the very next step would
   // come too late
-  Later records_before(const PartBack<Real>& part, int64_t step, int64_t alive) const {
-    if (!plan.record || !alive || by_columns || step < plan.begin + 2) return {};
-    const int64_t last = part.row(alive - 1) - part.row(0);
-    return {plan.saved(part.row(0), step - 2),
-            (last + 1) * plan.record * int64_t(sizeof(Real))};
+  Later records_before(const PartBack<Real>& part, int64_t step) const {
+    if (!plan.record || by_columns || step < plan.begin + 2) return {};
+    return part.records(plan, step - 2);
   }
 
   // one step: the cell's gradient, and through the products to the state before
@@ -285,7 +286,7 @@ struct Backward {
       columns.wait();
     }
     multiply(joined.columns ? part.sums : part.dstate[0], dgates, cell.duh, back, cell.direct != 0,
-             part.offsets, alive, columns, records_before(part, step, alive));
+             part.offsets, alive, columns, records_before(part, step));
     if (joined.columns) joined.hand_out(part, step, alive);
     columns.wait();
     if (call.gradient_clip > 0) {

@@ -102,7 +102,7 @@ struct ColumnWeights {
       tile.w = first_panel + panel * stride();
       tile.w_panel = stride();
       tile.ahead = ahead_of<Real>(first_panel, tile.w + stride(), w_size(), K, P, from.rows);
-      if (!tile.ahead.step && later.bytes && panel == begin) {
+      if (!tile.ahead.step && later.bytes && from.rows && panel == begin) {
         const int64_t tiles = tiles_of(from.rows, P);
         tile.ahead = later.by(tiles * groups * units).behind(tiles * gate * units);
       }

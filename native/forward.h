@@ -43,7 +43,7 @@ struct Forward {
         fused(c.T == 1 || (c.B >= FUSE_FROM && !(wide && 2 * c.B <= WIDE_CHUNK_ROWS))),
         packed(is_stream || c.T > 1 || c.B > UNPACKED_ROWS),
         steps(fused ? 1 : larger(1, (wide ? WIDE_CHUNK_ROWS : CHUNK_ROWS) / larger(1, c.B))),
-        advances(!c.resets && !c.weight_ho && !cell.first),
+        advances(!c.weight_ho && !cell.first),
         one(c, 0, cell.first ? cell.first : cell.gates, c.R, packed),
         two(c, cell.first, cell.first ? cell.gates - cell.first : 0, c.H, packed),
         out(c),
@@ -82,7 +82,7 @@ struct Forward {
   }
 
   Part<Real> part_of(const Team& team) const {
-    return Part<Real>(by_columns ? 0 : team.index, by_columns ? 1 : team.size, call.B, steps,
+    return Part<Real>(RowShare<Real>::of(plan, by_columns ? Team{0, 1} : team), steps,
                       fused ? 0 : cell.gates * plan.Hp);
   }
 
@@ -116,6 +116,7 @@ struct Forward {
         } else {
           advance(part, step, alive);
         }
+        if (call.resets) reset(part, step, alive);
         // segment k begins at bound[k + 1]
         if (keeps && step == plan.bound[later]) part.keep(plan, --later, alive, columns);
         take(part, one, part.h, step, before, alive, columns);
@@ -139,10 +140,7 @@ struct Forward {
       const int64_t r = part.row(i);
       if (fused) part.x[i] = plan.input(r, s);
       part.output[i] = plan.output(r, s);
-      const bool reset = plan.is_reset(r, s);
-      part.h[i] = reset ? plan.all(plan.initial(0))
-                  : s   ? plan.output(r, s - 1)
-                        : plan.row(plan.first_state(0), r, plan.width(0));
+      part.h[i] = s ? plan.output(r, s - 1) : plan.row(plan.first_state(0), r, plan.width(0));
       part.state[0][i] = part.h[i];
       Real* const record = call.saved ? plan.saved(r, s) : nullptr;
       part.saved[i] = record;
@@ -156,7 +154,7 @@ struct Forward {
       if (cell.states > 1) {
         Real* const own = states + r * plan.Hp;
         part.after[1][i] = record ? record + plan.extra_state_at(1) : own;
-        part.state[1][i] = reset || s == 0 || record ? plan.state_before(1, r, s) : own;
+        part.state[1][i] = s == 0 || record ? plan.state_before(1, r, s) : own;
       }
     }
   }
@@ -182,6 +180,15 @@ struct Forward {
         part.state[1][i] = part.after[1][i];
         part.after[1][i] += more;
       }
+    }
+  }
+
+  // rows that begin anew
+  void reset(Part<Real>& part, int64_t step, int64_t alive) const {
+    for (int64_t i = 0; i < alive; ++i) {
+      if (!plan.is_reset(part.row(i), step)) continue;
+      part.h[i] = plan.all(plan.initial(0));
+      for (int64_t k = 0; k < cell.states; ++k) part.state[k][i] = plan.all(plan.initial(k));
     }
   }
 
@@ -297,10 +304,9 @@ struct Forward {
     if (!call.saved || !packed || by_columns || step + 2 >= plan.bound[plan.segment]) return {};
     const Panels<Real>& panels = stage.panels;
     if (!is_near<Real>(panels.size(call.I)) || !is_near<Real>(panels.size(stage.K))) return {};
-    const int64_t rows = part.alive(plan, step + 2), fetches = (fused ? call.I : 0) + stage.K;
-    if (rows == 0 || fetches == 0) return {};
-    const int64_t span = part.row(rows - 1) - part.row(0) + 1;
-    const Later records{plan.saved(part.row(0), step + 2), span * plan.record * int64_t(sizeof(Real))};
+    const int64_t fetches = (fused ? call.I : 0) + stage.K;
+    const Later records = part.records(plan, step + 2);
+    if (records.bytes == 0 || fetches == 0) return {};
     return records.by(tiles_of(alive, P) * items * fetches);
   }
 

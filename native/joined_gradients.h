@@ -10,6 +10,8 @@ namespace elman::ELMAN_ISA {
 // for both, where the columns of both together fill fewer vectors.
 template <class Real>
 struct JoinedGradients {
+  // records that pay for one more copy of the weights
+  static constexpr int64_t LEAST = 16;
   const Call& call;
   const Plan<Real>& plan;
   const int64_t columns, row;  // of both; 0 where they are not joined
@@ -29,7 +31,7 @@ struct JoinedGradients {
     const Cell& cell = *c.cell;
     return c.dinput && !c.weight_ho && !cell.first && !cell.direct &&
            alike_gates(cell, cell.gates) == cell.gates &&
-           pay_side_by_side<Real>(c.R, c.I, cell.gates * c.H);
+           c.T * c.B >= LEAST && pay_side_by_side<Real>(c.R, c.I, cell.gates * c.H);
   }
 
   // each member of the team brings its own rows

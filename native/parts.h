@@ -1,4 +1,4 @@
-// The rows of one thread, and the row pointers of the step that it is at.
+// What one thread takes of a pass, and the row pointers of the step that it is at.
 #pragma once
 
 #include "plan.h"
@@ -7,19 +7,46 @@
 
 namespace elman::ELMAN_ISA {
 
+// The rows of one thread: every stride-th row of the plan from `begin` on, so many.
+template <class Real>
+struct RowShare {
+  int64_t begin, stride, rows;
+
+  // Rows of one length come in blocks, so that those of a thread lie side by side in memory; others
+  // are dealt out in turn, so that every thread has some of each length.
+  static RowShare of(const Plan<Real>& plan, const Team& team) {
+    const int64_t B = plan.call.B;
+    if (!plan.is_even()) return {team.index, team.size, (B - team.index + team.size - 1) / team.size};
+    int64_t from, to;
+    team.share(B, from, to);
+    return {from, 1, to - from};
+  }
+
+  ELMAN_INLINE int64_t row(int64_t i) const { return begin + i * stride; }
+  int64_t alive(const Plan<Real>& plan, int64_t s) const {
+    const int64_t alive = larger(plan.alive(s) - begin, 0);
+    return stride == 1 ? smaller(alive, rows) : (alive + stride - 1) / stride;
+  }
+  // the records of a step, and those of other threads' rows between them
+  Later records(const Plan<Real>& plan, int64_t s) const {
+    const int64_t some = alive(plan, s);
+    if (some == 0) return {};
+    return {plan.saved(begin, s), (row(some - 1) - begin + 1) * plan.record * int64_t(sizeof(Real))};
+  }
+};
+
 // The rows and panels of one thread, and the row pointers of the step that it is at.
 template <class Real>
-struct Part {
+struct Part : RowShare<Real> {
   static constexpr int V = LANES<Real>;
-  int64_t begin, stride, rows;  // rows begin, begin + stride, … of the plan
+  using RowShare<Real>::rows;
+  using RowShare<Real>::row;
   Buffer<const Real*> x, h, state[MOST_STATES];
   Buffer<Real*> after[MOST_STATES], saved, output, operand;
   Buffer<Real> scratch, wx;
 
-  Part(int64_t begin_, int64_t stride_, int64_t B, int64_t steps, int64_t wx_size)
-      : begin(begin_),
-        stride(stride_),
-        rows(larger((B - begin_ + stride_ - 1) / stride_, 0)),
+  Part(const RowShare<Real>& share, int64_t steps, int64_t wx_size)
+      : RowShare<Real>(share),
         x(rows * steps),
         h(rows),
         state{Buffer<const Real*>(rows), Buffer<const Real*>(rows)},
@@ -34,11 +61,6 @@ struct Part {
     return x && h && state[0] && state[1] && after[0] && after[1] && saved && output && operand &&
            scratch && wx;
   }
-  int64_t alive(const Plan<Real>& plan, int64_t s) const {
-    const int64_t alive = plan.alive(s) - begin;
-    return stride == 1 ? alive : larger((alive + stride - 1) / stride, 0);
-  }
-  ELMAN_INLINE int64_t row(int64_t i) const { return begin + i * stride; }
 
   // the states before a segment that its output does not hold
   void keep(const Plan<Real>& plan, int64_t segment, int64_t alive, const Team& columns) const {
@@ -52,17 +74,15 @@ struct Part {
 
 // Row pointers of one step back.
 template <class Real>
-struct PartBack {
-  int64_t begin, stride, rows;
+struct PartBack : RowShare<Real> {
+  using RowShare<Real>::rows;
   Buffer<const Real*> doutput, state[MOST_STATES], after[MOST_STATES], saved, output;
   Buffer<Real*> dafter[MOST_STATES], dstate[MOST_STATES], dtotal[MOST_STATES];
   Buffer<Real*> dgates, dsum, dhidden, doperand, sums;
   Buffer<int64_t> offsets;
 
-  PartBack(int64_t begin_, int64_t stride_, int64_t B)
-      : begin(begin_),
-        stride(stride_),
-        rows(larger((B - begin_ + stride_ - 1) / stride_, 0)),
+  explicit PartBack(const RowShare<Real>& share)
+      : RowShare<Real>(share),
         doutput(rows),
         state{Buffer<const Real*>(rows), Buffer<const Real*>(rows)},
         after{Buffer<const Real*>(rows), Buffer<const Real*>(rows)},
@@ -82,11 +102,6 @@ struct PartBack {
            dafter[1] && dstate[0] && dstate[1] && dtotal[0] && dtotal[1] && dgates && dsum &&
            dhidden && doperand && sums && offsets;
   }
-  int64_t alive(const Plan<Real>& plan, int64_t s) const {
-    const int64_t alive = plan.alive(s) - begin;
-    return stride == 1 ? alive : larger((alive + stride - 1) / stride, 0);
-  }
-  ELMAN_INLINE int64_t row(int64_t i) const { return begin + i * stride; }
 };
 
 }  // namespace elman::ELMAN_ISA

@@ -159,6 +159,8 @@ struct Plan {
   }
 
   ELMAN_INLINE int64_t alive(int64_t s) const { return offset[s + 1] - offset[s]; }
+  // whether all rows have one length
+  bool is_even() const { return longest == 0 || alive(longest - 1) == call.B; }
   // where the step s of row r stands in time
   ELMAN_INLINE int64_t time(int64_t r, int64_t s) const {
     return call.reverse ? length[r] - 1 - s : s;
