@@ -233,12 +233,22 @@ struct Backward {
         part.state[1][i] = part.after[1][i] - less;
       }
     }
+    if (!plan.is_in_order && step > plan.begin) fetch_rows(part, rows);
     if (step > plan.begin && !call.resets) return;
     for (int64_t i = 0; i < rows; ++i) {
       if (step > plan.begin && !plan.is_reset(part.row(i), step)) continue;
       for (int64_t k = 0; k < cell.states; ++k) {
         part.state[k][i] = plan.state_before(k, part.row(i), step);
       }
+    }
+  }
+
+  // Rows out of order lie apart, where the processor does not foresee them: a step's are fetched at
+  // once.
+  ELMAN_INLINE void fetch_rows(const PartBack<Real>& part, int64_t rows) const {
+    for (int64_t i = 0; i < rows; ++i) {
+      if (call.doutput) fetch(part.doutput[i], call.R);
+      fetch(part.output[i] - (call.reverse ? -1 : 1) * call.output_t, call.R);
     }
   }
 

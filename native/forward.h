@@ -172,6 +172,7 @@ struct Forward {
       part.h[i] = part.state[0][i] = before;
       part.output[i] = part.after[0][i] = before + output_t;
     }
+    if (!plan.is_in_order) fetch_rows(part, alive);
     if (call.saved) {
       for (int64_t i = 0; i < alive; ++i) part.saved[i] += more;
     }
@@ -189,6 +190,15 @@ struct Forward {
       if (!plan.is_reset(part.row(i), step)) continue;
       part.h[i] = plan.all(plan.initial(0));
       for (int64_t k = 0; k < cell.states; ++k) part.state[k][i] = plan.all(plan.initial(k));
+    }
+  }
+
+  // Rows out of order lie apart, where the processor does not foresee them: a step's are fetched at
+  // once.
+  ELMAN_INLINE void fetch_rows(const Part<Real>& part, int64_t alive) const {
+    for (int64_t i = 0; i < alive; ++i) {
+      if (fused) fetch(part.x[i], call.I);
+      fetch<true>(part.output[i], call.R);
     }
   }
 

@@ -22,6 +22,18 @@ inline void in_large_pages([[maybe_unused]] void* memory, [[maybe_unused]] int64
 #endif
 }
 
+// Fetches memory that is read or, if WRITE, written soon. Its callers do more than fetch: the compiler
+// leaves out calls of functions that do not.
+template <bool WRITE = false, class Real>
+ELMAN_INLINE void fetch(const Real* numbers, int64_t n) {
+  constexpr uintptr_t LINE = 64;
+  const uintptr_t from = reinterpret_cast<uintptr_t>(numbers);
+  const uintptr_t end = from + static_cast<uintptr_t>(n) * sizeof(Real);
+  for (uintptr_t line = from / LINE * LINE; line < end; line += LINE) {
+    __builtin_prefetch(reinterpret_cast<const void*>(line), WRITE, 3);
+  }
+}
+
 // Under AddressSanitizer every block is its own, of exactly its size.
 #if defined(__SANITIZE_ADDRESS__)
 constexpr bool EXACT = true;
