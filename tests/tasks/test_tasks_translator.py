@@ -185,6 +185,7 @@ def test_the_contract_of_an_estimator():
         (["a"], ["x"], {"beam": 0}, "beam=0; give a whole number above zero"),
         (["a"], ["x"], {"beam": None}, "beam=None; give a whole number above zero"),
         (["a"], ["x"], {"min_count": True}, "min_count=True; give a whole number above zero"),
+        (["a"], ["x"], {"upper_layers": -1}, "upper_layers=-1; give a whole number, 0 for none"),
         (["a"], ["x"], {"encoder_size": 0}, "encoder_size=0; give a whole number above zero"),
         (["a"], ["x"], {"encoder_size": [8, 8]}, r"encoder_size=\[8, 8\]; .* each of num_layers=1"),
         (

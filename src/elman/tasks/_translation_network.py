@@ -70,6 +70,10 @@ def check_sizes(options: Translator, where: str) -> None:
             f"{where}: encoder_size={sizes!r}; give a whole number above zero, or one for each of"
             f" num_layers={layers}."
         )
+    if options.upper_layers != 0 and not is_whole(options.upper_layers):
+        raise ValueError(
+            f"{where}: upper_layers={options.upper_layers!r}; give a whole number, 0 for none."
+        )
     if options.tied and options.hidden_size != options.embedding_size:
         raise ValueError(
             f"{where}: tied=True with hidden_size={options.hidden_size} and"
