@@ -205,7 +205,8 @@ struct Backward {
     }
   }
 
-  // the same from those of the step behind, where nothing but time changes
+  // the same from those of the step behind: time changes, and states that a reset or a segment's
+  // first step begins with
   void advance(PartBack<Real>& part, int64_t step, int64_t base, int64_t rows) {
     if (rows == 0) return;
     const int64_t way = call.reverse ? -1 : 1;
@@ -233,7 +234,7 @@ struct Backward {
         part.state[1][i] = part.after[1][i] - less;
       }
     }
-    if (!plan.is_in_order && step > plan.begin) fetch_rows(part, rows);
+    if (!plan.is_in_order && !by_columns && step > plan.begin) fetch_rows(part, rows);
     if (step > plan.begin && !call.resets) return;
     for (int64_t i = 0; i < rows; ++i) {
       if (step > plan.begin && !plan.is_reset(part.row(i), step)) continue;
@@ -248,7 +249,7 @@ struct Backward {
   ELMAN_INLINE void fetch_rows(const PartBack<Real>& part, int64_t rows) const {
     for (int64_t i = 0; i < rows; ++i) {
       if (call.doutput) fetch(part.doutput[i], call.R);
-      fetch(part.output[i] - (call.reverse ? -1 : 1) * call.output_t, call.R);
+      fetch(part.state[0][i], call.R);
     }
   }
 

@@ -172,7 +172,7 @@ struct Forward {
       part.h[i] = part.state[0][i] = before;
       part.output[i] = part.after[0][i] = before + output_t;
     }
-    if (!plan.is_in_order) fetch_rows(part, alive);
+    if (!plan.is_in_order && !by_columns) fetch_rows(part, alive);
     if (call.saved) {
       for (int64_t i = 0; i < alive; ++i) part.saved[i] += more;
     }
@@ -198,7 +198,7 @@ struct Forward {
   ELMAN_INLINE void fetch_rows(const Part<Real>& part, int64_t alive) const {
     for (int64_t i = 0; i < alive; ++i) {
       if (fused) fetch(part.x[i], call.I);
-      fetch<true>(part.output[i], call.R);
+      fetch(part.output[i], call.R);
     }
   }
 

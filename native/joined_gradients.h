@@ -20,18 +20,18 @@ struct JoinedGradients {
   JoinedGradients(const Call& c, const Plan<Real>& p, bool by_columns)
       : call(c),
         plan(p),
-        columns(!by_columns && pays(c) ? c.R + c.I : 0),
+        columns(!by_columns && pays(c, p) ? c.R + c.I : 0),
         row(round_up(columns, LANES<Real>)),
         weights(c.cell->gates * c.H * columns),
         sums(c.B * row) {}
 
   bool ready() const { return weights && sums; }
 
-  static bool pays(const Call& c) {
+  static bool pays(const Call& c, const Plan<Real>& p) {
     const Cell& cell = *c.cell;
     return c.dinput && !c.weight_ho && !cell.first && !cell.direct &&
            alike_gates(cell, cell.gates) == cell.gates &&
-           c.T * c.B >= LEAST && pay_side_by_side<Real>(c.R, c.I, cell.gates * c.H);
+           p.ready() && p.offset[c.T] >= LEAST && pay_side_by_side<Real>(c.R, c.I, cell.gates * c.H);
   }
 
   // each member of the team brings its own rows

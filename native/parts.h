@@ -7,16 +7,18 @@
 
 namespace elman::ELMAN_ISA {
 
-// The rows of one thread: every stride-th row of the plan from `begin` on, so many.
+// The rows of one thread: every stride-th row of the plan from `begin` on, `rows` of them.
 template <class Real>
 struct RowShare {
   int64_t begin, stride, rows;
 
-  // Rows of one length come in blocks, so that those of a thread lie side by side in memory; others
-  // are dealt out in turn, so that every thread has some of each length.
+  // Where all rows have one length they come in blocks, so that those of a thread lie side by side in
+  // memory; else they are dealt out in turn, so that every thread has some of each length.
   static RowShare of(const Plan<Real>& plan, const Team& team) {
     const int64_t B = plan.call.B;
-    if (!plan.is_even()) return {team.index, team.size, (B - team.index + team.size - 1) / team.size};
+    if (!plan.is_even()) {
+      return {team.index, team.size, (B - team.index + team.size - 1) / team.size};
+    }
     int64_t from, to;
     team.share(B, from, to);
     return {from, 1, to - from};
@@ -31,7 +33,8 @@ struct RowShare {
   Later records(const Plan<Real>& plan, int64_t s) const {
     const int64_t some = alive(plan, s);
     if (some == 0) return {};
-    return {plan.saved(begin, s), (row(some - 1) - begin + 1) * plan.record * int64_t(sizeof(Real))};
+    const int64_t span = row(some - 1) - begin + 1;
+    return {plan.saved(begin, s), span * plan.record * int64_t(sizeof(Real))};
   }
 };
 

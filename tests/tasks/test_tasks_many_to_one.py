@@ -156,6 +156,10 @@ def test_missing_values_are_handled_when_asked(missing):
          " a number."),
         (lambda: classifier(gradient_clip="x").fit(TEXTS, LABELS), "SequenceClassifier:"
          " gradient_clip='x'; give a number, or None."),
+        (lambda: classifier(dropout=2).fit(TEXTS, LABELS), "SequenceClassifier: dropout=2; give 0 up"
+         " to 1."),
+        (lambda: classifier(character_size=2.5).fit(TEXTS, LABELS), "SequenceClassifier:"
+         " character_size=2.5; give a whole number, 0 for none."),
         (lambda: classifier(lowercase="no").fit(TEXTS, LABELS), "SequenceClassifier:"
          " lowercase='no'; give True or False."),
         (lambda: classifier(embedding_size=-1).fit(TEXTS, LABELS), "SequenceClassifier:"
@@ -174,6 +178,18 @@ def test_mistakes(call, text):
     with pytest.raises(ValueError, match=r"\w") as caught:
         call()
     assert str(caught.value) == text
+
+
+def test_numbers_and_flags_of_numpy_are_options_too(tmp_path):
+    given = {
+        "label_smoothing": np.float32(0.125),
+        "vocabulary_size": np.int64(600),
+        "lowercase": np.bool_(False),
+    }
+    classifier(epochs=1, **given).fit(TEXTS, LABELS, run=tmp_path / "run")
+    params = elman.load(tmp_path / "run").get_params()
+    assert {name: params[name] for name in given} == given
+    assert [type(params[name]) for name in given] == [float, int, bool]
 
 
 def test_a_text_among_numbers_and_a_lone_text():

@@ -66,11 +66,20 @@ def _read(config: Path) -> dict[str, Any]:
     return flat
 
 
+_WORDS = {"none": None, "true": True, "false": False}
+
+
 def _value(text: str) -> Any:
-    """A TOML value, `none`, or a plain word."""
-    if text.lower() == "none":
-        return None
+    """A TOML value, a number, `none`, yes or no as Python writes them, or a plain word."""
+    word = text.lower()
+    if word in _WORDS:
+        return _WORDS[word]
     try:
         return tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:
+        pass
+    try:
+        # TOML has no .5
+        return float(text)
+    except ValueError:
         return text

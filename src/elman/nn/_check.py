@@ -2,7 +2,7 @@
 
 import warnings
 from numbers import Real
-from typing import Any
+from typing import Any, TypeGuard
 
 from torch import Tensor
 
@@ -29,7 +29,7 @@ def check_options(layer: Any) -> None:
     check_one_of(where, "initial_state", layer.initial_state, INITIAL_STATES)
     check_one_of(where, "bptt", layer.bptt, BPTT)
     clip = layer.gradient_clip
-    if clip is not None and not (isinstance(clip, Real) and float(clip) > 0):
+    if clip is not None and not (_is_number(clip) and clip > 0):
         raise ValueError(f"{where}: gradient_clip={clip!r}; give a number above zero, or None.")
     if layer.dropout > 0 and layer.num_layers == 1:
         warnings.warn(
@@ -54,9 +54,13 @@ def check_options(layer: Any) -> None:
         )
 
 
+def _is_number(value: object) -> TypeGuard[float]:
+    return not isinstance(value, bool) and isinstance(value, Real)
+
+
 def checked_number(layer: Any, name: str, value: Any) -> float:
     """A probability of a layer as a float; raises where it is no number."""
-    if isinstance(value, bool) or not isinstance(value, Real):
+    if not _is_number(value):
         where = type(layer).__name__
         raise ValueError(f"{where}: {name}={value!r} is no number; give one in [0, 1].")
     return float(value)

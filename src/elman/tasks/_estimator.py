@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
 
+import numpy as np
 import torch
 from sklearn.base import BaseEstimator
 from sklearn.exceptions import NotFittedError
@@ -32,7 +33,7 @@ from elman.train import (
 
 from ._card import model_card
 from ._inspect import Sample, draw_history, inspect_into
-from ._options import ModelOptions, check_kinds, make_layers
+from ._options import ModelOptions, check_kinds, check_part, make_layers
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
@@ -49,8 +50,12 @@ class Estimator(TrainOptions, ModelOptions, BaseEstimator):
     diagnosis_: Diagnosis | None = field(init=False)
 
     def _check(self) -> None:
-        """Refuses options that cannot be, those of training and of the layers left out."""
-        check_kinds(self, type(self).__name__)
+        """Refuses options that cannot be; those of training and of the layers are checked for their
+        kind alone.
+        """
+        where = type(self).__name__
+        check_kinds(self, where)
+        check_part(self, where, "dropout", "input_dropout", whole=True)
 
     @abstractmethod
     def _fitted(self) -> dict[str, Any]:
@@ -231,4 +236,6 @@ def _plain(value: Any) -> Any:
     """A parameter as JSON holds it."""
     if isinstance(value, tuple):
         return list(value)
+    if isinstance(value, np.generic):
+        return value.item()
     return value if isinstance(value, int | float | str | dict | list | None) else repr(value)

@@ -1,9 +1,9 @@
 """What can be said about a network, and the recurrent layers made of it."""
 
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, fields
-from types import NoneType, UnionType
-from typing import Any, TypeGuard, get_args, get_type_hints
+from numbers import Integral, Real
+from typing import Any, TypeGuard
 
 import numpy as np
 
@@ -52,11 +52,37 @@ class ModelOptions:
     layer_norm: bool = False
 
 
-_NUMBERS = {int, float, NoneType}
+def is_number(value: object) -> TypeGuard[float]:
+    """Whether something is a number, numpy's too."""
+    return not isinstance(value, bool) and isinstance(value, Real)
+
+
+def is_integer(value: object) -> TypeGuard[int]:
+    """Whether something is a whole number, numpy's too."""
+    return not isinstance(value, bool) and isinstance(value, Integral)
+
+
+def is_whole(value: object) -> bool:
+    """Whether something is a whole number above zero."""
+    return is_integer(value) and value >= 1
+
+
+def is_flag(value: object) -> bool:
+    """Whether something is True or False, numpy's too."""
+    return isinstance(value, bool | np.bool_)
+
+
+# of what an option is declared to be, whether a value is that, and what to say
+_KINDS: dict[str, tuple[Callable[[object], bool], str]] = {
+    "bool": (is_flag, "True or False"),
+    "int": (is_integer, "a whole number"),
+    "float": (is_number, "a number"),
+}
 
 
 def check_kinds(options: Any, where: str) -> None:
-    """Refuses what is no number, or neither True nor False, where an option is declared to be one.
+    """Refuses what is neither True nor False, no number or no whole number, where an option is
+    declared to be that.
 
     Args:
         options: a dataclass.
@@ -65,31 +91,17 @@ def check_kinds(options: Any, where: str) -> None:
     Raises:
         ValueError: one is something else.
     """
-    declared = get_type_hints(type(options))
     for field in fields(options):
-        if not field.init:
+        # as it is written; a class's own module may not know the names of another one's
+        kind = field.type.__name__ if isinstance(field.type, type) else str(field.type)
+        kind, *or_none = kind.split(" | ")
+        if not field.init or kind not in _KINDS or or_none not in ([], ["None"]):
             continue
-        kind = declared[field.name]
-        kinds: set[Any] = set(get_args(kind)) if isinstance(kind, UnionType) else {kind}
         value = getattr(options, field.name)
-        if value is None and NoneType in kinds:
-            continue
-        if kinds == {bool} and not isinstance(value, bool):
-            raise ValueError(f"{where}: {field.name}={value!r}; give True or False.")
-        if kinds <= _NUMBERS and not is_number(value):
-            number = "a number" if float in kinds else "a whole number"
-            or_none = ", or None" if NoneType in kinds else ""
-            raise ValueError(f"{where}: {field.name}={value!r}; give {number}{or_none}.")
-
-
-def is_number(value: object) -> TypeGuard[float]:
-    """Whether something is a number, numpy's too."""
-    return isinstance(value, int | float | np.number) and not isinstance(value, bool)
-
-
-def is_whole(value: object) -> bool:
-    """Whether something is a whole number above zero."""
-    return isinstance(value, int) and not isinstance(value, bool) and value >= 1
+        fits, needed = _KINDS[kind]
+        if not fits(value) and not (value is None and or_none):
+            needed += ", or None" if or_none else ""
+            raise ValueError(f"{where}: {field.name}={value!r}; give {needed}.")
 
 
 def check_whole(

@@ -33,7 +33,7 @@ from elman.nn import Pooling
 from elman.train import BPTT, Run
 
 from ._inspect import LONGEST, ROWS, Sample, need_of_examples
-from ._options import check_known, check_whole, is_number
+from ._options import check_known, check_whole, is_whole
 from ._pooled_network import Examples, PooledNetwork, batch_of, outputs_of
 from ._supervised import Pairs, SupervisedEstimator, check_pairs
 from ._word_features import Sentence, WordFeatures, check_word_dropouts
@@ -286,7 +286,7 @@ class SequenceEstimator(SupervisedEstimator):
 
     def _check(self) -> None:
         where = type(self).__name__
-        if not is_number(self.character_size) or self.character_size < 0:
+        if self.character_size != 0 and not is_whole(self.character_size):
             raise ValueError(
                 f"{where}: character_size={self.character_size!r}; give a whole number, 0 for none."
             )
