@@ -55,8 +55,8 @@ def test_files_of_options(text, tmp_path):
     (tmp_path / "run.toml").write_text("[train]\nlr = 0.01\nepochs = 1\n[model]\nhidden_size = 8\n")
     done = run(
         "train", "language-model", text, "--out", tmp_path / "run", "--config",
-        tmp_path / "run.toml", "--set", "train.lr=.02", "--set", "train.keep_best=False", "--set", "train.clip_norm=none",
-        "--set", "model.cell=gru", "--json",
+        tmp_path / "run.toml", "--set", "train.lr=.02", "--set", "train.clip_norm=none",
+        "--set", "train.keep_best=False", "--set", "model.cell=gru", "--json",
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     params = json.loads((tmp_path / "run" / "config.json").read_text())["params"]

@@ -55,6 +55,7 @@ def check_options(layer: Any) -> None:
 
 
 def _is_number(value: object) -> TypeGuard[float]:
+    """Whether something is a number, numpy's too."""
     return not isinstance(value, bool) and isinstance(value, Real)
 
 

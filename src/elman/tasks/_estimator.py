@@ -50,8 +50,8 @@ class Estimator(TrainOptions, ModelOptions, BaseEstimator):
     diagnosis_: Diagnosis | None = field(init=False)
 
     def _check(self) -> None:
-        """Refuses options that cannot be; those of training and of the layers are checked for their
-        kind alone.
+        """Refuses options that cannot be; most of training and of the layers are checked here for
+        their kind alone.
         """
         where = type(self).__name__
         check_kinds(self, where)
