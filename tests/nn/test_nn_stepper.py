@@ -1,4 +1,4 @@
-"""One step at a time: the handle, the layer's own step, and the short way of plain inference."""
+"""One step at a time: the handle, the layer's own step, and the short way of plain calls."""
 
 import pytest
 import torch
@@ -7,7 +7,9 @@ from tolerances import assert_close
 
 import elman
 from elman.kernels import cpu
+from elman.nn import _recurrent
 from elman.nn._shapes import widths_of
+from elman.ops import _quick
 
 
 def _layer(case, I=5, H=19, **options):
@@ -107,13 +109,45 @@ def test_the_short_way_gives_the_same_bits_as_the_long_one(case, first, monkeypa
             short = layer(x, hx, lengths=ends)
             step = layer.step(x[0] if first else x[:, 0], None)
             with monkeypatch.context() as patch:
-                patch.setattr(type(layer), "_infer_quickly", lambda *_: None)
+                patch.setattr(_recurrent, "run_quickly", lambda *_: None)
                 long = layer(x, hx, lengths=ends)
                 long_step = layer.step(x[0] if first else x[:, 0], None)
         for one, other in zip(_flat(short), _flat(long), strict=True):
             assert torch.equal(one, other)
         for one, other in zip(_flat(step), _flat(long_step), strict=True):
             assert torch.equal(one, other)
+
+
+@pytest.mark.parametrize("first", [False, True])
+@pytest.mark.parametrize("case", **named(CASES))
+def test_the_short_way_trains_with_the_bits_of_the_long_one(case, first, monkeypatch):
+    layer = _layer(case, batch_first=first, dtype=torch.float64)
+    x = torch.randn(3, 4, 5, dtype=torch.float64, requires_grad=True)
+    batch = 3 if first else 4
+    states = [
+        torch.randn(1, batch, width, dtype=torch.float64, requires_grad=True)
+        for width in widths_of(layer)
+    ]
+    wanted = [x, *states, *layer.parameters()]
+
+    def differentiate():
+        y, *after = _flat(layer(x, states[0] if len(states) == 1 else tuple(states)))
+        loss = y.sin().sum() + sum(one.pow(2).sum() for one in after)
+        firsts = torch.autograd.grad(loss, wanted, create_graph=True)
+        seconds = torch.autograd.grad(sum(one.cos().sum() for one in firsts), wanted)
+        return (y, *after), firsts, seconds
+
+    seen = []
+    quickly = _quick.differentiate
+    monkeypatch.setattr(_quick, "differentiate", lambda call: seen.append(call) or quickly(call))
+    short = differentiate()
+    assert len(seen) == cpu.is_built()
+    monkeypatch.setattr(_recurrent, "run_quickly", lambda *_: None)
+    long = differentiate()
+    assert len(seen) == cpu.is_built()
+    for one, other in zip(short, long, strict=True):
+        for a, b in zip(one, other, strict=True):
+            assert torch.equal(a, b)
 
 
 def _flat(result):

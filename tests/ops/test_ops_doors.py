@@ -118,6 +118,14 @@ def test_backward_in_eval_mode_twice_and_after_checkpointing(pair):
     _same([once, again, *torch.autograd.grad(z, x)], [*torch.autograd.grad(reference(x)[0].sum(), x)] * 3)  # fmt: skip
 
 
+def test_a_tensor_that_a_transform_left_behind(pair):
+    left = []
+    grad(lambda a: (left.append(a), a.sum())[1])(_x(4, 2, 3))
+    with torch.no_grad():
+        _same(*(layer(left[0]) for layer in pair))
+    _same(*(torch.autograd.grad(layer(left[0])[0].sum(), layer.parameters()) for layer in pair))
+
+
 @pytest.mark.parametrize("name", ["gru", "lstm"])
 def test_compile_whole_with_dynamic_steps_and_batch(name):
     kind, arguments = LAYERS[name]

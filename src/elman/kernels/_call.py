@@ -87,6 +87,8 @@ class Call:
             before, for each of the cell's states; None for none.
         watch: who is told the gradients of the states.
         zoneout: which states stay as they are for a step; None for none.
+        layered: whether the states come and go as (1, B, ·), as a layer takes and returns them;
+            only native calls do.
     """
 
     cell: Cell
@@ -102,6 +104,7 @@ class Call:
     gradient_clip: float | None = None
     watch: Watch | None = None
     zoneout: Zoneout | None = None
+    layered: bool = False
 
     @property
     def only_on_reference(self) -> str | None:
@@ -167,6 +170,7 @@ def with_tensors(call: Call, tensors: Sequence[Tensor | None]) -> Call:
         call.checkpointed,
         call.gradient_clip,
         call.watch,
+        layered=call.layered,
     )
 
 

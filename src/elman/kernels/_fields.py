@@ -93,6 +93,7 @@ def fields_of(
     if resets is not None:
         resets = resets.detach().to("cpu", torch.bool).contiguous()
         held.append(resets)
+    others = addresses(tensors[1:], held)
     return [
         BYTES[input.dtype],
         threads,
@@ -105,10 +106,10 @@ def fields_of(
         here.cells[name_of(cell)][0],
         here.activations[cell.output.name][0],
         address,
-        *addresses(tensors[1:7], held),
+        *others[:6],
         time,
         row,
-        *addresses(tensors[7:], held),
+        *others[6:],
         address_of(lengths, held),
         address_of(resets, held),
     ]

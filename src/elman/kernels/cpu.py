@@ -168,12 +168,14 @@ def forward(
     steps, batch = input.shape[:2]
     widths = call.widths
     output = _memory.empty(input, steps, batch, widths[0])
-    after = [input.new_empty(batch, width) for width in widths]
-    saved = None
-    if save and (len(widths) > 1 if call.checkpointed else record_size(call)):
-        saved = _memory.empty(input, saved_size(call, compact))
-        if not compact:
-            saved.zero_()
+    if call.layered:
+        after = [input.new_empty(1, batch, width) for width in widths]
+    else:
+        after = [input.new_empty(batch, width) for width in widths]
+    numbers = saved_size(call, compact) if save else 0
+    saved = _memory.empty(input, numbers) if numbers else None
+    if saved is not None and not compact:
+        saved.zero_()
     fields += (
         output.data_ptr(),
         batch * widths[0],
@@ -184,6 +186,14 @@ def forward(
     )
     _check(native.forward(machine().kernels, FORWARD.pack(*fields)), call)
     return output, after, saved
+
+
+def runs_as_it_is(call: Call) -> bool:
+    """Whether the kernels run a call of a built-in cell in its own dtype."""
+    dtype, weights = call.input.dtype, call.weights
+    if weights.ho is not None and not call.cell.output.is_registered:
+        return False
+    return dtype in BYTES and (dtype is not torch.bfloat16 or only_in_float32(call) is None)
 
 
 def infer(
@@ -279,7 +289,7 @@ def backward(
         output: what `forward` gave.
         saved: what `forward` gave.
     """
-    if saved is None and record_size(call) and not call.checkpointed:
+    if saved is None and saved_size(call):
         raise ValueError("the native backward pass needs what the forward pass saved.")
     held: list[Tensor] = []
     fields = fields_of(machine(), threads(), call, tensors, held)

@@ -57,4 +57,15 @@ def multiplies_bfloat16() -> bool:
 
 def is_plain(tensor: Tensor) -> bool:
     """Whether a tensor's numbers can be looked at: it is no fake, mapped or functional one."""
-    return type(tensor) is Tensor and not _c._functorch.is_functorch_wrapped_tensor(tensor)
+    return type(tensor) is Tensor and not is_wrapped(tensor)
+
+
+is_wrapped = _c._functorch.is_functorch_wrapped_tensor
+"""Whether a tensor belongs to a transform of `torch.func`, that may have ended."""
+
+
+def apply_plainly(function: type[torch.autograd.Function], *arguments: Any) -> Any:
+    """`function.apply` for tensors that are not wrapped, outside of all transforms: it looks for
+    both in every call.
+    """
+    return super(torch.autograd.Function, function).apply(*arguments)

@@ -10,11 +10,12 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
 
 from elman.cells import Cell
-from elman.ops import Call, Watch, Weights, Zoneout, check_backend, infer_quickly, scan, wanted
+from elman.ops import Call, Watch, Weights, Zoneout, check_backend, scan
 from elman.ops import dropout as drop
 
 from ._check import check_options, check_state, checked_number
 from ._init import initialise, initialise_like_torch
+from ._quickly import run_quickly
 from ._sequences import Sequences, read_sequences
 from ._shapes import shapes_of, shapes_of_one, widths_of
 from ._stepper import Stepper
@@ -129,7 +130,7 @@ class Recurrent(nn.Module):
     ) -> Any:
         """Runs the sequences through the stack; see the class for shapes."""
         if resets is None and isinstance(input, Tensor) and input.dim() == 3:
-            found = self._infer_quickly(input, hx, lengths)
+            found = run_quickly(self, input, hx, lengths)
             if found is not None:
                 return found
         where = f"{type(self).__name__}.forward"
@@ -160,7 +161,7 @@ class Recurrent(nn.Module):
             torch.Size([2, 4])
         """
         if x_t.dim() == 2:
-            found = self._infer_quickly(x_t, hx)
+            found = run_quickly(self, x_t, hx)
             if found is not None:
                 return found
         where = f"{type(self).__name__}.step"
@@ -272,43 +273,6 @@ class Recurrent(nn.Module):
         if len(after) == 1:
             return x, tuple(s.unsqueeze(0) for s in after[0])
         return x, tuple(torch.stack(one) for one in zip(*after, strict=True))
-
-    def _infer_quickly(self, input: Tensor, hx: Any, lengths: Any = None) -> Any:
-        """A single plain layer without a gradient; None where the long way must be gone."""
-        if (
-            len(self._names) > 1
-            or (torch.is_grad_enabled() and self._parameter("weight_hh_l0").requires_grad)
-            or wanted(self.backend) not in ("auto", "cpu")
-            or (self.recurrent_dropout and self.training)
-            or self.zoneout
-            or self.layer_norm
-            or input.shape[-1] != self.input_size
-        ):
-            return None
-        *rows, _ = input.shape
-        if hx is not None:
-            hx = hx if isinstance(hx, tuple) else (hx,)
-            batch = rows[0] if len(rows) == 1 or self.batch_first else rows[1]
-            if len(hx) != len(self._widths):
-                return None
-            for state, width in zip(hx, self._widths, strict=True):
-                if getattr(state, "shape", None) != (1, batch, width):
-                    return None
-        elif self.initial_state != "zeros":
-            return None
-        found, weights = self._parameters, []
-        for name in self._names[0]:
-            weight = None if name is None else found.get(name)
-            if weight is None and name is not None:
-                # a parametrisation computes it
-                return None
-            weights.append(weight)
-        shape = (*rows, self.state_size)
-        made = infer_quickly(self.cell, weights, input, hx, shape, self.batch_first, lengths)
-        if made is None:
-            return None
-        output, after = made
-        return output, after[0] if len(after) == 1 else after
 
     def weights_of(self, layer: int, direction: int = 0) -> Weights:
         """The parameters of one layer of the stack and one direction, W behind its dropout."""

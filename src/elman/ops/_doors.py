@@ -34,9 +34,14 @@ def door(call: Call) -> Door:
         return Door.REFERENCE
     if inside_torch.is_transforming():
         return Door.TRANSFORM
-    if inside_torch.is_dispatching() or type(call.input) not in _PLAIN:
+    if inside_torch.is_dispatching() or not is_common(call.input):
         return Door.OPERATOR
     return Door.EAGER
+
+
+def is_common(tensor: Tensor) -> bool:
+    """Whether a tensor is one of torch's own kinds, and none that a transform has left behind."""
+    return type(tensor) in _PLAIN and not inside_torch.is_wrapped(tensor)
 
 
 _PLAIN = (Tensor, torch.nn.Parameter)

@@ -1,6 +1,7 @@
 """Gradients of gradients: through the reference, in terms that every transform goes through."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -71,7 +72,11 @@ def second_gradient(
 
 
 def _reference(call: Call) -> tuple[list[Tensor], tuple[Tensor, ...]]:
-    return in_time(call, reference.scan)
+    if not call.layered:
+        return in_time(call, reference.scan)
+    state = None if call.state is None else tuple(s.squeeze(0) for s in call.state)
+    sequences, after = in_time(replace(call, state=state, layered=False), reference.scan)
+    return sequences, tuple(s.unsqueeze(0) for s in after)
 
 
 def _pulled(

@@ -46,6 +46,11 @@ def scan(call: Call, way: Door) -> tuple[list[Tensor], States]:
     return [output], tuple(after)
 
 
+def differentiate(call: Call) -> tuple[Tensor, ...]:
+    """The output and the final states of a plain call with a gradient, of common tensors."""
+    return inside_torch.apply_plainly(_Scan, call, *tensors_of(call))
+
+
 _NOTHING = torch.empty(0)
 _NO_WEIGHTS = Weights(_NOTHING, _NOTHING)
 
@@ -65,6 +70,7 @@ def without_tensors(call: Call) -> Call:
         call.checkpointed,
         call.gradient_clip,
         call.watch,
+        layered=call.layered,
     )
 
 

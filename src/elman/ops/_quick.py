@@ -1,4 +1,4 @@
-"""Plain inference by the shortest way: small calls cost more to arrange than to compute."""
+"""Plain calls of one layer by the shortest way: small ones cost more to arrange than to compute."""
 
 from collections.abc import Sequence
 
@@ -6,11 +6,11 @@ import torch
 from torch import Tensor
 
 from elman.cells import Cell
-from elman.kernels import cpu, inside_torch
+from elman.kernels import Call, Weights, cpu, inside_torch
 
 from ._choose import States, is_faster_on_torch
-
-_PLAIN = (Tensor, torch.nn.Parameter)
+from ._doors import is_common
+from ._native import differentiate
 
 
 def infer_quickly(
@@ -38,25 +38,10 @@ def infer_quickly(
         gradient is wanted, a transform, mode or autocast is on, a tensor is no common one, or the
         native kernels do not run the cell. `scan` is the way then, with the same numbers.
     """
-    if (
-        torch.compiler.is_compiling()
-        or inside_torch.is_watched()
-        or cell.native is None
-        or not cpu.is_built()
-        or not input.is_cpu
-    ):
+    if not _is_plain(cell, (input, *weights, *(state or ())), torch.is_grad_enabled()):
         return None
-    needs_gradient, dtype = torch.is_grad_enabled(), input.dtype
-    for tensor in (input, *weights, *(state or ())):
-        if tensor is not None and (
-            type(tensor) not in _PLAIN
-            or tensor.dtype is not dtype
-            or (needs_gradient and tensor.requires_grad)
-            or not tensor.is_contiguous()
-        ):
-            return None
     rows = output_shape[0 if is_batch_first or len(output_shape) == 2 else 1]
-    if lengths is None and is_faster_on_torch(cell, dtype, output_shape[-1], rows):
+    if lengths is None and is_faster_on_torch(cell, input.dtype, output_shape[-1], rows):
         return None
     if lengths is not None and not (
         type(lengths) is Tensor
@@ -67,3 +52,68 @@ def infer_quickly(
     ):
         return None
     return cpu.infer(cell, weights, input, state, output_shape, is_batch_first, lengths)
+
+
+def train_quickly(
+    cell: Cell,
+    weights: Sequence[Tensor | None],
+    input: Tensor,
+    state: tuple[Tensor, ...] | None,
+    is_batch_first: bool = False,
+) -> tuple[Tensor, States] | None:
+    """The same with a gradient.
+
+    Args:
+        cell: as for `infer_quickly`.
+        weights: as for `infer_quickly`.
+        input: (T, B, I) or (B, T, I).
+        state: as for `infer_quickly`.
+        is_batch_first: as for `infer_quickly`.
+
+    Returns:
+        As `infer_quickly`.
+    """
+    ih, hh, *rest = weights
+    if ih is None or hh is None or not _is_plain(cell, (input, *weights, *(state or ()))):
+        return None
+    # rows lie side by side in memory, step by step
+    call = Call(
+        cell,
+        Weights(ih, hh, *rest),
+        input.transpose(0, 1) if is_batch_first else input,
+        state,
+        layered=True,
+    )
+    if not cpu.runs_as_it_is(call) or is_faster_on_torch(
+        cell, input.dtype, hh.shape[1], call.input.shape[1]
+    ):
+        return None
+    output, *after = differentiate(call)
+    return output.transpose(0, 1) if is_batch_first else output, tuple(after)
+
+
+def _is_plain(cell: Cell, tensors: Sequence[Tensor | None], without_gradient: bool = False) -> bool:
+    """Whether the native kernels run the cell, nothing changes what a call means, and the tensors,
+    the input first, are common ones of one dtype in a row, none of which asks for a gradient where
+    there is to be none.
+    """
+    input = tensors[0]
+    if (
+        torch.compiler.is_compiling()
+        or inside_torch.is_watched()
+        or cell.native is None
+        or not cpu.is_built()
+        or input is None
+        or not input.is_cpu
+    ):
+        return False
+    dtype = input.dtype
+    for tensor in tensors:
+        if tensor is not None and (
+            not is_common(tensor)
+            or tensor.dtype is not dtype
+            or (without_gradient and tensor.requires_grad)
+            or not tensor.is_contiguous()
+        ):
+            return False
+    return True
