@@ -40,15 +40,16 @@ def _layer(problem: Problem, layer: Any, train: bool) -> Run:
     options = {} if problem.lengths is None else {"lengths": problem.lengths}
     if layer is not problem.ours:
         options = {}
-    return _runner(problem, layer, lambda x: layer(x, **options)[0], train)
+    return runner(problem, layer, lambda x: layer(x, **options)[0], train)
 
 
-def _runner(problem: Problem, layer: Any, forward: Callable[[Any], Any], train: bool) -> Run:
+def runner(problem: Problem, layer: Any, forward: Callable[[Any], Any], train: bool) -> Run:
+    """A function that runs `forward`, and its gradients if `train`, on a problem's input."""
     x, grad = problem.input, problem.grad
     if not train:
         return lambda: [forward(x)]
     leaf = x.clone().requires_grad_()
-    parameters = list(problem.ours.parameters() if layer is problem.ours else layer.parameters())
+    parameters = list(layer.parameters())
 
     def fit() -> list[Any]:
         leaf.grad = None
@@ -72,14 +73,14 @@ def _torch(problem: Problem, train: bool) -> Run | None:
         packed = pack_padded_sequence(x, lengths, enforce_sorted=False)
         return pad_packed_sequence(layer(packed)[0])[0]
 
-    return _runner(problem, layer, forward, train)
+    return runner(problem, layer, forward, train)
 
 
 def _padded(problem: Problem, train: bool) -> Run | None:
     """Elman on the same rows without their lengths; only timed."""
     if problem.lengths is None:
         return None
-    return _runner(problem, problem.ours, lambda x: problem.ours(x)[0], train)
+    return runner(problem, problem.ours, lambda x: problem.ours(x)[0], train)
 
 
 def _compiled(problem: Problem, train: bool) -> Run | None:
@@ -91,7 +92,7 @@ def _compiled(problem: Problem, train: bool) -> Run | None:
     dynamo.reset()
     layer = problem.theirs
     compiled = torch.compile(lambda x: layer(x)[0], dynamic=False)
-    return _runner(problem, layer, compiled, train)
+    return runner(problem, layer, compiled, train)
 
 
 def _onnx(problem: Problem, train: bool) -> Run | None:

@@ -14,6 +14,7 @@ SUITES = {
     "ragged": "ragged batches",
     "bfloat16": "whole batches in bfloat16",
     "step": "a single step",
+    "loop": "a loop over a cell",
     "memory": "peak memory",
 }
 
@@ -25,7 +26,7 @@ class Row:
     """One cell, size and pass: Elman's time, and how many times faster it is than each peer.
 
     Args:
-        suite: dense, ragged, bfloat16, step or memory.
+        suite: a name in `SUITES`.
         cell: RNN, GRU or LSTM.
         size: (T, B, I, H) and what differs from one whole float32 layer.
         note: what the size stands for.
@@ -69,7 +70,7 @@ def print_row(row: Row) -> None:
     """One line on the screen."""
     peers = "  ".join(f"{name} {ratio:.2f}x" for name, ratio in row.faster_than.items())
     limit = f"{row.of_limit:4.0%} of the limit ({row.held_by}), {row.of_peak:4.0%} of the peak"
-    more = "" if row.suite in ("memory", "step") else limit
+    more = "" if row.suite in ("memory", "step", "loop") else limit
     print(
         f"{row.threads} thread{'s' * (row.threads > 1)} {row.cell:4} {row.size:32}"
         f" {row.kind} {row.amount:>9}  {peers}  {more}",
@@ -237,7 +238,7 @@ def tables(rows: list[Row]) -> list[str]:
 
 def _table(rows: list[Row], title: str) -> str:
     peers = list(dict.fromkeys(name for row in rows for name in row.faster_than))
-    is_timed = rows[0].suite not in ("step", "memory")
+    is_timed = rows[0].suite not in ("step", "loop", "memory")
     head = ["cell", "(T, B, I, H)", "pass", "Elman", *(f"{one} / Elman" for one in peers)]
     head += ["of the limit", "held by", "of the peak"] if is_timed else []
     lines = [title, "", "| " + " | ".join(head) + " |", "| --- " * len(head) + "|"]

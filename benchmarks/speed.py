@@ -64,11 +64,16 @@ def sizes(suite: str, quick: bool) -> list[Any]:
         Size(200, 64, 40, 40, lengths="one shorter"),
     ]
     stream = [Size(1, 1, H, H) for H in STREAM]
+    loop = [
+        Size(20, B, H, H, note="loop over a cell")
+        for B, H in ((1, 64), (16, 64), (32, 128), (32, 256))
+    ]
     if quick:
         dense, ragged, stream = dense[:1] + dense[3:4] + dense[5:6], ragged[1:2], stream[1:3]
     # the sizes from which on a processor's own tiles of bfloat16 are worth something
     low = [replace(size, dtype="bfloat16") for size in dense if size.H >= 128 and size.B > 1]
-    return {"dense": dense, "ragged": ragged, "bfloat16": low, "step": stream}[suite]
+    grid = {"dense": dense, "ragged": ragged, "bfloat16": low, "step": stream, "loop": loop}
+    return grid[suite]
 
 
 def timed(run: Callable[[], Any], times: int) -> float:
@@ -103,6 +108,7 @@ def rows_of(suite: str, cell: str, size: Any, threads: int, options: Any) -> lis
     """Measures one size: forward alone, and with its gradients."""
     import torch
     from _contenders import check_equal, contenders
+    from _loop import loops
     from _problem import Problem
     from _stream import steppers
 
@@ -112,7 +118,8 @@ def rows_of(suite: str, cell: str, size: Any, threads: int, options: Any) -> lis
         if suite == "step":
             runs = steppers(problem, options.peers)
         else:
-            runs = contenders(problem, train, options.peers)
+            find = loops if suite == "loop" else contenders
+            runs = find(problem, train, options.peers)
             with torch.set_grad_enabled(train):
                 check_equal(problem, runs, train)
         if len(runs) == 1:

@@ -78,6 +78,13 @@ ABLE = "cpu" if cpu.is_built() else "reference"
          " give a whole number above zero."),
         (lambda: elman.nn.GRUCell(64, 4)(X), ValueError,
          "GRUCell.forward: input has shape (10, 8, 64), expected (B, 64) or (64,)."),
+        (lambda: elman.nn.RNNCell(64, 4)(X[0].double()), ValueError,
+         "RNNCell.forward: input is torch.float64, but the weights are torch.float32; convert one:"
+         " input.to(torch.float32) or layer.to(torch.float64)."),
+        (lambda: elman.nn.LSTMCell(64, 4)(X[0], (torch.zeros(8, 5), torch.zeros(8, 4))), ValueError,
+         "LSTMCell.forward: hx: h has shape (8, 5), expected (8, 4), (B, size)."),
+        (lambda: elman.nn.GRUCell(64, 4)(X[0, 0], torch.zeros(1, 4)), ValueError,
+         "GRUCell.forward: hx: h has shape (1, 4), expected (4,), (size,)."),
         (lambda: elman.explain(torch.nn.GRU(64, 4), X), TypeError,
          "explain: GRU is no layer of elman.nn; give an RNN, GRU or LSTM."
          " elman.nn.convert makes one of torch's."),

@@ -7,7 +7,7 @@ from tolerances import assert_close
 
 import elman
 from elman.kernels import cpu
-from elman.nn import _recurrent
+from elman.nn import _cells, _recurrent
 from elman.nn._shapes import widths_of
 from elman.ops import _quick
 
@@ -118,41 +118,95 @@ def test_the_short_way_gives_the_same_bits_as_the_long_one(case, first, monkeypa
             assert torch.equal(one, other)
 
 
+@pytest.fixture
+def seen(monkeypatch):
+    """The calls that go the short way with a gradient."""
+    calls, quickly = [], _quick.differentiate
+    monkeypatch.setattr(_quick, "differentiate", lambda call: calls.append(call) or quickly(call))
+    return calls
+
+
+def _derivatives(run, wanted):
+    """The results of a call, their gradients, and the gradients of these."""
+    results = _flat(run())
+    loss = sum(one.sin().sum() for one in results)
+    firsts = torch.autograd.grad(loss, wanted, create_graph=True)
+    seconds = torch.autograd.grad(sum(one.cos().sum() for one in firsts), wanted)
+    return [*results, *firsts, *seconds]
+
+
+def _leaves(*shapes):
+    return [torch.randn(shape, dtype=torch.float64, requires_grad=True) for shape in shapes]
+
+
 @pytest.mark.parametrize("first", [False, True])
 @pytest.mark.parametrize("case", **named(CASES))
-def test_the_short_way_trains_with_the_bits_of_the_long_one(case, first, monkeypatch):
+def test_the_short_way_trains_with_the_bits_of_the_long_one(case, first, seen, monkeypatch):
     layer = _layer(case, batch_first=first, dtype=torch.float64)
-    x = torch.randn(3, 4, 5, dtype=torch.float64, requires_grad=True)
-    batch = 3 if first else 4
-    states = [
-        torch.randn(1, batch, width, dtype=torch.float64, requires_grad=True)
-        for width in widths_of(layer)
-    ]
-    wanted = [x, *states, *layer.parameters()]
+    shapes = [(1, 3 if first else 4, width) for width in widths_of(layer)]
+    x, *state = _leaves((3, 4, 5), *shapes)
+    wanted = [x, *state, *layer.parameters()]
 
-    def differentiate():
-        y, *after = _flat(layer(x, states[0] if len(states) == 1 else tuple(states)))
-        loss = y.sin().sum() + sum(one.pow(2).sum() for one in after)
-        firsts = torch.autograd.grad(loss, wanted, create_graph=True)
-        seconds = torch.autograd.grad(sum(one.cos().sum() for one in firsts), wanted)
-        return (y, *after), firsts, seconds
+    def run():
+        return layer(x, state[0] if len(state) == 1 else tuple(state))
 
-    seen = []
-    quickly = _quick.differentiate
-    monkeypatch.setattr(_quick, "differentiate", lambda call: seen.append(call) or quickly(call))
-    short = differentiate()
+    short = _derivatives(run, wanted)
     assert len(seen) == cpu.is_built()
     monkeypatch.setattr(_recurrent, "run_quickly", lambda *_: None)
-    long = differentiate()
+    for one, other in zip(short, _derivatives(run, wanted), strict=True):
+        assert torch.equal(one, other)
     assert len(seen) == cpu.is_built()
-    for one, other in zip(short, long, strict=True):
-        for a, b in zip(one, other, strict=True):
-            assert torch.equal(a, b)
+
+
+CELLS = [
+    (elman.nn.RNNCell, {}),
+    (elman.nn.GRUCell, {}),
+    (elman.nn.GRUCell, {"reset_gate": "before", "bias": False}),
+    (elman.nn.LSTMCell, {}),
+]
+
+
+@pytest.mark.parametrize(("kind", "options"), CELLS, ids=str)
+def test_a_cell_takes_the_short_way_with_the_bits_of_the_long_one(kind, options, seen, monkeypatch):
+    cell = kind(5, 19, backend="cpu" if cpu.is_built() else "auto", dtype=torch.float64, **options)
+    x, *state = _leaves((4, 5), *[(4, 19)] * len(cell.cell.states))
+    wanted = [x, *state, *cell.parameters()]
+
+    def run():
+        return cell(x, state[0] if len(state) == 1 else tuple(state))
+
+    def infer():
+        with torch.no_grad():
+            return [*_flat(run()), *_flat(cell(x))]
+
+    short = [*_derivatives(run, wanted), *infer()]
+    assert len(seen) == cpu.is_built()
+    monkeypatch.setattr(_cells, "step_quickly", lambda *_: None)
+    for one, other in zip(short, [*_derivatives(run, wanted), *infer()], strict=True):
+        assert torch.equal(one, other)
+    assert len(seen) == cpu.is_built()
+
+
+@pytest.mark.parametrize("nonlinearity", ["tanh", "relu"])
+def test_a_small_step_of_a_simple_network_is_torchs(nonlinearity, seen):
+    for rows in (4, 400):
+        theirs = torch.nn.RNNCell(5, 19, nonlinearity=nonlinearity)
+        ours = elman.nn.RNNCell(5, 19, nonlinearity=nonlinearity)
+        ours.load_state_dict(theirs.state_dict())
+        x, h = torch.randn(rows, 5), torch.randn(rows, 19)
+        found = [[cell(x, h), cell(x)] for cell in (ours, theirs)]
+        for one, other in zip(*found, strict=True):
+            assert_close(one, other)
+        is_torchs = rows == 4 or not cpu.is_built()
+        assert torch.equal(found[0][0], found[1][0]) or not is_torchs
+        assert bool(seen) != is_torchs
 
 
 def _flat(result):
-    output, state = result
-    return [output, *(state if isinstance(state, tuple) else [state])]
+    """The tensors of what a layer or a cell gives."""
+    if isinstance(result, torch.Tensor):
+        return [result]
+    return [one for part in result for one in _flat(part)]
 
 
 @pytest.mark.skipif(not cpu.is_built(), reason="the native module is not installed")

@@ -217,6 +217,20 @@ def test_autocast_gives_torchs_dtypes_and_numbers(ours, theirs, backend):
         torch.testing.assert_close(a, b, rtol=3e-2, atol=3e-2)
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
+@pytest.mark.parametrize("name", ["RNNCell", "GRUCell", "LSTMCell"])
+def test_autocast_of_a_cell_gives_torchs_dtypes_and_numbers(name, dtype):
+    one, other = getattr(elman.nn, name)(3, 5), getattr(torch.nn, name)(3, 5)
+    other.load_state_dict(one.state_dict())
+    x, states = torch.randn(4, 3), [torch.randn(4, 5, dtype=dtype) for _ in one.cell.states]
+    with torch.autocast("cpu", torch.bfloat16):
+        for hx in (None, tuple(states) if len(states) > 1 else states[0]):
+            found = [pytree.tree_leaves(cell(x, hx)) for cell in (one, other)]
+            for a, b in zip(*found, strict=True):
+                assert a.dtype == b.dtype
+                torch.testing.assert_close(a, b, rtol=3e-2, atol=3e-2)
+
+
 @pytest.mark.parametrize("T", [0, 200_000])
 @pytest.mark.parametrize("name", LAYERS)
 def test_no_steps_and_very_many(name, T):

@@ -202,6 +202,7 @@ def infer(
     input: Tensor,
     state: Sequence[Tensor] | None,
     output_shape: tuple[int, ...],
+    state_shapes: Sequence[tuple[int, ...]],
     is_batch_first: bool,
     lengths: Tensor | None,
 ) -> tuple[Tensor, tuple[Tensor, ...]] | None:
@@ -211,13 +212,14 @@ def infer(
         cell: one that is built in.
         weights: in the order of `Weights`.
         input: (T, B, I), (B, T, I), or (B, I).
-        state: (1, B, ·) for each of the cell's states; zeros if None.
+        state: (1, B, ·) or (B, ·) for each of the cell's states; zeros if None.
         output_shape: of the output, the input's with R in place of I.
+        state_shapes: of the new states, as those of `state`.
         is_batch_first: whether the batch is the first of three dimensions.
         lengths: (B,) int64 or None.
 
     Returns:
-        The output and the new states, (1, B, ·); None for a dtype or nonlinearity that is not
+        The output and the new states; None for a dtype or nonlinearity that is not
         native, or a length that does not fit.
     """
     here, ih, hh = machine(), weights[0], weights[1]
@@ -241,9 +243,7 @@ def infer(
     # sizes one by one: torch reads a tuple in twice the time
     output = empty(input, *output_shape)
     two = len(cell.states) > 1
-    after = [input.new_empty(1, batch, width)]
-    if two:
-        after.append(input.new_empty(1, batch, hidden))
+    after = [input.new_empty(*shape) for shape in state_shapes]
     first = (0, 0) if state is None else [s.data_ptr() for s in state]
     packed = FORWARD.pack(
         number, threads(), steps, batch, features, hidden, width, 0,

@@ -68,4 +68,5 @@ def apply_plainly(function: type[torch.autograd.Function], *arguments: Any) -> A
     """`function.apply` for tensors that are not wrapped, outside of all transforms: it looks for
     both in every call.
     """
-    return super(torch.autograd.Function, function).apply(*arguments)
+    single: Any = super(torch.autograd.Function, function)
+    return single.apply(*arguments)

@@ -8,8 +8,9 @@ from torch import Tensor, nn
 from elman.cells import Cell, gru, gru_reset_before, lstm, rnn
 from elman.ops import Call, Weights, check_backend, scan
 
-from ._check import INITS, check_one_of, check_positive, check_state
+from ._check import INITS, check_dtype, check_one_of, check_positive, check_state
 from ._init import initialise, initialise_like_torch
+from ._quickly import step_quickly
 from ._rnn import Function
 
 States = tuple[Tensor, ...]
@@ -43,8 +44,10 @@ class RecurrentCell(nn.Module):
             return nn.Parameter(torch.empty(shape, device=device, dtype=dtype))
 
         self.weight_ih, self.weight_hh = parameter(rows, input_size), parameter(rows, hidden_size)
-        self.bias_ih: nn.Parameter | None = parameter(rows) if bias else None
-        self.bias_hh: nn.Parameter | None = parameter(rows) if bias else None
+        self.bias_ih: nn.Parameter | None
+        self.bias_hh: nn.Parameter | None
+        for name in ("bias_ih", "bias_hh"):
+            self.register_parameter(name, parameter(rows) if bias else None)
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
@@ -56,35 +59,43 @@ class RecurrentCell(nn.Module):
 
     def _states(self, input: Tensor, hx: Any) -> States:
         """One step: the new states, in the form of the input."""
+        found = step_quickly(self, input, hx)
+        if found is not None:
+            return found
         where = f"{type(self).__name__}.forward"
         if input.dim() not in (1, 2) or input.shape[-1] != self.input_size:
             raise ValueError(
                 f"{where}: input has shape {tuple(input.shape)},"
                 f" expected (B, {self.input_size}) or ({self.input_size},)."
             )
+        check_dtype(where, input, self.weight_ih)
         unbatched = input.dim() == 1
-        x = input[None] if unbatched else input
-        shape = (x.shape[0], self.hidden_size)
-        if hx is None:
-            state = tuple(x.new_zeros(shape) for _ in self.cell.states)
-        else:
-            given = hx if isinstance(hx, Tensor) else tuple(hx)
-            state = check_state(
-                where, self.cell, _stacked(given), [(1, *shape)] * len(self.cell.states), unbatched
-            )
-            state = tuple(s[0] for s in state)
+        shape = (*input.shape[:-1], self.hidden_size)
+        state = None
+        if hx is not None:
+            form = "(size,)" if unbatched else "(B, size)"
+            state = check_state(where, self.cell, hx, [shape] * len(self.cell.states), form)
+            if unbatched:
+                state = tuple(s.unsqueeze(0) for s in state)
+        after = self._scan(input[None, None] if unbatched else input.unsqueeze(0), state)
+        return tuple(s.squeeze(0) for s in after) if unbatched else after
+
+    def _scan(self, x: Tensor, state: States | None) -> States:
+        """One step of (1, B, I)."""
         weights = Weights(self.weight_ih, self.weight_hh, self.bias_ih, self.bias_hh)
-        _, after = scan(Call(self.cell, weights, x[None], state), backend=self.backend)
-        return tuple(s[0] for s in after) if unbatched else after
+        device, is_lstm = x.device.type, len(self.cell.states) > 1
+        if not (is_lstm and torch.is_autocast_enabled(device)):
+            return scan(Call(self.cell, weights, x, state), backend=self.backend)[1]
+        # torch's LSTMCell keeps the type of c under autocast, and gives h in it
+        given, dtype = x.dtype if state is None else state[1].dtype, weights.ih.dtype
+        state = None if state is None else tuple(s.to(dtype) for s in state)
+        with torch.autocast(device, enabled=False):
+            call = Call(self.cell, weights, x.to(dtype), state)
+            return tuple(s.to(given) for s in scan(call, backend=self.backend)[1])
 
     def extra_repr(self) -> str:
         """The arguments."""
         return f"{self.input_size}, {self.hidden_size}" + ("" if self.bias else ", bias=False")
-
-
-def _stacked(hx: Any) -> Any:
-    """The state of a cell as that of a layer stack of one."""
-    return hx[None] if isinstance(hx, Tensor) else tuple(s[None] for s in hx)
 
 
 class RNNCell(RecurrentCell):

@@ -4,6 +4,7 @@ import warnings
 from numbers import Real
 from typing import Any, TypeGuard
 
+import torch
 from torch import Tensor
 
 from elman.cells import Cell
@@ -81,11 +82,27 @@ def check_one_of(where: str, name: str, value: Any, known: tuple[str, ...]) -> N
         raise ValueError(f"{where}: {name}={value!r} is not known; give one of {', '.join(known)}.")
 
 
+def check_dtype(where: str, input: Tensor, weight: Tensor) -> None:
+    """Raises ValueError where an input is of another type than the weights, and autocast is off."""
+    if input.dtype == weight.dtype or torch.is_autocast_enabled(input.device.type):
+        return
+    raise ValueError(
+        f"{where}: input is {input.dtype}, but the weights are {weight.dtype}; convert one:"
+        f" input.to({weight.dtype}) or layer.to({input.dtype})."
+    )
+
+
 def check_state(
-    where: str, cell: Cell, hx: Any, shapes: list[tuple[int, ...]], unbatched: bool
+    where: str, cell: Cell, hx: Any, shapes: list[tuple[int, ...]], form: str
 ) -> tuple[Tensor, ...]:
-    """The state as a tuple of (L * D, B, ·) tensors; raises where a part is missing or
-    misshapen.
+    """The state as a tuple of tensors; raises where a part is missing or misshapen.
+
+    Args:
+        where: whose state it is, for the message.
+        cell: whose states they are.
+        hx: what was given.
+        shapes: what each state should have, (*form*) in letters.
+        form: as above.
     """
     letters = cell.states
     if len(letters) == 1:
@@ -96,13 +113,9 @@ def check_state(
         raise TypeError(
             f"{where}: hx is not a tuple of {len(letters)} tensors; give ({', '.join(letters)})."
         )
-    checked: list[Tensor] = []
     for letter, tensor, shape in zip(letters, hx, shapes, strict=True):
-        needed = (shape[0], shape[2]) if unbatched else shape
-        if tuple(tensor.shape) != needed:
-            form = "(L * D, size)" if unbatched else "(L * D, B, size)"
+        if tuple(tensor.shape) != shape:
             raise ValueError(
-                f"{where}: hx: {letter} has shape {tuple(tensor.shape)}, expected {needed}, {form}."
+                f"{where}: hx: {letter} has shape {tuple(tensor.shape)}, expected {shape}, {form}."
             )
-        checked.append(tensor.unsqueeze(1) if unbatched else tensor)
-    return tuple(checked)
+    return tuple(hx)

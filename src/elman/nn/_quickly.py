@@ -1,11 +1,12 @@
-"""A single plain layer by the shortest way."""
+"""A single plain layer, or a cell, by the shortest way."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from elman.ops import infer_quickly, train_quickly, wanted
+from elman.ops import infer_quickly, train_quickly, train_step_quickly, wanted
 
 
 def run_quickly(layer: Any, input: Tensor, hx: Any, lengths: Any = None) -> Any:
@@ -24,31 +25,24 @@ def run_quickly(layer: Any, input: Tensor, hx: Any, lengths: Any = None) -> Any:
     names = layer._names
     if (
         len(names) > 1
-        or wanted(layer.backend) not in ("auto", "cpu")
         or (layer.recurrent_dropout and layer.training)
         or layer.zoneout
         or layer.layer_norm
         or input.shape[-1] != layer.input_size
+        or wanted(layer.backend) not in _OURS
     ):
         return None
     *rows, _ = input.shape
-    if hx is not None:
-        hx = hx if isinstance(hx, tuple) else (hx,)
-        batch = rows[0] if len(rows) == 1 or layer.batch_first else rows[1]
-        if len(hx) != len(layer._widths):
-            return None
-        for state, width in zip(hx, layer._widths, strict=True):
-            if getattr(state, "shape", None) != (1, batch, width):
-                return None
-    elif layer.initial_state != "zeros":
+    batch = rows[0] if len(rows) == 1 or layer.batch_first else rows[1]
+    shapes = [(1, batch, width) for width in layer._widths]
+    state = _fitting(hx, shapes)
+    if hx is not None and state is None:
         return None
-    found, weights = layer._parameters, []
-    for name in names[0]:
-        weight = None if name is None else found.get(name)
-        if weight is None and name is not None:
-            # a parametrisation computes it
-            return None
-        weights.append(weight)
+    if hx is None and layer.initial_state != "zeros":
+        return None
+    weights = _weights(layer, names[0])
+    if weights is None:
+        return None
     if torch.is_grad_enabled() and weights[1].requires_grad:
         if (
             len(rows) == 1
@@ -58,11 +52,66 @@ def run_quickly(layer: Any, input: Tensor, hx: Any, lengths: Any = None) -> Any:
             or layer.bptt != "full"
         ):
             return None
-        made = train_quickly(layer.cell, weights, input, hx, layer.batch_first)
+        made = train_quickly(layer.cell, weights, input, state, layer.batch_first)
     else:
         shape = (*rows, layer.state_size)
-        made = infer_quickly(layer.cell, weights, input, hx, shape, layer.batch_first, lengths)
+        made = infer_quickly(
+            layer.cell, weights, input, state, shape, shapes, layer.batch_first, lengths
+        )
     if made is None:
         return None
     output, after = made
     return output, after[0] if len(after) == 1 else after
+
+
+def step_quickly(cell: Any, input: Tensor, hx: Any) -> tuple[Tensor, ...] | None:
+    """The new states of a recurrent cell.
+
+    Args:
+        cell: any of `RNNCell`, `GRUCell` and `LSTMCell`.
+        input: as the cell takes it.
+        hx: the state as the cell takes it.
+
+    Returns:
+        The states, (B, ·) each; None as from `run_quickly`.
+    """
+    backend = wanted(cell.backend)
+    if input.dim() != 2 or input.shape[1] != cell.input_size or backend not in _OURS:
+        return None
+    shape = (input.shape[0], cell.hidden_size)
+    shapes = [shape] * len(cell.cell.states)
+    state = _fitting(hx, shapes)
+    if hx is not None and state is None:
+        return None
+    weights = _weights(cell, _OF_A_CELL)
+    if weights is None:
+        return None
+    if torch.is_grad_enabled() and weights[1].requires_grad:
+        return train_step_quickly(cell.cell, weights, input, state, backend)
+    made = infer_quickly(cell.cell, weights, input, state, shape, shapes)
+    return None if made is None else made[1]
+
+
+_OURS = ("auto", "cpu")
+_OF_A_CELL = ("weight_ih", "weight_hh", "bias_ih", "bias_hh", None, None)
+
+
+def _fitting(hx: Any, shapes: list[tuple[int, ...]]) -> tuple[Tensor, ...] | None:
+    """The states that were given; None if there are none, or none in these shapes."""
+    states = hx if isinstance(hx, tuple) else (hx,)
+    if isinstance(hx, tuple) != (len(shapes) > 1) or len(states) != len(shapes):
+        return None
+    for state, shape in zip(states, shapes, strict=True):
+        if getattr(state, "shape", None) != shape:
+            return None
+    return states
+
+
+def _weights(module: Any, names: Sequence[str | None]) -> list[Any] | None:
+    """The parameters of these names; None if a parametrisation computes one of them."""
+    found, weights = module._parameters, []
+    for name in names:
+        if name is not None and name not in found:
+            return None
+        weights.append(None if name is None else found[name])
+    return weights

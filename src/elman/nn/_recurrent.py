@@ -315,8 +315,10 @@ class Recurrent(nn.Module):
         rows, batch = self.num_layers * self.num_directions, sequences.input.shape[1]
         if hx is None:
             return self.first_state(batch)
-        shapes = [(rows, batch, width) for width in widths_of(self)]
-        return sequences.read_state(check_state(where, self.cell, hx, shapes, sequences.unbatched))
+        form = "(L * D, size)" if sequences.unbatched else "(L * D, B, size)"
+        lead = (rows,) if sequences.unbatched else (rows, batch)
+        shapes = [(*lead, width) for width in self._widths]
+        return sequences.read_state(check_state(where, self.cell, hx, shapes, form))
 
     def first_state(self, batch: int) -> States:
         """The state before the first step where none is given: zeros, or the learned one; a

@@ -9,6 +9,8 @@ import torch
 from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
+from ._check import check_dtype
+
 States = tuple[Tensor, ...]
 
 
@@ -56,7 +58,9 @@ class Sequences:
         return sequence.transpose(0, 1) if self.batch_first else sequence
 
     def read_state(self, state: States) -> States:
-        """The given state in the order of the rows of `input`."""
+        """The given state as (L * D, B, ·), in the order of the rows of `input`."""
+        if self.unbatched:
+            return tuple(s.unsqueeze(1) for s in state)
         if self.packed is None or self.packed.sorted_indices is None:
             return state
         order = self.packed.sorted_indices
@@ -110,12 +114,7 @@ def _check_input(layer: Any, where: str, input: Tensor) -> None:
             f"{where}: input has {shape[-1]} features, but input_size is {layer.input_size}"
             f" (input shape {shape}, expected {form})."
         )
-    dtype = layer.weight_ih_l0.dtype
-    if input.dtype != dtype and not torch.is_autocast_enabled(input.device.type):
-        raise ValueError(
-            f"{where}: input is {input.dtype}, but the weights are {dtype}; convert one:"
-            f" input.to({dtype}) or layer.to({input.dtype})."
-        )
+    check_dtype(where, input, layer.weight_ih_l0)
 
 
 def _check_lengths(where: str, lengths: Tensor, x: Tensor, unbatched: bool) -> Tensor:

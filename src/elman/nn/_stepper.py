@@ -163,7 +163,7 @@ class Stepper:
             self.reset()
             return
         shapes = [tuple(s.shape) for s in self._state]
-        read = check_state("Stepper.state", self._layer.cell, state, shapes, False)
+        read = check_state("Stepper.state", self._layer.cell, state, shapes, "(L * D, B, size)")
         for mine, new in zip(self._state, read, strict=True):
             mine.copy_(new)
         self._has_run = True

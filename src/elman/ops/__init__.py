@@ -4,7 +4,7 @@ from elman.kernels import Call, Watch, Weights, Zoneout, native_kernels
 
 from ._choose import BACKENDS, BackendError, Choice, check_backend, choose, only, wanted
 from ._dropout import dropout
-from ._quick import infer_quickly, train_quickly
+from ._quick import infer_quickly, train_quickly, train_step_quickly
 from ._reversed import reverse_rows
 from ._scan import scan
 from ._stream import open_stream
@@ -27,5 +27,6 @@ __all__ = [
     "reverse_rows",
     "scan",
     "train_quickly",
+    "train_step_quickly",
     "wanted",
 ]

@@ -7,8 +7,9 @@ from torch import Tensor
 
 from elman.cells import Cell
 from elman.kernels import Call, Weights, cpu, inside_torch
+from elman.kernels import torch as kernels_of_torch
 
-from ._choose import States, is_faster_on_torch
+from ._choose import States, is_faster_on_torch, is_faster_step_on_torch
 from ._doors import is_common
 from ._native import differentiate
 
@@ -19,6 +20,7 @@ def infer_quickly(
     input: Tensor,
     state: Sequence[Tensor] | None,
     output_shape: tuple[int, ...],
+    state_shapes: Sequence[tuple[int, ...]],
     is_batch_first: bool = False,
     lengths: Tensor | None = None,
 ) -> tuple[Tensor, States] | None:
@@ -28,8 +30,9 @@ def infer_quickly(
         cell: the recurrence.
         weights: in the order of `Weights`.
         input: (T, B, I), (B, T, I), or (B, I) for a single step.
-        state: (1, B, ·) for each of the cell's states; zeros if None.
+        state: (1, B, ·) or (B, ·) for each of the cell's states; zeros if None.
         output_shape: the input's with R in place of I.
+        state_shapes: in which the new states are wanted.
         is_batch_first: whether the batch is the first of three dimensions.
         lengths: (B,) or None.
 
@@ -51,14 +54,16 @@ def infer_quickly(
         and lengths.shape == (input.shape[0 if is_batch_first else 1],)
     ):
         return None
-    return cpu.infer(cell, weights, input, state, output_shape, is_batch_first, lengths)
+    return cpu.infer(
+        cell, weights, input, state, output_shape, state_shapes, is_batch_first, lengths
+    )
 
 
 def train_quickly(
     cell: Cell,
     weights: Sequence[Tensor | None],
     input: Tensor,
-    state: tuple[Tensor, ...] | None,
+    state: States | None,
     is_batch_first: bool = False,
 ) -> tuple[Tensor, States] | None:
     """The same with a gradient.
@@ -67,29 +72,79 @@ def train_quickly(
         cell: as for `infer_quickly`.
         weights: as for `infer_quickly`.
         input: (T, B, I) or (B, T, I).
-        state: as for `infer_quickly`.
+        state: (1, B, ·) for each of the cell's states; zeros if None.
         is_batch_first: as for `infer_quickly`.
 
     Returns:
-        As `infer_quickly`.
+        As `infer_quickly`, the new states as (1, B, ·).
     """
-    ih, hh, *rest = weights
-    if ih is None or hh is None or not _is_plain(cell, (input, *weights, *(state or ()))):
+    if not _is_plain(cell, (input, *weights, *(state or ()))):
         return None
-    # rows lie side by side in memory, step by step
-    call = Call(
-        cell,
-        Weights(ih, hh, *rest),
-        input.transpose(0, 1) if is_batch_first else input,
-        state,
-        layered=True,
-    )
-    if not cpu.runs_as_it_is(call) or is_faster_on_torch(
-        cell, input.dtype, hh.shape[1], call.input.shape[1]
+    x = input.transpose(0, 1) if is_batch_first else input
+    made = _differentiated(_call(cell, weights, x, state, layered=True))
+    if made is None:
+        return None
+    output, after = made
+    return output.transpose(0, 1) if is_batch_first else output, after
+
+
+def train_step_quickly(
+    cell: Cell,
+    weights: Sequence[Tensor | None],
+    input: Tensor,
+    state: States | None,
+    backend: str,
+) -> States | None:
+    """One step with a gradient.
+
+    Args:
+        cell: as for `infer_quickly`.
+        weights: as for `infer_quickly`.
+        input: (B, I).
+        state: (B, ·) for each of the cell's states; zeros if None.
+        backend: "auto" or "cpu".
+
+    Returns:
+        The new states, (B, ·) each, or None as from `infer_quickly`.
+    """
+    hh = weights[1]
+    if (
+        backend == "auto"
+        and hh is not None
+        and hh.dtype is input.dtype
+        and is_faster_step_on_torch(cell, input.dtype, hh.shape[1], len(input))
+        and not torch.compiler.is_compiling()
+        and not inside_torch.is_watched()
     ):
+        return kernels_of_torch.step(cell, weights, input, state)
+    if not _is_plain(cell, (input, *weights, *(state or ()))):
+        return None
+    made = _differentiated(_call(cell, weights, input.unsqueeze(0), state))
+    return None if made is None else made[1]
+
+
+def _call(
+    cell: Cell,
+    weights: Sequence[Tensor | None],
+    input: Tensor,
+    state: States | None,
+    layered: bool = False,
+) -> Call:
+    ih, hh, *rest = weights
+    if ih is None or hh is None:
+        raise TypeError("a cell has two weights.")
+    return Call(cell, Weights(ih, hh, *rest), input, state, layered=layered)
+
+
+def _differentiated(call: Call) -> tuple[Tensor, States] | None:
+    """The output and the final states; None where another backend runs the call, or runs it
+    faster.
+    """
+    dtype, width, rows = call.input.dtype, call.weights.hh.shape[1], call.input.shape[1]
+    if not cpu.runs_as_it_is(call) or is_faster_on_torch(call.cell, dtype, width, rows):
         return None
     output, *after = differentiate(call)
-    return output.transpose(0, 1) if is_batch_first else output, tuple(after)
+    return output, tuple(after)
 
 
 def _is_plain(cell: Cell, tensors: Sequence[Tensor | None], without_gradient: bool = False) -> bool:
