@@ -118,8 +118,8 @@ def rows_of(suite: str, cell: str, size: Any, threads: int, options: Any) -> lis
         if suite == "step":
             runs = steppers(problem, options.peers)
         else:
-            find = loops if suite == "loop" else contenders
-            runs = find(problem, train, options.peers)
+            runs_of = loops if suite == "loop" else contenders
+            runs = runs_of(problem, train, options.peers)
             with torch.set_grad_enabled(train):
                 check_equal(problem, runs, train)
         if len(runs) == 1:

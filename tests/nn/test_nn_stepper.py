@@ -96,34 +96,49 @@ def test_mistakes_are_answered_in_one_line(call, text):
     assert str(caught.value) == text
 
 
-@pytest.mark.parametrize("first", [False, True])
-@pytest.mark.parametrize("case", **named(CASES))
-def test_the_short_way_gives_the_same_bits_as_the_long_one(case, first, monkeypatch):
-    layer = _layer(case, batch_first=first)
-    x = torch.randn(3, 4, 5)
-    batch = 3 if first else 4
-    states = tuple(torch.randn(1, batch, width) for width in widths_of(layer))
-    lengths = torch.tensor([2, 0, 4] if first else [3, 1, 0, 2])
-    for hx, ends in ((None, None), (states[0] if len(states) == 1 else states, lengths)):
-        with torch.no_grad():
-            short = layer(x, hx, lengths=ends)
-            step = layer.step(x[0] if first else x[:, 0], None)
-            with monkeypatch.context() as patch:
-                patch.setattr(_recurrent, "run_quickly", lambda *_: None)
-                long = layer(x, hx, lengths=ends)
-                long_step = layer.step(x[0] if first else x[:, 0], None)
-        for one, other in zip(_flat(short), _flat(long), strict=True):
-            assert torch.equal(one, other)
-        for one, other in zip(_flat(step), _flat(long_step), strict=True):
-            assert torch.equal(one, other)
-
-
 @pytest.fixture
 def seen(monkeypatch):
-    """The calls that go the short way with a gradient."""
-    calls, quickly = [], _quick.differentiate
-    monkeypatch.setattr(_quick, "differentiate", lambda call: calls.append(call) or quickly(call))
+    """The calls that went the short way: whether with a gradient."""
+    calls = []
+
+    def spy(module, name, with_gradient):
+        run = getattr(module, name)
+        monkeypatch.setattr(module, name, lambda *all: calls.append(with_gradient) or run(*all))
+
+    spy(_quick, "differentiate", True)
+    spy(cpu, "infer", False)
     return calls
+
+
+def _leaves(dtype, *shapes):
+    return [torch.randn(shape, dtype=dtype, requires_grad=True) for shape in shapes]
+
+
+def _as_given(state):
+    return state[0] if len(state) == 1 else tuple(state)
+
+
+@pytest.mark.parametrize("first", [False, True])
+@pytest.mark.parametrize("case", **named(CASES))
+def test_the_short_way_gives_the_same_bits_as_the_long_one(case, first, seen, monkeypatch):
+    layer = _layer(case, batch_first=first)
+    # rows that stand apart in memory
+    x = torch.randn(3, 2, 4, 5)[:, 1]
+    batch = 3 if first else 4
+    state = _as_given([torch.randn(1, batch, width) for width in widths_of(layer)])
+    lengths = torch.tensor([2, 0, 4] if first else [3, 1, 0, 2])
+
+    @torch.no_grad()
+    def infer():
+        step = layer.step(x[0] if first else x[:, 0], None)
+        return _flat([layer(x), layer(x, state, lengths=lengths), step])
+
+    short = infer()
+    assert seen == [False] * 3 * cpu.is_built()
+    monkeypatch.setattr(_recurrent, "run_quickly", lambda *_: None)
+    for one, other in zip(short, infer(), strict=True):
+        assert torch.equal(one, other)
+    assert len(seen) == 3 * cpu.is_built()
 
 
 def _derivatives(run, wanted):
@@ -135,27 +150,30 @@ def _derivatives(run, wanted):
     return [*results, *firsts, *seconds]
 
 
-def _leaves(*shapes):
-    return [torch.randn(shape, dtype=torch.float64, requires_grad=True) for shape in shapes]
-
-
 @pytest.mark.parametrize("first", [False, True])
 @pytest.mark.parametrize("case", **named(CASES))
 def test_the_short_way_trains_with_the_bits_of_the_long_one(case, first, seen, monkeypatch):
-    layer = _layer(case, batch_first=first, dtype=torch.float64)
+    dtype = torch.float32 if first else torch.float64
+    layer = _layer(case, batch_first=first, dtype=dtype)
     shapes = [(1, 3 if first else 4, width) for width in widths_of(layer)]
-    x, *state = _leaves((3, 4, 5), *shapes)
+    x, *state = _leaves(dtype, (3, 2, 4, 5), *shapes)
     wanted = [x, *state, *layer.parameters()]
 
     def run():
-        return layer(x, state[0] if len(state) == 1 else tuple(state))
+        return layer(x[:, 1], _as_given(state))
 
     short = _derivatives(run, wanted)
-    assert len(seen) == cpu.is_built()
+    assert seen == [True] * cpu.is_built()
     monkeypatch.setattr(_recurrent, "run_quickly", lambda *_: None)
     for one, other in zip(short, _derivatives(run, wanted), strict=True):
         assert torch.equal(one, other)
     assert len(seen) == cpu.is_built()
+
+
+def test_a_learned_initial_state_that_is_not_used_gets_zeros():
+    layer = elman.nn.GRU(3, 4, initial_state="learned")
+    layer(torch.randn(5, 2, 3), torch.randn(1, 2, 4))[0].sum().backward()
+    assert torch.equal(layer.initial_h.grad, torch.zeros(1, 4))
 
 
 CELLS = [
@@ -169,22 +187,22 @@ CELLS = [
 @pytest.mark.parametrize(("kind", "options"), CELLS, ids=str)
 def test_a_cell_takes_the_short_way_with_the_bits_of_the_long_one(kind, options, seen, monkeypatch):
     cell = kind(5, 19, backend="cpu" if cpu.is_built() else "auto", dtype=torch.float64, **options)
-    x, *state = _leaves((4, 5), *[(4, 19)] * len(cell.cell.states))
+    x, *state = _leaves(torch.float64, (4, 3, 5), *[(4, 19)] * len(cell.cell.states))
     wanted = [x, *state, *cell.parameters()]
 
     def run():
-        return cell(x, state[0] if len(state) == 1 else tuple(state))
+        return cell(x[:, 1], _as_given(state))
 
+    @torch.no_grad()
     def infer():
-        with torch.no_grad():
-            return [*_flat(run()), *_flat(cell(x))]
+        return _flat([run(), cell(x[:, 0])])
 
     short = [*_derivatives(run, wanted), *infer()]
-    assert len(seen) == cpu.is_built()
+    assert seen == [True, False, False] * cpu.is_built()
     monkeypatch.setattr(_cells, "step_quickly", lambda *_: None)
     for one, other in zip(short, [*_derivatives(run, wanted), *infer()], strict=True):
         assert torch.equal(one, other)
-    assert len(seen) == cpu.is_built()
+    assert len(seen) == 3 * cpu.is_built()
 
 
 @pytest.mark.parametrize("nonlinearity", ["tanh", "relu"])

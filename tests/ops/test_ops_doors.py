@@ -118,12 +118,59 @@ def test_backward_in_eval_mode_twice_and_after_checkpointing(pair):
     _same([once, again, *torch.autograd.grad(z, x)], [*torch.autograd.grad(reference(x)[0].sum(), x)] * 3)  # fmt: skip
 
 
-def test_a_tensor_that_a_transform_left_behind(pair):
+def _left_behind(*size):
+    """A tensor that belongs to a transform which has ended."""
     left = []
-    grad(lambda a: (left.append(a), a.sum())[1])(_x(4, 2, 3))
+    grad(lambda a: (left.append(a), a.sum())[1])(_x(*size))
+    return left[0]
+
+
+def test_a_tensor_that_a_transform_left_behind(pair):
+    x = _left_behind(4, 2, 3)
     with torch.no_grad():
-        _same(*(layer(left[0]) for layer in pair))
-    _same(*(torch.autograd.grad(layer(left[0])[0].sum(), layer.parameters()) for layer in pair))
+        _same(*(layer(x) for layer in pair))
+    _same(*(torch.autograd.grad(layer(x)[0].sum(), layer.parameters()) for layer in pair))
+
+
+STEPS = ["RNNCell", "GRUCell", "LSTMCell"]
+
+
+@pytest.mark.parametrize("name", STEPS)
+def test_every_door_of_a_cell(name):
+    native = getattr(elman.nn, name)(3, 5, backend="cpu", dtype=torch.float64)
+    auto, reference = (
+        getattr(elman.nn, name)(3, 5, backend=one, dtype=torch.float64)
+        for one in ("auto", "reference")
+    )
+    for cell in (auto, reference):
+        cell.load_state_dict(native.state_dict())
+    x, many = _x(2, 3), _x(7, 3)
+    hx, left, row = (
+        _state(native, draw, size) for draw, size in ((_x, 2), (_left_behind, 2), (_x, 1))
+    )
+    for cell in (native, auto):
+        both = (cell, reference)
+        _same(*(one(x, hx) for one in both))
+        _same(*(one(x, left) for one in both))
+        with torch.no_grad():
+            _same(*(one(x, left) for one in both))
+        _same(*(vmap(one, (0, None))(x[:, None], row) for one in both))
+        _same(*(jvp(lambda a, one=one: one(a, hx), (x,), (x,))[1] for one in both))
+        _same(*(functional_call(one, _parameters(one), (x, hx)) for one in both))
+        exported = export(cell, (x,), dynamic_shapes={"input": {0: Dim("B")}}).module()
+        _same(exported(many), reference(many))
+
+
+def _state(cell, draw, rows):
+    states = tuple(draw(rows, 5) for _ in cell.cell.states)
+    return states if len(states) > 1 else states[0]
+
+
+@pytest.mark.parametrize("name", STEPS)
+def test_a_cell_without_numbers(name):
+    cell = getattr(elman.nn, name)(3, 5, device="meta")
+    for one in pytree.tree_leaves(cell(torch.empty(2, 3, device="meta"))):
+        assert one.shape == (2, 5)
 
 
 @pytest.mark.parametrize("name", ["gru", "lstm"])
@@ -218,7 +265,7 @@ def test_autocast_gives_torchs_dtypes_and_numbers(ours, theirs, backend):
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
-@pytest.mark.parametrize("name", ["RNNCell", "GRUCell", "LSTMCell"])
+@pytest.mark.parametrize("name", STEPS)
 def test_autocast_of_a_cell_gives_torchs_dtypes_and_numbers(name, dtype):
     one, other = getattr(elman.nn, name)(3, 5), getattr(torch.nn, name)(3, 5)
     other.load_state_dict(one.state_dict())

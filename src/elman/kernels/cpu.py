@@ -57,6 +57,8 @@ def unsupported(call: Call) -> str | None:
     for tensor in tensors_of(call):
         if tensor is not None and tensor.dtype is not dtype:
             return "the native kernels take one dtype for input, weights and state"
+        if tensor is not None and not tensor.is_cpu:
+            return f"the input is on the CPU, a weight or a state on {tensor.device.type}"
     if call.cell.native is None:
         why = _not_compiled(call.cell)
         if why is not None:
@@ -206,7 +208,8 @@ def infer(
     is_batch_first: bool,
     lengths: Tensor | None,
 ) -> tuple[Tensor, tuple[Tensor, ...]] | None:
-    """Runs whole sequences forward; every tensor is contiguous, of one dtype and on the CPU.
+    """Runs whole sequences forward; every tensor is of one dtype, on the CPU, and contiguous, the
+    input in its last dimension at least.
 
     Args:
         cell: one that is built in.
@@ -233,12 +236,15 @@ def infer(
     empty = _memory.empty
     if input.dim() == 2:
         steps, batch, time, row = 1, output_shape[0], 0, 1
+        input_time, input_row = 0, input.stride(0)
         # nothing is large in a step
         empty = Tensor.new_empty
     elif is_batch_first:
         batch, steps, time, row = *output_shape[:2], 1, output_shape[1]
+        input_row, input_time, _ = input.stride()
     else:
         steps, batch, time, row = *output_shape[:2], output_shape[1], 1
+        input_time, input_row, _ = input.stride()
     features, hidden = ih.shape[1], ih.shape[0] // len(cell.gates)
     # sizes one by one: torch reads a tuple in twice the time
     output = empty(input, *output_shape)
@@ -249,7 +255,7 @@ def infer(
         number, threads(), steps, batch, features, hidden, width, 0,
         here.cells[name_of(cell)][0], output_layer[0], input.data_ptr(),
         *[0 if w is None else w.data_ptr() for w in weights],
-        time * features, row * features, first[0], first[1] if two else 0, 0, 0,
+        input_time, input_row, first[0], first[1] if two else 0, 0, 0,
         0 if lengths is None else lengths.data_ptr(), 0,
         output.data_ptr(), time * width, row * width, after[0].data_ptr(),
         after[1].data_ptr() if two else 0, 0, 0, 0,

@@ -61,12 +61,12 @@ def is_plain(tensor: Tensor) -> bool:
 
 
 is_wrapped = _c._functorch.is_functorch_wrapped_tensor
-"""Whether a tensor belongs to a transform of `torch.func`, that may have ended."""
+"""Whether a tensor belongs to a transform of `torch.func`, which may have ended."""
 
 
 def apply_plainly(function: type[torch.autograd.Function], *arguments: Any) -> Any:
-    """`function.apply` for tensors that are not wrapped, outside of all transforms: it looks for
-    both in every call.
+    """`function.apply` outside of all transforms, for tensors that are not wrapped; torch's own
+    looks for both in every call.
     """
     single: Any = super(torch.autograd.Function, function)
     return single.apply(*arguments)

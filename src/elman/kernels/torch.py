@@ -69,7 +69,7 @@ def scan(call: Call) -> tuple[list[Tensor], States]:
 
 def step(
     cell: cells.Cell,
-    weights: Sequence[Tensor | None],
+    weights: Sequence[Any],
     input: Tensor,
     state: States | None,
 ) -> States:
@@ -86,9 +86,7 @@ def step(
     functions: Any = torch
     step_of = functions.rnn_tanh_cell if cell.native == "rnn_tanh" else functions.rnn_relu_cell
     ih, hh, bias_ih, bias_hh, *_ = weights
-    if hh is None:
-        raise TypeError("a cell has two weights.")
-    (h,) = (input.new_zeros(len(input), hh.shape[1]),) if state is None else state
+    h = input.new_zeros(input.shape[0], hh.shape[1]) if state is None else state[0]
     return (step_of(input, h, ih, hh, bias_ih, bias_hh),)
 
 

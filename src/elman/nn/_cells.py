@@ -6,7 +6,15 @@ import torch
 from torch import Tensor, nn
 
 from elman.cells import Cell, gru, gru_reset_before, lstm, rnn
-from elman.ops import Call, Weights, check_backend, scan
+from elman.ops import (
+    Call,
+    Weights,
+    check_backend,
+    is_lowered,
+    scan,
+    tensors_of,
+    with_tensors,
+)
 
 from ._check import INITS, check_dtype, check_one_of, check_positive, check_state
 from ._init import initialise, initialise_like_torch
@@ -68,7 +76,9 @@ class RecurrentCell(nn.Module):
                 f"{where}: input has shape {tuple(input.shape)},"
                 f" expected (B, {self.input_size}) or ({self.input_size},)."
             )
-        check_dtype(where, input, self.weight_ih)
+        # a parametrisation computes them anew each time
+        weights = Weights(self.weight_ih, self.weight_hh, self.bias_ih, self.bias_hh)
+        check_dtype(where, input, weights.ih)
         unbatched = input.dim() == 1
         shape = (*input.shape[:-1], self.hidden_size)
         state = None
@@ -77,21 +87,21 @@ class RecurrentCell(nn.Module):
             state = check_state(where, self.cell, hx, [shape] * len(self.cell.states), form)
             if unbatched:
                 state = tuple(s.unsqueeze(0) for s in state)
-        after = self._scan(input[None, None] if unbatched else input.unsqueeze(0), state)
+        x = input[None, None] if unbatched else input.unsqueeze(0)
+        after = self._scan(Call(self.cell, weights, x, state))
         return tuple(s.squeeze(0) for s in after) if unbatched else after
 
-    def _scan(self, x: Tensor, state: States | None) -> States:
-        """One step of (1, B, I)."""
-        weights = Weights(self.weight_ih, self.weight_hh, self.bias_ih, self.bias_hh)
-        device, is_lstm = x.device.type, len(self.cell.states) > 1
-        if not (is_lstm and torch.is_autocast_enabled(device)):
-            return scan(Call(self.cell, weights, x, state), backend=self.backend)[1]
-        # torch's LSTMCell keeps the type of c under autocast, and gives h in it
-        given, dtype = x.dtype if state is None else state[1].dtype, weights.ih.dtype
-        state = None if state is None else tuple(s.to(dtype) for s in state)
-        with torch.autocast(device, enabled=False):
-            call = Call(self.cell, weights, x.to(dtype), state)
-            return tuple(s.to(given) for s in scan(call, backend=self.backend)[1])
+    def _scan(self, call: Call) -> States:
+        """The states after the only step of a call."""
+        if len(self.cell.states) == 1 or not is_lowered(call.input):
+            return scan(call, backend=self.backend)[1]
+        # under autocast torch's LSTMCell keeps c in the type in which it came, and gives h in it;
+        # here the whole step is taken in that type, for c is a sum over all steps
+        given = call.input.dtype if call.state is None else call.state[1].dtype
+        dtype = torch.promote_types(call.weights.ih.dtype, given)
+        wide = with_tensors(call, [t if t is None else t.to(dtype) for t in tensors_of(call)])
+        with torch.autocast(call.input.device.type, enabled=False):
+            return tuple(s.to(given) for s in scan(wide, backend=self.backend)[1])
 
     def extra_repr(self) -> str:
         """The arguments."""

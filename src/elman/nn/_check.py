@@ -4,10 +4,10 @@ import warnings
 from numbers import Real
 from typing import Any, TypeGuard
 
-import torch
 from torch import Tensor
 
 from elman.cells import Cell
+from elman.ops import is_lowered
 
 INITS = ("torch", "recurrent")
 INITIAL_STATES = ("zeros", "learned")
@@ -84,7 +84,7 @@ def check_one_of(where: str, name: str, value: Any, known: tuple[str, ...]) -> N
 
 def check_dtype(where: str, input: Tensor, weight: Tensor) -> None:
     """Raises ValueError where an input is of another type than the weights, and autocast is off."""
-    if input.dtype == weight.dtype or torch.is_autocast_enabled(input.device.type):
+    if input.dtype == weight.dtype or is_lowered(input):
         return
     raise ValueError(
         f"{where}: input is {input.dtype}, but the weights are {weight.dtype}; convert one:"
@@ -101,8 +101,8 @@ def check_state(
         where: whose state it is, for the message.
         cell: whose states they are.
         hx: what was given.
-        shapes: what each state should have, (*form*) in letters.
-        form: as above.
+        shapes: the expected shape of each state.
+        form: that shape in letters, for the message.
     """
     letters = cell.states
     if len(letters) == 1:

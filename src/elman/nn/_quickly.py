@@ -29,21 +29,21 @@ def run_quickly(layer: Any, input: Tensor, hx: Any, lengths: Any = None) -> Any:
         or layer.zoneout
         or layer.layer_norm
         or input.shape[-1] != layer.input_size
-        or wanted(layer.backend) not in _OURS
+        or wanted(layer.backend) not in _MAYBE_NATIVE
     ):
         return None
     *rows, _ = input.shape
     batch = rows[0] if len(rows) == 1 or layer.batch_first else rows[1]
     shapes = [(1, batch, width) for width in layer._widths]
-    state = _fitting(hx, shapes)
-    if hx is not None and state is None:
+    states, weights = _states(hx, shapes), _weights(layer, names[0])
+    if states is None or weights is None:
         return None
-    if hx is None and layer.initial_state != "zeros":
+    trains = torch.is_grad_enabled() and weights[1].requires_grad
+    # a learned one gets a gradient of zeros where another is given
+    if layer.initial_state != "zeros" and (trains or not states):
         return None
-    weights = _weights(layer, names[0])
-    if weights is None:
-        return None
-    if torch.is_grad_enabled() and weights[1].requires_grad:
+    state = states or None
+    if trains:
         if (
             len(rows) == 1
             or lengths is not None
@@ -76,28 +76,28 @@ def step_quickly(cell: Any, input: Tensor, hx: Any) -> tuple[Tensor, ...] | None
         The states, (B, ·) each; None as from `run_quickly`.
     """
     backend = wanted(cell.backend)
-    if input.dim() != 2 or input.shape[1] != cell.input_size or backend not in _OURS:
+    if input.dim() != 2 or input.shape[1] != cell.input_size or backend not in _MAYBE_NATIVE:
         return None
     shape = (input.shape[0], cell.hidden_size)
     shapes = [shape] * len(cell.cell.states)
-    state = _fitting(hx, shapes)
-    if hx is not None and state is None:
+    states, weights = _states(hx, shapes), _weights(cell, _OF_A_CELL)
+    if states is None or weights is None:
         return None
-    weights = _weights(cell, _OF_A_CELL)
-    if weights is None:
-        return None
+    state = states or None
     if torch.is_grad_enabled() and weights[1].requires_grad:
         return train_step_quickly(cell.cell, weights, input, state, backend)
     made = infer_quickly(cell.cell, weights, input, state, shape, shapes)
     return None if made is None else made[1]
 
 
-_OURS = ("auto", "cpu")
+_MAYBE_NATIVE = ("auto", "cpu")
 _OF_A_CELL = ("weight_ih", "weight_hh", "bias_ih", "bias_hh", None, None)
 
 
-def _fitting(hx: Any, shapes: list[tuple[int, ...]]) -> tuple[Tensor, ...] | None:
-    """The states that were given; None if there are none, or none in these shapes."""
+def _states(hx: Any, shapes: list[tuple[int, ...]]) -> tuple[Tensor, ...] | None:
+    """The states that were given, none for zeros; None if they are not in these shapes."""
+    if hx is None:
+        return ()
     states = hx if isinstance(hx, tuple) else (hx,)
     if isinstance(hx, tuple) != (len(shapes) > 1) or len(states) != len(shapes):
         return None

@@ -1,12 +1,20 @@
 """One scan, whichever backend runs it: the choice of the backend is made here and nowhere else."""
 
-from elman.kernels import Call, Watch, Weights, Zoneout, native_kernels
+from elman.kernels import (
+    Call,
+    Watch,
+    Weights,
+    Zoneout,
+    native_kernels,
+    tensors_of,
+    with_tensors,
+)
 
 from ._choose import BACKENDS, BackendError, Choice, check_backend, choose, only, wanted
 from ._dropout import dropout
 from ._quick import infer_quickly, train_quickly, train_step_quickly
 from ._reversed import reverse_rows
-from ._scan import scan
+from ._scan import is_lowered, scan
 from ._stream import open_stream
 
 __all__ = [
@@ -21,12 +29,15 @@ __all__ = [
     "choose",
     "dropout",
     "infer_quickly",
+    "is_lowered",
     "native_kernels",
     "only",
     "open_stream",
     "reverse_rows",
     "scan",
+    "tensors_of",
     "train_quickly",
     "train_step_quickly",
     "wanted",
+    "with_tensors",
 ]

@@ -8,7 +8,7 @@ from enum import Enum, auto
 import torch
 from torch import Tensor
 
-from elman.kernels import Call, inside_torch
+from elman.kernels import Call, inside_torch, tensors_of
 
 
 class Door(Enum):
@@ -34,7 +34,9 @@ def door(call: Call) -> Door:
         return Door.REFERENCE
     if inside_torch.is_transforming():
         return Door.TRANSFORM
-    if inside_torch.is_dispatching() or not is_common(call.input):
+    if inside_torch.is_dispatching() or not all(
+        tensor is None or is_common(tensor) for tensor in tensors_of(call)
+    ):
         return Door.OPERATOR
     return Door.EAGER
 

@@ -1,6 +1,7 @@
 """Plain calls of one layer by the shortest way: small ones cost more to arrange than to compute."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -61,12 +62,12 @@ def infer_quickly(
 
 def train_quickly(
     cell: Cell,
-    weights: Sequence[Tensor | None],
+    weights: Sequence[Any],
     input: Tensor,
     state: States | None,
     is_batch_first: bool = False,
 ) -> tuple[Tensor, States] | None:
-    """The same with a gradient.
+    """Runs one layer over whole sequences on the native kernels, with a gradient.
 
     Args:
         cell: as for `infer_quickly`.
@@ -81,7 +82,7 @@ def train_quickly(
     if not _is_plain(cell, (input, *weights, *(state or ()))):
         return None
     x = input.transpose(0, 1) if is_batch_first else input
-    made = _differentiated(_call(cell, weights, x, state, layered=True))
+    made = _differentiated(Call(cell, Weights(*weights), x, state, layered=True))
     if made is None:
         return None
     output, after = made
@@ -89,13 +90,9 @@ def train_quickly(
 
 
 def train_step_quickly(
-    cell: Cell,
-    weights: Sequence[Tensor | None],
-    input: Tensor,
-    state: States | None,
-    backend: str,
+    cell: Cell, weights: Sequence[Any], input: Tensor, state: States | None, backend: str
 ) -> States | None:
-    """One step with a gradient.
+    """Runs one step of one layer with a gradient, on the native kernels or on torch's.
 
     Args:
         cell: as for `infer_quickly`.
@@ -107,33 +104,20 @@ def train_step_quickly(
     Returns:
         The new states, (B, ·) each, or None as from `infer_quickly`.
     """
-    hh = weights[1]
+    # sizes may be symbols while compiling
+    if torch.compiler.is_compiling() or inside_torch.is_watched():
+        return None
+    dtype, hh = input.dtype, weights[1]
     if (
         backend == "auto"
-        and hh is not None
-        and hh.dtype is input.dtype
-        and is_faster_step_on_torch(cell, input.dtype, hh.shape[1], len(input))
-        and not torch.compiler.is_compiling()
-        and not inside_torch.is_watched()
+        and hh.dtype is dtype
+        and is_faster_step_on_torch(cell, dtype, hh.shape[1], input.shape[0])
     ):
         return kernels_of_torch.step(cell, weights, input, state)
     if not _is_plain(cell, (input, *weights, *(state or ()))):
         return None
-    made = _differentiated(_call(cell, weights, input.unsqueeze(0), state))
+    made = _differentiated(Call(cell, Weights(*weights), input.unsqueeze(0), state))
     return None if made is None else made[1]
-
-
-def _call(
-    cell: Cell,
-    weights: Sequence[Tensor | None],
-    input: Tensor,
-    state: States | None,
-    layered: bool = False,
-) -> Call:
-    ih, hh, *rest = weights
-    if ih is None or hh is None:
-        raise TypeError("a cell has two weights.")
-    return Call(cell, Weights(ih, hh, *rest), input, state, layered=layered)
 
 
 def _differentiated(call: Call) -> tuple[Tensor, States] | None:
@@ -147,10 +131,14 @@ def _differentiated(call: Call) -> tuple[Tensor, States] | None:
     return output, tuple(after)
 
 
-def _is_plain(cell: Cell, tensors: Sequence[Tensor | None], without_gradient: bool = False) -> bool:
-    """Whether the native kernels run the cell, nothing changes what a call means, and the tensors,
-    the input first, are common ones of one dtype in a row, none of which asks for a gradient where
-    there is to be none.
+def _is_plain(cell: Cell, tensors: Sequence[Tensor | None], refuse_gradient: bool = False) -> bool:
+    """Whether the native kernels run the cell, and nothing changes what a call means.
+
+    Args:
+        cell: the recurrence.
+        tensors: of the call, the input first; they are to be common ones on the CPU, of one dtype
+            and contiguous, the input in its last dimension at least.
+        refuse_gradient: whether none of them may ask for a gradient.
     """
     input = tensors[0]
     if (
@@ -159,7 +147,7 @@ def _is_plain(cell: Cell, tensors: Sequence[Tensor | None], without_gradient: bo
         or cell.native is None
         or not cpu.is_built()
         or input is None
-        or not input.is_cpu
+        or input.stride(-1) != 1
     ):
         return False
     dtype = input.dtype
@@ -167,8 +155,9 @@ def _is_plain(cell: Cell, tensors: Sequence[Tensor | None], without_gradient: bo
         if tensor is not None and (
             not is_common(tensor)
             or tensor.dtype is not dtype
-            or (without_gradient and tensor.requires_grad)
-            or not tensor.is_contiguous()
+            or not tensor.is_cpu
+            or (refuse_gradient and tensor.requires_grad)
+            or (tensor is not input and not tensor.is_contiguous())
         ):
             return False
     return True

@@ -36,8 +36,8 @@ def scan(call: Call, *, backend: str = "auto") -> tuple[list[Tensor], States]:
         >>> output.shape
         torch.Size([5, 1, 2])
     """
-    device = call.input.device.type
-    if device != "meta" and torch.is_autocast_enabled(device):
+    if is_lowered(call.input):
+        device = call.input.device.type
         with torch.autocast(device, enabled=False):
             (output, *more), after = _run(_lowered(call, torch.get_autocast_dtype(device)), backend)
         if call.cell.name == "GRU":
@@ -46,6 +46,12 @@ def scan(call: Call, *, backend: str = "auto") -> tuple[list[Tensor], States]:
             output, after = output.to(dtype), tuple(a.to(dtype) for a in after)
         return [output, *more], after
     return _run(call, backend)
+
+
+def is_lowered(input: Tensor) -> bool:
+    """Whether autocast is on where a tensor is; it knows nothing of tensors without numbers."""
+    device = input.device.type
+    return device != "meta" and torch.is_autocast_enabled(device)
 
 
 def _run(call: Call, backend: str) -> tuple[list[Tensor], States]:
