@@ -139,6 +139,42 @@ def test_single_step_modules(case):
             assert_close(one, other)
 
 
+class _Counted(torch.nn.Module):
+    """A parametrisation that knows how often it was asked."""
+
+    def __init__(self):
+        super().__init__()
+        self.times = 0
+
+    def forward(self, weight):
+        self.times += 1
+        return weight.tanh()
+
+
+@pytest.mark.parametrize("kind", ["LSTM", "GRUCell"])
+@pytest.mark.parametrize("name", ["weight_ih", "weight_hh"])
+def test_a_parametrisation_is_computed_once_in_each_call(kind, name):
+    layer = getattr(elman.nn, kind)(I, H)
+    name += "" if kind.endswith("Cell") else "_l0"
+    x, hx = torch.randn(T, B, I), (torch.randn(1, B, H), torch.randn(1, B, H))
+    if kind.endswith("Cell"):
+        x, hx = x[0], hx[0][0]
+    plain = getattr(elman.nn, kind)(I, H)
+    plain.load_state_dict(layer.state_dict())
+    with torch.no_grad():
+        getattr(plain, name).tanh_()
+    counted = _Counted()
+    torch.nn.utils.parametrize.register_parametrization(layer, name, counted)
+    counted.times = 0
+    found, expected = layer(x, hx), plain(x, hx)
+    assert counted.times == 1
+    for one, other in zip(states(found), states(expected), strict=True):
+        one, other = (s[0] if isinstance(s, tuple) else s for s in (one, other))
+        assert_close(one, other)
+    states(found)[0].sum().backward()
+    assert getattr(layer.parametrizations, name).original.grad.abs().sum() > 0
+
+
 def test_convert_keeps_parameters_and_results():
     class Model(torch.nn.Module):
         def __init__(self):

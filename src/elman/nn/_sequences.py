@@ -100,7 +100,10 @@ def read_sequences(
 def _check_input(layer: Any, where: str, input: Tensor) -> None:
     shape = tuple(input.shape)
     is_readable = 2 <= len(shape) <= 3 and shape[-1] == layer.input_size
-    if is_readable and input.dtype is layer._parameter("weight_ih_l0").dtype:
+    # a weight that a parametrisation computes is not computed for its type
+    weight = layer._parameters.get("weight_ih_l0")
+    weight = next(layer.parameters()) if weight is None else weight
+    if is_readable and input.dtype is weight.dtype:
         return
     form = "(B, T, {})" if layer.batch_first else "(T, B, {})"
     form = form.format(layer.input_size)
@@ -114,7 +117,7 @@ def _check_input(layer: Any, where: str, input: Tensor) -> None:
             f"{where}: input has {shape[-1]} features, but input_size is {layer.input_size}"
             f" (input shape {shape}, expected {form})."
         )
-    check_dtype(where, input, layer.weight_ih_l0)
+    check_dtype(where, input, weight)
 
 
 def _check_lengths(where: str, lengths: Tensor, x: Tensor, unbatched: bool) -> Tensor:
