@@ -297,7 +297,7 @@ struct Backward {
       columns.wait();
     }
     multiply(joined.columns ? part.sums : part.dstate[0], dgates, cell.duh, back, cell.direct != 0,
-             part.offsets, alive, columns, records_before(part, step));
+             part.offsets, alive, columns, step & 1, records_before(part, step));
     if (joined.columns) joined.hand_out(part, step, alive);
     columns.wait();
     if (call.gradient_clip > 0) {
@@ -359,8 +359,9 @@ struct Backward {
   // rows of `to` (+)= gates times weights
   void multiply(Real* const* to, const Real* from, const int64_t* slots,
                 const ColumnWeights<Real>& weights, bool add, const int64_t* offsets, int64_t rows,
-                const Team& columns, const Later& later = {}) const {
-    weights.multiply({from, slots, offsets, rows, slot_stride(), most * V}, to, add, columns, later);
+                const Team& columns, bool backwards = false, const Later& later = {}) const {
+    weights.multiply({from, slots, offsets, rows, slot_stride(), most * V}, to, add, columns,
+                     backwards, later);
   }
 
   // dx = gates' gradients times W_ih

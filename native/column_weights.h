@@ -65,29 +65,31 @@ struct ColumnWeights {
   int64_t stride() const { return groups * units * COLUMN_PANEL * V; }
 
   // rows of `to` (+)= gates times weights; so many gates at once that what stands of them for these
-  // rows stays in the second cache while one panel of weights after another comes by. Where all
-  // weights stay there, `later` is fetched in their place.
+  // rows stays in the second cache while one panel of weights after another comes by, from the last
+  // to the first if it goes `backwards`. Where all weights stay there, `later` is fetched in their
+  // place.
   void multiply(const GateRows<Real>& from, Real* const* to, bool add, const Team& team,
-                const Later& later = {}) const {
+                bool backwards = false, const Later& later = {}) const {
     constexpr int64_t KEPT = (1 << 17) / sizeof(Real);
     const int64_t size = larger(units, 1), least = (256 + size - 1) / size;
     const int64_t most = larger(least, KEPT / (larger(from.rows, 1) * size));
     for (int64_t gate = 0; gate < groups; gate += most) {
-      multiply(from, gate, smaller(most, groups - gate), to, add || gate > 0, team, later);
+      multiply(from, gate, smaller(most, groups - gate), to, add || gate > 0, team, backwards,
+               later);
     }
   }
 
   // the same for the gates from `gate` on
   void multiply(const GateRows<Real>& from, int64_t gate, int64_t gates, Real* const* to, bool add,
-                const Team& team, const Later& later) const {
+                const Team& team, bool backwards, const Later& later) const {
     const int64_t K = gates * units;
     int64_t begin, end;
     team.share(panels, begin, end);
-    for (int64_t panel = begin; panel < end;) {
-      const int64_t P = wide_of(panel);
-      const int64_t many = from.rows ? panels_at_once(from.rows, P) : 1;
-      const int64_t whole = columns / (COLUMN_PANEL * V);
-      const int64_t N = many > 1 && panel + many <= smaller(end, whole) ? many : 1;
+    if (begin == end) return;
+    const int64_t many = from.rows ? panels_at_once(from.rows, wide_of(begin)) : 1;
+    const PanelOrder order(begin, end, columns / (COLUMN_PANEL * V), many, backwards);
+    for (int64_t i = 0; i < order.items; ++i) {
+      const int64_t panel = order.panel(i), N = order.count(i), P = wide_of(panel);
       const Real* const first_panel = w + gate * units * P * V;
       GradientTile<Real> tile{};
       tile.column = panel * COLUMN_PANEL * V;
@@ -101,8 +103,9 @@ struct ColumnWeights {
       tile.gates = gates;
       tile.w = first_panel + panel * stride();
       tile.w_panel = stride();
-      tile.ahead = ahead_of<Real>(first_panel, tile.w + stride(), w_size(), K, P, from.rows);
-      if (!tile.ahead.step && later.bytes && from.rows && panel == begin) {
+      tile.ahead = ahead_of<Real>(first_panel, first_panel + order.next(i) * stride(), w_size(), K,
+                                  P, from.rows);
+      if (!tile.ahead.step && later.bytes && from.rows && i == 0) {
         const int64_t tiles = tiles_of(from.rows, P);
         tile.ahead = later.by(tiles * groups * units).behind(tiles * gate * units);
       }
@@ -112,7 +115,6 @@ struct ColumnWeights {
         TILES<Real>.gradient[P][M][N > 1](tile);
         tile.ahead = tile.ahead.behind(K);
       });
-      panel += N;
     }
   }
 };

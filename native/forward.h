@@ -247,18 +247,13 @@ struct Forward {
     int64_t from, to;
     columns.share(panels.count, from, to);
     if (alive == 0 || from == to) return;
-    // few rows take many panels at once, as long as these are whole
     const int64_t many = packed ? panels_at_once(alive, panels.vectors_of(from)) : 1;
-    const int64_t alike = panels.rest ? panels.count - 1 : panels.vectors / panels.wide;
-    const int64_t whole = larger(smaller(to, alike) - from, 0);
-    const int64_t groups = whole / many, items = groups + (to - from) - groups * many;
-    Ahead records = records_behind(part, stage, step, alive, panels.vectors_of(from), items);
-    for (int64_t i = 0; i < items; ++i) {
-      // every other step goes the other way round, and finds the last weights still in the cache
-      const bool back = (step + turn) & 1;
-      const int64_t item = back ? items - 1 - i : i;
-      const int64_t N = item < groups ? many : 1;
-      const int64_t panel = from + (item < groups ? item * many : groups * many + item - groups);
+    const int64_t whole = panels.rest ? panels.count - 1 : panels.vectors / panels.wide;
+    const PanelOrder order(from, to, whole, many, (step + turn) & 1);
+    Ahead records =
+        records_behind(part, stage, step, alive, panels.vectors_of(from), order.items);
+    for (int64_t i = 0; i < order.items; ++i) {
+      const int64_t panel = order.panel(i), N = order.count(i), next = order.next(i);
       const int64_t P = panels.vectors_of(panel);
       GateTile<Real> tile{};
       tile.start = stage.bias_x + panel * panels.stride(1);
@@ -271,7 +266,6 @@ struct Forward {
       tile.bias_h = stage.bias_h + panel * panels.stride(1);
       tile.uh = part.scratch;
       tile.wx = part.scratch + MOST_SUMS * V;
-      const int64_t next = panel + (back ? -1 : 1);
       tile.ahead_x = ahead_of<Real>(stage.w_x, stage.w_x + next * panels.stride(call.I),
                                     packed ? panels.size(call.I) : 0, tile.I, P, alive);
       tile.ahead_h = ahead_of<Real>(stage.w_h, stage.w_h + next * panels.stride(stage.K),

@@ -22,6 +22,33 @@ constexpr int panels_at_once(int64_t M, int64_t P) {
   return M > 2 || M * P >= 8 ? 1 : M * P >= 4 ? 2 : 4;
 }
 
+// Panels `from` up to `to` in the order in which a step takes them: so many at once as long as these
+// are whole, and from the last to the first where it goes `backwards`. Every other step does, and finds
+// the weights that the one before took last still in the cache.
+struct PanelOrder {
+  const int64_t from, many, groups, items;
+  const bool backwards;
+
+  PanelOrder(int64_t from_, int64_t to, int64_t whole, int64_t many_, bool backwards_)
+      : from(from_),
+        many(many_),
+        groups(larger(smaller(to, whole) - from_, 0) / many_),
+        items(groups + (to - from_) - groups * many_),
+        backwards(backwards_) {}
+
+  // the i-th: its first panel, and how many they are
+  ELMAN_INLINE int64_t panel(int64_t i) const {
+    const int64_t item = turned(i);
+    return from + (item < groups ? item * many : groups * many + item - groups);
+  }
+  ELMAN_INLINE int64_t count(int64_t i) const { return turned(i) < groups ? many : 1; }
+  // the panel behind those, on the way
+  ELMAN_INLINE int64_t next(int64_t i) const { return backwards ? panel(i) - 1 : panel(i) + count(i); }
+
+ private:
+  ELMAN_INLINE int64_t turned(int64_t i) const { return backwards ? items - 1 - i : i; }
+};
+
 // What will be needed next, on its way into the second cache while a tile computes: the weights of
 // the tiles behind it, or what a later step reads.
 struct Ahead {
