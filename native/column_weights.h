@@ -71,8 +71,10 @@ struct ColumnWeights {
   void multiply(const GateRows<Real>& from, Real* const* to, bool add, const Team& team,
                 bool backwards = false, const Later& later = {}) const {
     constexpr int64_t KEPT = (1 << 17) / sizeof(Real);
-    const int64_t size = larger(units, 1), least = (256 + size - 1) / size;
-    const int64_t most = larger(least, KEPT / (larger(from.rows, 1) * size));
+    const int64_t size = larger(units, 1), rows = larger(from.rows, 1);
+    const int64_t most = groups * size * rows <= KEPT
+                             ? groups
+                             : larger((256 + size - 1) / size, KEPT / (rows * size));
     for (int64_t gate = 0; gate < groups; gate += most) {
       multiply(from, gate, smaller(most, groups - gate), to, add || gate > 0, team, backwards,
                later);
@@ -105,11 +107,12 @@ struct ColumnWeights {
       tile.w_panel = stride();
       tile.ahead = ahead_of<Real>(first_panel, first_panel + order.next(i) * stride(), w_size(), K,
                                   P, from.rows);
-      if (!tile.ahead.step && later.bytes && from.rows && i == 0) {
+      if (!tile.ahead.step && later.bytes && from.rows > FEW_ROWS && i == 0) {
         const int64_t tiles = tiles_of(from.rows, P);
         tile.ahead = later.by(tiles * groups * units).behind(tiles * gate * units);
       }
-      in_tiles(from.rows, most_rows(static_cast<int>(P)), [&](int64_t at, int64_t M) {
+      const int64_t most = from.rows <= FEW_ROWS ? FEW_ROWS : most_rows(static_cast<int>(P));
+      in_tiles(from.rows, most, [&](int64_t at, int64_t M) {
         tile.to = to + at;
         tile.offsets = from.offsets + at;
         TILES<Real>.gradient[P][M][N > 1](tile);

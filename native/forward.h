@@ -270,7 +270,10 @@ struct Forward {
                                     packed ? panels.size(call.I) : 0, tile.I, P, alive);
       tile.ahead_h = ahead_of<Real>(stage.w_h, stage.w_h + next * panels.stride(stage.K),
                                     packed ? panels.size(stage.K) : 0, stage.K, P, alive);
-      const int64_t most = packed ? most_rows(static_cast<int>(P)) : UNPACKED_ROWS;
+      // few rows are one tile of any width
+      const int64_t most = alive <= FEW_ROWS ? FEW_ROWS
+                           : packed          ? most_rows(static_cast<int>(P))
+                                             : UNPACKED_ROWS;
       in_tiles(alive, most, [&](int64_t at, int64_t M) {
         tile.x = part.x + at;
         tile.h = multiplied + at;
@@ -305,7 +308,8 @@ struct Forward {
   // of the very next step would come too late
   Ahead records_behind(const Part<Real>& part, const Stage<Real>& stage, int64_t step,
                        int64_t alive, int64_t P, int64_t items) const {
-    if (!call.saved || !packed || by_columns || step + 2 >= plan.bound[plan.segment]) return {};
+    if (!call.saved || !packed || by_columns || alive <= FEW_ROWS) return {};
+    if (step + 2 >= plan.bound[plan.segment]) return {};
     const Panels<Real>& panels = stage.panels;
     if (!is_near<Real>(panels.size(call.I)) || !is_near<Real>(panels.size(stage.K))) return {};
     const int64_t fetches = (fused ? call.I : 0) + stage.K;

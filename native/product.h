@@ -32,7 +32,8 @@ struct PanelOrder {
   PanelOrder(int64_t from_, int64_t to, int64_t whole, int64_t many_, bool backwards_)
       : from(from_),
         many(many_),
-        groups(larger(smaller(to, whole) - from_, 0) / many_),
+        groups(many_ == 1 ? larger(smaller(to, whole) - from_, 0)
+                          : larger(smaller(to, whole) - from_, 0) / many_),
         items(groups + (to - from_) - groups * many_),
         backwards(backwards_) {}
 
@@ -48,6 +49,9 @@ struct PanelOrder {
  private:
   ELMAN_INLINE int64_t turned(int64_t i) const { return backwards ? items - 1 - i : i; }
 };
+
+// rows of a tile that fetches nothing on its way: it waits for its weights alone
+constexpr int FEW_ROWS = 2;
 
 // What will be needed next, on its way into the second cache while a tile computes: the weights of
 // the tiles behind it, or what a later step reads.
@@ -82,7 +86,7 @@ ELMAN_INLINE void product(Vec<Real> (&acc)[M][N * P], const Real* const* rows, c
 #pragma GCC unroll 12
   for (int m = 0; m < M; ++m) a[m] = rows[m];
   for (int64_t k = 0; k < K; ++k) {
-    if constexpr (M > 2) ahead.fetch();
+    if constexpr (M > FEW_ROWS) ahead.fetch();
     Vec<Real> weights[N * P];
 #pragma GCC unroll 24
     for (int p = 0; p < N * P; ++p) weights[p] = load(w + (p / P) * panel + (p % P) * V);
@@ -108,7 +112,7 @@ ELMAN_INLINE void product_of_panels(Vec<Real> (&acc)[M][N * P], const Real* from
   for (int64_t left = K; left > 0; left -= V) {
     const int64_t here = smaller(left, V);
     for (int64_t k = 0; k < here; ++k) {
-      if constexpr (M > 2) ahead.fetch();
+      if constexpr (M > FEW_ROWS) ahead.fetch();
       Vec<Real> weights[N * P];
 #pragma GCC unroll 24
       for (int p = 0; p < N * P; ++p) weights[p] = load(w + (p / P) * panel + (p % P) * V);
@@ -382,7 +386,7 @@ constexpr bool is_near(int64_t weights) {
 template <class Real>
 ELMAN_INLINE Ahead ahead_of(const Real* weights, const Real* next, int64_t size, int64_t K,
                             int64_t P, int64_t rows) {
-  if (is_near<Real>(size) || rows == 0 || K == 0) return {reinterpret_cast<const char*>(weights), 0};
+  if (rows <= FEW_ROWS || is_near<Real>(size) || K == 0) return {reinterpret_cast<const char*>(weights), 0};
   const int64_t bytes = K * P * LANES<Real> * int64_t(sizeof(Real));
   if (next >= weights + size || next < weights) next = weights;
   return {reinterpret_cast<const char*>(next), bytes / (tiles_of(rows, P) * K)};

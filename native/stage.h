@@ -63,6 +63,7 @@ struct Stage {
   }
   // the vectors of a panel whose two products stay apart, as bits
   unsigned apart(const Cell& cell, int64_t panel) const {
+    if (!cell.apart) return 0;
     unsigned bits = 0;
     for (int64_t g = 0; g < panels.gates; ++g) {
       if (!(cell.apart >> (first + g) & 1)) continue;

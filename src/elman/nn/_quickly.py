@@ -109,9 +109,8 @@ def _states(hx: Any, shapes: list[tuple[int, ...]]) -> tuple[Tensor, ...] | None
 
 def _weights(module: Any, names: Sequence[str | None]) -> list[Any] | None:
     """The parameters of these names; None if a parametrisation computes one of them."""
-    found, weights = module._parameters, []
-    for name in names:
-        if name is not None and name not in found:
-            return None
-        weights.append(None if name is None else found[name])
-    return weights
+    found = module._parameters
+    try:
+        return [None if name is None else found[name] for name in names]
+    except KeyError:
+        return None

@@ -7,6 +7,7 @@ from enum import Enum, auto
 
 import torch
 from torch import Tensor
+from torch.nn import Parameter
 
 from elman.kernels import Call, inside_torch, tensors_of
 
@@ -43,7 +44,5 @@ def door(call: Call) -> Door:
 
 def is_common(tensor: Tensor) -> bool:
     """Whether a tensor is one of torch's own kinds, and none that a transform has left behind."""
-    return type(tensor) in _PLAIN and not inside_torch.is_wrapped(tensor)
-
-
-_PLAIN = (Tensor, torch.nn.Parameter)
+    kind = type(tensor)
+    return kind is Parameter or (kind is Tensor and not inside_torch.is_wrapped(tensor))

@@ -5,13 +5,13 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn import Parameter
 
 from elman.cells import Cell
 from elman.kernels import Call, Weights, cpu, inside_torch
 from elman.kernels import torch as kernels_of_torch
 
 from ._choose import States, is_faster_on_torch, is_faster_step_on_torch
-from ._doors import is_common
 from ._native import differentiate
 
 
@@ -150,10 +150,11 @@ def _is_plain(cell: Cell, tensors: Sequence[Tensor | None], refuse_gradient: boo
         or input.stride(-1) != 1
     ):
         return False
-    dtype = input.dtype
+    dtype, is_wrapped = input.dtype, inside_torch.is_wrapped
     for tensor in tensors:
+        # as `is_common` says, without a call for each
         if tensor is not None and (
-            not is_common(tensor)
+            (type(tensor) is not Parameter and (type(tensor) is not Tensor or is_wrapped(tensor)))
             or tensor.dtype is not dtype
             or not tensor.is_cpu
             or (refuse_gradient and tensor.requires_grad)
