@@ -23,8 +23,8 @@ constexpr int panels_at_once(int64_t M, int64_t P) {
 }
 
 // Panels `from` up to `to` in the order in which a step takes them: so many at once as long as these
-// are whole, and from the last to the first where it goes `backwards`. Every other step does, and finds
-// the weights that the one before took last still in the cache.
+// are whole, and from the last to the first where it goes `backwards`. Every other step does, and
+// finds the weights that the one before took last still in the cache.
 struct PanelOrder {
   const int64_t from, many, groups, items;
   const bool backwards;
@@ -386,7 +386,9 @@ constexpr bool is_near(int64_t weights) {
 template <class Real>
 ELMAN_INLINE Ahead ahead_of(const Real* weights, const Real* next, int64_t size, int64_t K,
                             int64_t P, int64_t rows) {
-  if (rows <= FEW_ROWS || is_near<Real>(size) || K == 0) return {reinterpret_cast<const char*>(weights), 0};
+  if (rows <= FEW_ROWS || is_near<Real>(size) || K == 0) {
+    return {reinterpret_cast<const char*>(weights), 0};
+  }
   const int64_t bytes = K * P * LANES<Real> * int64_t(sizeof(Real));
   if (next >= weights + size || next < weights) next = weights;
   return {reinterpret_cast<const char*>(next), bytes / (tiles_of(rows, P) * K)};
