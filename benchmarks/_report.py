@@ -19,6 +19,8 @@ SUITES = {
 }
 
 CELLS = ("RNN", "GRU", "LSTM")
+# no physical limit is known of these
+UNLIMITED = ("step", "loop", "memory")
 
 
 @dataclass
@@ -70,7 +72,7 @@ def print_row(row: Row) -> None:
     """One line on the screen."""
     peers = "  ".join(f"{name} {ratio:.2f}x" for name, ratio in row.faster_than.items())
     limit = f"{row.of_limit:4.0%} of the limit ({row.held_by}), {row.of_peak:4.0%} of the peak"
-    more = "" if row.suite in ("memory", "step", "loop") else limit
+    more = "" if row.suite in UNLIMITED else limit
     print(
         f"{row.threads} thread{'s' * (row.threads > 1)} {row.cell:4} {row.size:32}"
         f" {row.kind} {row.amount:>9}  {peers}  {more}",
@@ -238,7 +240,7 @@ def tables(rows: list[Row]) -> list[str]:
 
 def _table(rows: list[Row], title: str) -> str:
     peers = list(dict.fromkeys(name for row in rows for name in row.faster_than))
-    is_timed = rows[0].suite not in ("step", "loop", "memory")
+    is_timed = rows[0].suite not in UNLIMITED
     head = ["cell", "(T, B, I, H)", "pass", "Elman", *(f"{one} / Elman" for one in peers)]
     head += ["of the limit", "held by", "of the peak"] if is_timed else []
     lines = [title, "", "| " + " | ".join(head) + " |", "| --- " * len(head) + "|"]

@@ -96,6 +96,17 @@ def test_mistakes_are_answered_in_one_line(call, kind, text):
     assert str(caught.value) == text
 
 
+@pytest.mark.parametrize("with_gradient", [True, False])
+@pytest.mark.parametrize("kind", [GRU, elman.nn.GRUCell])
+def test_tensors_on_two_devices_are_refused(kind, with_gradient):
+    x, h = (X, torch.zeros(1, 8, 4)) if kind is GRU else (X[0], torch.zeros(8, 4))
+    with torch.set_grad_enabled(with_gradient):
+        with pytest.raises(RuntimeError, match="device"):
+            kind(64, 4, device="meta")(x)
+        with pytest.raises(RuntimeError, match="device"):
+            kind(64, 4)(x, h.to("meta"))
+
+
 def test_dropout_without_a_second_layer_warns():
     with pytest.warns(UserWarning, match="dropout=0.5 acts between layers, and num_layers is 1"):
         GRU(3, 4, dropout=0.5)

@@ -170,10 +170,8 @@ def forward(
     steps, batch = input.shape[:2]
     widths = call.widths
     output = _memory.empty(input, steps, batch, widths[0])
-    if call.layered:
-        after = [input.new_empty(1, batch, width) for width in widths]
-    else:
-        after = [input.new_empty(batch, width) for width in widths]
+    rows = (1, batch) if call.layered else (batch,)
+    after = [input.new_empty(*rows, width) for width in widths]
     numbers = saved_size(call, compact) if save else 0
     saved = _memory.empty(input, numbers) if numbers else None
     if saved is not None and not compact:
@@ -190,17 +188,16 @@ def forward(
     return output, after, saved
 
 
-def runs_as_it_is(call: Call) -> bool:
-    """Whether the kernels run a call of a built-in cell in its own dtype."""
-    dtype, weights = call.input.dtype, call.weights
-    if weights.ho is not None and not call.cell.output.is_registered:
+def runs_as_it_is(cell: cells.Cell, dtype: torch.dtype, ho: Tensor | None) -> bool:
+    """Whether the kernels run a built-in cell in a dtype, with or without an output layer."""
+    if ho is not None and not cell.output.is_registered:
         return False
-    return dtype in BYTES and (dtype is not torch.bfloat16 or only_in_float32(call) is None)
+    return dtype in BYTES and (dtype is not torch.bfloat16 or (has_bfloat16() and ho is None))
 
 
 def infer(
     cell: cells.Cell,
-    weights: Sequence[Tensor | None],
+    weights: Sequence[Any],
     input: Tensor,
     state: Sequence[Tensor] | None,
     output_shape: tuple[int, ...],
@@ -208,8 +205,8 @@ def infer(
     is_batch_first: bool,
     lengths: Tensor | None,
 ) -> tuple[Tensor, tuple[Tensor, ...]] | None:
-    """Runs whole sequences forward; every tensor is of one dtype, on the CPU, and contiguous, the
-    input in its last dimension at least.
+    """Runs whole sequences forward, for a cell of which `runs_as_it_is` is true; every tensor is of
+    one dtype, on the CPU, and contiguous, the input in its last dimension at least.
 
     Args:
         cell: one that is built in.
@@ -222,16 +219,9 @@ def infer(
         lengths: (B,) int64 or None.
 
     Returns:
-        The output and the new states; None for a dtype or nonlinearity that is not
-        native, or a length that does not fit.
+        The output and the new states; None for a length that does not fit.
     """
     here, ih, hh = machine(), weights[0], weights[1]
-    output_layer = here.activations.get(cell.output.name)
-    number = BYTES.get(input.dtype)
-    if output_layer is None or number is None or ih is None or hh is None:
-        return None
-    if input.dtype is torch.bfloat16 and not (here.bfloat16 and weights[4] is None):
-        return None
     width = hh.shape[1]
     empty = _memory.empty
     if input.dim() == 2:
@@ -252,8 +242,9 @@ def infer(
     after = [input.new_empty(*shape) for shape in state_shapes]
     first = (0, 0) if state is None else [s.data_ptr() for s in state]
     packed = FORWARD.pack(
-        number, threads(), steps, batch, features, hidden, width, 0,
-        here.cells[name_of(cell)][0], output_layer[0], input.data_ptr(),
+        BYTES[input.dtype], threads(), steps, batch, features, hidden, width, 0,
+        here.cells[name_of(cell)][0], here.activations[cell.output.name][0],
+        input.data_ptr(),
         *[0 if w is None else w.data_ptr() for w in weights],
         input_time, input_row, first[0], first[1] if two else 0, 0, 0,
         0 if lengths is None else lengths.data_ptr(), 0,

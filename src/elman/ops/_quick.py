@@ -5,19 +5,19 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn import Parameter
 
 from elman.cells import Cell
 from elman.kernels import Call, Weights, cpu, inside_torch
 from elman.kernels import torch as kernels_of_torch
 
 from ._choose import States, is_faster_on_torch, is_faster_step_on_torch
+from ._doors import is_common
 from ._native import differentiate
 
 
 def infer_quickly(
     cell: Cell,
-    weights: Sequence[Tensor | None],
+    weights: Sequence[Any],
     input: Tensor,
     state: Sequence[Tensor] | None,
     output_shape: tuple[int, ...],
@@ -42,7 +42,7 @@ def infer_quickly(
         gradient is wanted, a transform, mode or autocast is on, a tensor is no common one, or the
         native kernels do not run the cell. `scan` is the way then, with the same numbers.
     """
-    if not _is_plain(cell, (input, *weights, *(state or ())), torch.is_grad_enabled()):
+    if not _is_plain(cell, weights, input, state, refuse_gradient=torch.is_grad_enabled()):
         return None
     rows = output_shape[0 if is_batch_first or len(output_shape) == 2 else 1]
     if lengths is None and is_faster_on_torch(cell, input.dtype, output_shape[-1], rows):
@@ -79,7 +79,7 @@ def train_quickly(
     Returns:
         As `infer_quickly`, the new states as (1, B, ·).
     """
-    if not _is_plain(cell, (input, *weights, *(state or ()))):
+    if not _is_plain(cell, weights, input, state):
         return None
     x = input.transpose(0, 1) if is_batch_first else input
     made = _differentiated(Call(cell, Weights(*weights), x, state, layered=True))
@@ -114,47 +114,52 @@ def train_step_quickly(
         and is_faster_step_on_torch(cell, dtype, hh.shape[1], input.shape[0])
     ):
         return kernels_of_torch.step(cell, weights, input, state)
-    if not _is_plain(cell, (input, *weights, *(state or ()))):
+    if not _is_plain(cell, weights, input, state):
         return None
     made = _differentiated(Call(cell, Weights(*weights), input.unsqueeze(0), state))
     return None if made is None else made[1]
 
 
 def _differentiated(call: Call) -> tuple[Tensor, States] | None:
-    """The output and the final states; None where another backend runs the call, or runs it
-    faster.
-    """
+    """The output and the final states; None where another backend is the faster."""
     dtype, width, rows = call.input.dtype, call.weights.hh.shape[1], call.input.shape[1]
-    if not cpu.runs_as_it_is(call) or is_faster_on_torch(call.cell, dtype, width, rows):
+    if is_faster_on_torch(call.cell, dtype, width, rows):
         return None
     output, *after = differentiate(call)
     return output, tuple(after)
 
 
-def _is_plain(cell: Cell, tensors: Sequence[Tensor | None], refuse_gradient: bool = False) -> bool:
-    """Whether the native kernels run the cell, and nothing changes what a call means.
+def _is_plain(
+    cell: Cell,
+    weights: Sequence[Any],
+    input: Tensor,
+    state: Sequence[Tensor] | None,
+    refuse_gradient: bool = False,
+) -> bool:
+    """Whether the native kernels run the cell, and nothing changes what a call means; the tensors
+    are to be common ones on the CPU, of one dtype and contiguous, the input in its last dimension
+    at least.
 
     Args:
-        cell: the recurrence.
-        tensors: of the call, the input first; they are to be common ones on the CPU, of one dtype
-            and contiguous, the input in its last dimension at least.
-        refuse_gradient: whether none of them may ask for a gradient.
+        cell: as for `infer_quickly`.
+        weights: as for `infer_quickly`.
+        input: as for `infer_quickly`.
+        state: as for `infer_quickly`.
+        refuse_gradient: whether no tensor may ask for a gradient.
     """
-    input = tensors[0]
+    dtype = input.dtype
     if (
         torch.compiler.is_compiling()
         or inside_torch.is_watched()
         or cell.native is None
         or not cpu.is_built()
-        or input is None
+        or not cpu.runs_as_it_is(cell, dtype, weights[4])
         or input.stride(-1) != 1
     ):
         return False
-    dtype, is_wrapped = input.dtype, inside_torch.is_wrapped
-    for tensor in tensors:
-        # as `is_common` says, without a call for each
+    for tensor in (input, *weights, *(state or ())):
         if tensor is not None and (
-            (type(tensor) is not Parameter and (type(tensor) is not Tensor or is_wrapped(tensor)))
+            not is_common(tensor)
             or tensor.dtype is not dtype
             or not tensor.is_cpu
             or (refuse_gradient and tensor.requires_grad)
