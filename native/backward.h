@@ -74,7 +74,7 @@ struct Backward {
         dsums(c.weight_ho ? plan.Rp * most : 0, true),
         dhidden(c.weight_ho ? plan.Hp * c.B : 0, true),
         doperand(rest ? plan.Hp * c.B : 0, true),
-        right(most * WeightGradients<Real>::room(c)),
+        right(WeightGradients<Real>::room(c, most)),
         states(call, plan),
         records(c.checkpointed && plan.ready() ? plan.largest_segment() * plan.record : 0) {
     if (!c.checkpointed || !plan.record || !records) return;
@@ -84,7 +84,7 @@ struct Backward {
 
   bool ready() const {
     return plan.ready() && states.ready() && records && (!again || again->ready()) &&
-           joined.ready() && back.w && back_rest.w && out.w && in.w && dgates && dsums && dhidden &&
+           joined.weights && back.w && back_rest.w && out.w && in.w && dgates && dsums && dhidden &&
            doperand && right;
   }
 
@@ -131,7 +131,6 @@ struct Backward {
     if (again) again->pack_weights(team);
     Part<Real> forward = again ? again->part_of(team) : Part<Real>({0, 1, 0}, 0, 0);
     if (!part.ready() || !forward.ready()) failed = true;
-    if (part.ready() && joined.columns) joined.aim(part);
     if (states.watched() && !states.keeps()) states.aim(part, columns);
     if (columns.index == 0) states.start(part);
     team.wait();
@@ -154,7 +153,7 @@ struct Backward {
     }
     if (columns.index == 0) states.finish(part);
     if (states.watched() && columns.index == 0) states.measure_no_more(part);
-    no_input_gradient(part, columns);
+    plan.clear_ends(call.dinput, call.B * call.I, call.I, call.I, team);
   }
 
   // goes to a segment of the steps; a checkpointed pass makes its records again
@@ -167,18 +166,6 @@ struct Backward {
     if (!again) return;
     again->walk(forward, plan.begin, plan.bound[k], team);
     team.wait();
-  }
-
-  // zeros behind the rows' ends
-  void no_input_gradient(const PartBack<Real>& part, const Team& columns) {
-    if (!call.dinput) return;
-    for (int64_t i = columns.index; i < part.rows; i += columns.size) {
-      const int64_t r = part.row(i);
-      for (int64_t t = plan.length[r]; t < call.T; ++t) {
-        std::memset(static_cast<Real*>(call.dinput) + (t * call.B + plan.order[r]) * call.I, 0,
-                    static_cast<size_t>(call.I) * sizeof(Real));
-      }
-    }
   }
 
   void point(PartBack<Real>& part, int64_t step, int64_t base, int64_t i) {
@@ -260,7 +247,8 @@ struct Backward {
     return part.records(plan, step - 2);
   }
 
-  // one step: the cell's gradient, and through the products to the state before
+  // one step: the cell's gradient, and through the products to the state before, and to the input where
+  // both are one product
   void back_through(PartBack<Real>& part, int64_t step, int64_t base, const Team& columns) {
     const int64_t alive = part.alive(plan, step);
     const bool goes_on = advances && step + 1 < plan.bound[plan.segment];
@@ -272,7 +260,7 @@ struct Backward {
       if (columns.index == 0) back_out(part, alive);
       columns.wait();
       const int64_t slot = 0;
-      multiply(part.dhidden, dsums, &slot, out, false, part.offsets, alive, columns);
+      multiply({part.dhidden}, dsums, &slot, out, false, part.offsets, alive, columns);
       columns.wait();
     }
     int64_t from, to;
@@ -288,7 +276,7 @@ struct Backward {
     }
     // W_hh of the first product reaches the fed-back state; the second one's reaches the operand
     if (rest) {
-      multiply(part.doperand, dgates, cell.duh + first, back_rest, false, part.offsets, alive,
+      multiply({part.doperand}, dgates, cell.duh + first, back_rest, false, part.offsets, alive,
                columns);
       columns.wait();
       point(tile, part, 0, alive);
@@ -296,9 +284,13 @@ struct Backward {
       if (to > from && alive) operand_backward_of<Real>(cell)(tile);
       columns.wait();
     }
-    multiply(joined.columns ? part.sums : part.dstate[0], dgates, cell.duh, back, cell.direct != 0,
-             part.offsets, alive, columns, step & 1, records_before(part, step));
-    if (joined.columns) joined.hand_out(part, step, alive);
+    GradientRows<Real> into{part.dstate[0]};
+    if (joined.columns) {
+      joined.aim(part, step, alive);
+      into = {part.dstate[0], part.dinput, call.R};
+    }
+    multiply(into, dgates, cell.duh, back, cell.direct != 0, part.offsets, alive, columns, step & 1,
+             records_before(part, step));
     columns.wait();
     if (call.gradient_clip > 0) {
       states.clip(part, alive, columns);
@@ -356,11 +348,11 @@ struct Backward {
     }
   }
 
-  // rows of `to` (+)= gates times weights
-  void multiply(Real* const* to, const Real* from, const int64_t* slots,
+  // rows of `into` (+)= gates times weights
+  void multiply(const GradientRows<Real>& into, const Real* from, const int64_t* slots,
                 const ColumnWeights<Real>& weights, bool add, const int64_t* offsets, int64_t rows,
                 const Team& columns, bool backwards = false, const Later& later = {}) const {
-    weights.multiply({from, slots, offsets, rows, slot_stride(), most * V}, to, add, columns,
+    weights.multiply({from, slots, offsets, rows, slot_stride(), most * V}, into, add, columns,
                      backwards, later);
   }
 
@@ -381,8 +373,9 @@ struct Backward {
         to[rows] = static_cast<Real*>(call.dinput) +
                    (plan.time(r, step) * call.B + plan.order[r]) * call.I;
         offsets[rows] = n * V;
+        if (!plan.is_in_order) fetch<1, true>(to[rows], call.I);
       }
-      multiply(to, dgates, cell.dwx, in, false, offsets, rows, Team{0, 1});
+      multiply({to}, dgates, cell.dwx, in, false, offsets, rows, Team{0, 1});
     }
   }
 };

@@ -41,6 +41,15 @@ struct GateRows {
   int64_t rows, slot_stride, panel_stride;
 };
 
+// Where the products go: the rows of one matrix, or those of two whose columns stand side by side, the
+// second one's from column `beside_from` on.
+template <class Real>
+struct GradientRows {
+  Real* const* rows;
+  Real* const* beside = nullptr;
+  int64_t beside_from = 0;
+};
+
 // A matrix of weights as columns, for products of gate gradients.
 template <class Real>
 struct ColumnWeights {
@@ -64,11 +73,11 @@ struct ColumnWeights {
   int64_t w_size() const { return groups * units * vectors * V; }
   int64_t stride() const { return groups * units * COLUMN_PANEL * V; }
 
-  // rows of `to` (+)= gates times weights; so many gates at once that what stands of them for these
+  // rows of `into` (+)= gates times weights; so many gates at once that what stands of them for these
   // rows stays in the second cache while one panel of weights after another comes by, from the last
   // to the first if it goes `backwards`. Where all weights stay there, `later` is fetched in their
   // place.
-  void multiply(const GateRows<Real>& from, Real* const* to, bool add, const Team& team,
+  void multiply(const GateRows<Real>& from, const GradientRows<Real>& into, bool add, const Team& team,
                 bool backwards = false, const Later& later = {}) const {
     constexpr int64_t KEPT = (1 << 17) / sizeof(Real);
     const int64_t size = larger(units, 1), rows = larger(from.rows, 1);
@@ -76,14 +85,14 @@ struct ColumnWeights {
                              ? groups
                              : larger((256 + size - 1) / size, KEPT / (rows * size));
     for (int64_t gate = 0; gate < groups; gate += most) {
-      multiply(from, gate, smaller(most, groups - gate), to, add || gate > 0, team, backwards,
+      multiply(from, gate, smaller(most, groups - gate), into, add || gate > 0, team, backwards,
                later);
     }
   }
 
   // the same for the gates from `gate` on
-  void multiply(const GateRows<Real>& from, int64_t gate, int64_t gates, Real* const* to, bool add,
-                const Team& team, bool backwards, const Later& later) const {
+  void multiply(const GateRows<Real>& from, int64_t gate, int64_t gates, const GradientRows<Real>& into,
+                bool add, const Team& team, bool backwards, const Later& later) const {
     const int64_t K = gates * units;
     int64_t begin, end;
     team.share(panels, begin, end);
@@ -95,7 +104,8 @@ struct ColumnWeights {
       const Real* const first_panel = w + gate * units * P * V;
       GradientTile<Real> tile{};
       tile.column = panel * COLUMN_PANEL * V;
-      tile.columns = columns - tile.column;
+      tile.both_columns = columns - tile.column;
+      tile.columns = (into.beside ? into.beside_from : columns) - tile.column;
       tile.add = add;
       tile.from = from.from;
       tile.slot_stride = from.slot_stride;
@@ -113,7 +123,8 @@ struct ColumnWeights {
       }
       const int64_t most = from.rows <= FEW_ROWS ? FEW_ROWS : most_rows(static_cast<int>(P));
       in_tiles(from.rows, most, [&](int64_t at, int64_t M) {
-        tile.to = to + at;
+        tile.to = into.rows + at;
+        tile.beside = into.beside ? into.beside + at : nullptr;
         tile.offsets = from.offsets + at;
         TILES<Real>.gradient[P][M][N > 1](tile);
         tile.ahead = tile.ahead.behind(K);

@@ -98,6 +98,7 @@ struct Forward {
   void pass(Part<Real>& part, const Team& team) {
     walk(part, 0, plan.longest, team);
     finish(part, by_columns ? team : Team{0, 1});
+    plan.clear_ends(call.output, call.output_t, call.output_b, call.R, team);
   }
 
   // the steps from `begin` up to `end` of one member's rows or columns
@@ -362,15 +363,10 @@ struct Forward {
     }
   }
 
-  // zeros behind the rows' ends, and their own last states
+  // the rows' own last states
   void finish(const Part<Real>& part, const Team& columns) {
     for (int64_t i = columns.index; i < part.rows; i += columns.size) {
       const int64_t r = part.row(i), steps_here = plan.length[r];
-      for (int64_t t = steps_here; t < call.T; ++t) {
-        std::memset(static_cast<Real*>(call.output) + t * call.output_t +
-                        plan.order[r] * call.output_b,
-                    0, static_cast<size_t>(call.R) * sizeof(Real));
-      }
       for (int64_t s = 0; s < cell.states; ++s) {
         const int64_t width = plan.width(s);
         const Real* last = steps_here == 0 ? plan.row(plan.first_state(s), r, width)

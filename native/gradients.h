@@ -1,8 +1,8 @@
 // The gradients of weights and biases, from a chunk's gate gradients.
 #pragma once
 
-#include "panels.h"
 #include "plan.h"
+#include "weight_tile.h"
 
 namespace elman::ELMAN_ISA {
 
@@ -13,22 +13,13 @@ inline int64_t alike_gates(const Cell& cell, int64_t most) {
   return gates;
 }
 
-// Whether so many columns side by side fill fewer vectors than apart, and so many products with each
-// vector that this is more than the copies of the rows that it takes.
+// Whether so many columns side by side fill fewer vectors than apart, with so many products for each
+// vector that this is more than what it costs to bring a vector there, in products.
 template <class Real>
-constexpr bool pay_side_by_side(int64_t one, int64_t other, int64_t products) {
-  constexpr int64_t V = LANES<Real>, COPIED = 16;
-  const int64_t both = round_up(one + other, V);
-  return (round_up(one, V) + round_up(other, V) - both) * products >= COPIED * both;
-}
-
-template <class Real>
-inline void copy_row(Real* to, const Real* from, int64_t n) {
+constexpr bool pay_side_by_side(int64_t one, int64_t other, int64_t products, int64_t price) {
   constexpr int64_t V = LANES<Real>;
-  for (int64_t k = 0; k < n; k += V) {
-    const int64_t here = smaller(V, n - k);
-    store(to + k, load(from + k, here), here);
-  }
+  const int64_t both = round_up(one + other, V);
+  return (round_up(one, V) + round_up(other, V) - both) * products >= price * both;
 }
 
 template <class Real>
@@ -92,8 +83,8 @@ struct WeightGradients {
     }
   }
 
-  // The rows of a chunk: as they stand in memory, so many numbers apart, or packed if that is 0. What
-  // stands behind the columns of a row is read and comes to nothing.
+  // The rows of a chunk: so many numbers apart, or packed in panels if that is 0. What stands behind
+  // the columns of a row is read and comes to nothing.
   struct Rows {
     const Real* at;
     int64_t row;
@@ -107,46 +98,26 @@ struct WeightGradients {
 
   // the first gates whose products with the input and with what is fed back are one
   static int64_t joined_gates(const Call& call) {
+    // rows that are copied
+    constexpr int64_t PRICE = 16;
     if (!call.dweight_ih || !call.dweight_hh || !comes_quickly(round_up(call.I + call.R, V))) return 0;
     const int64_t first = call.cell->first ? call.cell->first : call.cell->gates;
     const int64_t gates = alike_gates(*call.cell, first);
-    return pay_side_by_side<Real>(call.I, call.R, gates * call.H) ? gates : 0;
+    return pay_side_by_side<Real>(call.I, call.R, gates * call.H, PRICE) ? gates : 0;
   }
-  // numbers of a record on the right
-  static int64_t room(const Call& call) {
-    const int64_t both = joined_gates(call) ? round_up(call.I + call.R, V) : 0;
-    return round_up(call.I, V) + round_up(call.R, V) + round_up(call.H, V) + both;
+  // numbers on the right for so many records
+  static int64_t room(const Call& call, int64_t records) {
+    const int64_t both = joined_gates(call) ? round_up(call.I + call.R, V)
+                                            : round_up(call.I, V) + round_up(call.R, V);
+    // the last vector of what is fed back reaches into what comes behind joined rows, to no effect
+    return records * (both + round_up(call.H, V));
   }
 
   Rights bring(int64_t s, int64_t stop, int64_t joined, const Team& team) const {
-    Real* const right_x = right;
-    Real* const right_h = right_x + most * round_up(call.I, V);
-    Real* const right_o = right_h + most * round_up(call.R, V);
-    Real* const right_both = right_o + most * round_up(call.H, V);
-    Rows x{right_x, 0}, h{right_h, 0};
-    const bool as_they_are =
-        plan.is_in_order && plan.alive(stop - 1) == call.B && !call.reverse && !call.resets;
-    const auto input = [&](int64_t r, int64_t step) { return plan.input(r, step); };
-    const auto fed_back = [&](int64_t r, int64_t step) { return plan.state_before(0, r, step); };
-    if (as_they_are && call.input_t == call.B * call.input_b && comes_quickly(call.input_b) &&
-        has_room(stop, call.input_b, call.I)) {
-      x = {plan.input(0, s), call.input_b};
-    } else if (call.dweight_ih && joined < cell.gates) {
-      pack_right(right_x, call.I, s, stop, team, input);
-    }
-    if (as_they_are && call.output_t == call.B * call.output_b && s > 0 && comes_quickly(call.output_b) &&
-        has_room(stop - 1, call.output_b, call.R)) {
-      h = {plan.output(0, s - 1), call.output_b};
-    } else if (call.dweight_hh && joined < first) {
-      pack_right(right_h, call.R, s, stop, team, fed_back);
-    }
-    const int64_t row = round_up(call.I + call.R, V);
-    if (joined) {
-      each_record(s, stop, team, [&](int64_t n, int64_t r, int64_t step) {
-        copy_row(right_both + n * row, input(r, step), call.I);
-        copy_row(right_both + n * row + call.I, fed_back(r, step), call.R);
-      });
-    }
+    Rights rights = joined ? side_by_side(s, stop, team) : apart(s, stop, team);
+    Real* const right_o =
+        right + most * (joined ? rights.both.row : round_up(call.I, V) + round_up(call.R, V));
+    rights.o = {right_o, 0};
     if (rest && call.dweight_hh) {
       pack_right(right_o, call.H, s, stop, team, [&](int64_t r, int64_t step) -> const Real* {
         return plan.saved(r, step) + plan.operand_at();
@@ -157,7 +128,44 @@ struct WeightGradients {
         return plan.saved(r, step) + plan.hidden_at();
       });
     }
-    return {x, h, {right_both, row}, {right_o, 0}};
+    return rights;
+  }
+
+  // the input and what is fed back in one row; products with either alone find it there
+  Rights side_by_side(int64_t s, int64_t stop, const Team& team) const {
+    const int64_t row = round_up(call.I + call.R, V);
+    const auto fetch_record = [&](int64_t r, int64_t step) __attribute__((always_inline)) {
+      fetch(plan.input(r, step), call.I);
+      fetch(plan.state_before(0, r, step), call.R);
+    };
+    each_record(s, stop, team, fetch_record, [&](int64_t n, int64_t r, int64_t step) {
+      copy_row(right + n * row, plan.input(r, step), call.I);
+      copy_row(right + n * row + call.I, plan.state_before(0, r, step), call.R);
+    });
+    return {{right, row}, {right + call.I, row}, {right, row}, {}};
+  }
+
+  // each where it stands, or packed
+  Rights apart(int64_t s, int64_t stop, const Team& team) const {
+    Real* const right_h = right + most * round_up(call.I, V);
+    Rights rights{{right, 0}, {right_h, 0}, {}, {}};
+    const bool as_they_are =
+        plan.is_in_order && plan.alive(stop - 1) == call.B && !call.reverse && !call.resets;
+    if (as_they_are && call.input_t == call.B * call.input_b && comes_quickly(call.input_b) &&
+        has_room(stop, call.input_b, call.I)) {
+      rights.x = {plan.input(0, s), call.input_b};
+    } else if (call.dweight_ih) {
+      pack_right(right, call.I, s, stop, team,
+                 [&](int64_t r, int64_t step) { return plan.input(r, step); });
+    }
+    if (as_they_are && call.output_t == call.B * call.output_b && s > 0 &&
+        comes_quickly(call.output_b) && has_room(stop - 1, call.output_b, call.R)) {
+      rights.h = {plan.output(0, s - 1), call.output_b};
+    } else if (call.dweight_hh) {
+      pack_right(right_h, call.R, s, stop, team,
+                 [&](int64_t r, int64_t step) { return plan.state_before(0, r, step); });
+    }
+    return rights;
   }
 
   // whether a column of rows so far apart comes quickly: with 16 registers tiles are narrow and come
@@ -176,7 +184,10 @@ struct WeightGradients {
   void pack_right(Real* to, int64_t columns, int64_t s, int64_t stop, const Team& team,
                   Row row) const {
     const int64_t vectors = (columns + V - 1) / V, N = plan.offset[stop] - plan.offset[s];
-    each_record(s, stop, team, [&](int64_t n, int64_t r, int64_t step) {
+    const auto fetch_record = [&](int64_t r, int64_t step) __attribute__((always_inline)) {
+      fetch(row(r, step), columns);
+    };
+    each_record(s, stop, team, fetch_record, [&](int64_t n, int64_t r, int64_t step) {
       const Real* const numbers = row(r, step);
       for (int64_t v = 0; v < vectors; ++v) {
         const int64_t panel = v / WEIGHT_PANEL, P = smaller(WEIGHT_PANEL, vectors - panel * WEIGHT_PANEL);
@@ -186,15 +197,25 @@ struct WeightGradients {
     });
   }
 
-  // f(number in the chunk, row, step) for the records of a chunk that are this member's
-  template <class F>
-  void each_record(int64_t s, int64_t stop, const Team& team, F f) const {
+  // f(number in the chunk, row, step) for the records of a chunk that are this member's. Where rows
+  // are out of order, and the processor does not foresee them, fetch_record(row, step) comes before.
+  template <class Fetch, class F>
+  ELMAN_INLINE void each_record(int64_t s, int64_t stop, const Team& team, Fetch fetch_record,
+                                F f) const {
+    constexpr int64_t BEFORE = 8;
     int64_t from, end;
     team.share(plan.offset[stop] - plan.offset[s], from, end);
     int64_t step = s;
-    for (int64_t n = from; n < end; ++n) {
+    for (int64_t n = from; n < end;) {
       while (plan.offset[step + 1] - plan.offset[s] <= n) ++step;
-      f(n, n - (plan.offset[step] - plan.offset[s]), step);
+      const int64_t r = n - (plan.offset[step] - plan.offset[s]);
+      const int64_t rows = smaller(plan.alive(step) - r, end - n);
+      const int64_t fetched = plan.is_in_order ? 0 : rows;
+      for (int64_t i = 0; i < smaller(BEFORE, fetched); ++i) fetch_record(r + i, step);
+      for (int64_t i = 0; i < rows; ++i, ++n) {
+        if (i + BEFORE < fetched) fetch_record(r + i + BEFORE, step);
+        f(n, r + i, step);
+      }
     }
   }
 

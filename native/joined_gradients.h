@@ -6,32 +6,30 @@
 
 namespace elman::ELMAN_ISA {
 
-// Their weights side by side, and what comes of them: for cells each of whose gates has one gradient
-// for both, where the columns of both together fill fewer vectors.
+// Their weights side by side: for cells each of whose gates has one gradient for both, where the
+// columns of both together fill fewer vectors.
 template <class Real>
 struct JoinedGradients {
   // records that pay for one more copy of the weights
   static constexpr int64_t LEAST = 16;
+  // a tile hands its sums out by way of memory
+  static constexpr int64_t PRICE = 4;
   const Call& call;
   const Plan<Real>& plan;
-  const int64_t columns, row;  // of both; 0 where they are not joined
-  Buffer<Real> weights, sums;
+  const int64_t columns;  // of both; 0 where they are not joined
+  Buffer<Real> weights;
 
   JoinedGradients(const Call& c, const Plan<Real>& p, bool by_columns)
       : call(c),
         plan(p),
         columns(!by_columns && pays(c, p) ? c.R + c.I : 0),
-        row(round_up(columns, LANES<Real>)),
-        weights(c.cell->gates * c.H * columns),
-        sums(c.B * row) {}
-
-  bool ready() const { return weights && sums; }
+        weights(c.cell->gates * c.H * columns) {}
 
   static bool pays(const Call& c, const Plan<Real>& p) {
     const Cell& cell = *c.cell;
     return c.dinput && !c.weight_ho && !cell.first && !cell.direct &&
-           alike_gates(cell, cell.gates) == cell.gates &&
-           p.ready() && p.offset[c.T] >= LEAST && pay_side_by_side<Real>(c.R, c.I, cell.gates * c.H);
+           alike_gates(cell, cell.gates) == cell.gates && p.ready() && p.offset[c.T] >= LEAST &&
+           pay_side_by_side<Real>(c.R, c.I, cell.gates * c.H, PRICE);
   }
 
   // each member of the team brings its own rows
@@ -45,19 +43,13 @@ struct JoinedGradients {
     }
   }
 
-  // where the sums of a part's rows go
-  void aim(PartBack<Real>& part) const {
-    for (int64_t i = 0; i < part.rows; ++i) part.sums[i] = sums + part.row(i) * row;
-  }
-
-  // from there to the state before and to the input of a step
-  void hand_out(const PartBack<Real>& part, int64_t step, int64_t alive) const {
+  // where the gradients of a step's inputs go
+  void aim(PartBack<Real>& part, int64_t step, int64_t alive) const {
     for (int64_t i = 0; i < alive; ++i) {
       const int64_t r = part.row(i);
-      Real* const dinput = static_cast<Real*>(call.dinput) +
-                           (plan.time(r, step) * call.B + plan.order[r]) * call.I;
-      copy_row(part.dstate[0][i], part.sums[i], call.R);
-      copy_row(dinput, part.sums[i] + call.R, call.I);
+      part.dinput[i] = static_cast<Real*>(call.dinput) +
+                       (plan.time(r, step) * call.B + plan.order[r]) * call.I;
+      if (!plan.is_in_order) fetch<1, true>(part.dinput[i], call.I);
     }
   }
 };

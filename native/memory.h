@@ -22,15 +22,16 @@ inline void in_large_pages([[maybe_unused]] void* memory, [[maybe_unused]] int64
 #endif
 }
 
-// Fetches numbers that are needed soon. It has to be inlined, and what calls it: the compiler leaves
-// out calls of functions that only fetch.
-template <class Real>
-ELMAN_INLINE void fetch(const Real* numbers, int64_t n) {
+// Fetches numbers that are needed soon, into the first cache or the second one, to be read or to be
+// written. It has to be inlined, and what calls it: the compiler leaves out calls of functions that
+// only fetch.
+template <int CACHE = 1, bool WRITE = false, class Number>
+ELMAN_INLINE void fetch(const Number* numbers, int64_t n) {
   constexpr uintptr_t LINE = 64;
   const uintptr_t from = reinterpret_cast<uintptr_t>(numbers);
-  const uintptr_t end = from + static_cast<uintptr_t>(n) * sizeof(Real);
+  const uintptr_t end = from + static_cast<uintptr_t>(n) * sizeof(Number);
   for (uintptr_t line = from / LINE * LINE; line < end; line += LINE) {
-    __builtin_prefetch(reinterpret_cast<const void*>(line), 0, 3);
+    __builtin_prefetch(reinterpret_cast<const void*>(line), WRITE, 4 - CACHE);
   }
 }
 

@@ -146,8 +146,4 @@ inline void pack_bias(const Panels<Real>& panels, const Real* bias, const Real* 
   }
 }
 
-constexpr int WEIGHT_PANEL = 3;
-template <class Real>
-constexpr int WEIGHT_ROWS = LANES<Real> < 8 ? LANES<Real> : REGISTERS == 32 ? 8 : 4;
-
 }  // namespace elman::ELMAN_ISA

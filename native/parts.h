@@ -81,7 +81,7 @@ struct PartBack : RowShare<Real> {
   using RowShare<Real>::rows;
   Buffer<const Real*> doutput, state[MOST_STATES], after[MOST_STATES], saved, output;
   Buffer<Real*> dafter[MOST_STATES], dstate[MOST_STATES], dtotal[MOST_STATES];
-  Buffer<Real*> dgates, dsum, dhidden, doperand, sums;
+  Buffer<Real*> dgates, dsum, dhidden, doperand, dinput;
   Buffer<int64_t> offsets;
 
   explicit PartBack(const RowShare<Real>& share)
@@ -98,12 +98,12 @@ struct PartBack : RowShare<Real> {
         dsum(rows),
         dhidden(rows),
         doperand(rows),
-        sums(rows),
+        dinput(rows),
         offsets(rows) {}
   bool ready() const {
     return doutput && state[0] && state[1] && after[0] && after[1] && saved && output && dafter[0] &&
            dafter[1] && dstate[0] && dstate[1] && dtotal[0] && dtotal[1] && dgates && dsum &&
-           dhidden && doperand && sums && offsets;
+           dhidden && doperand && dinput && offsets;
   }
 };
 

@@ -3,6 +3,7 @@
 
 #include "call.h"
 #include "memory.h"
+#include "team.h"
 
 namespace elman::ELMAN_ISA {
 
@@ -17,6 +18,7 @@ struct Plan {
   int64_t vectors, Hp, Rp;          // vectors of hidden units; H and R rounded up to them
   int64_t record;                   // numbers saved for one step of one row
   Buffer<int64_t> order, length;    // row in the batch and steps of the r-th longest row
+  Buffer<int64_t> steps;            // of each row in the batch
   Buffer<int64_t> offset;           // records before step t, for t = 0 … T
   Buffer<Real> zeros;
   // Segment k of the steps begins at bound[k + 1] and ends at bound[k], the last one in time first;
@@ -38,6 +40,7 @@ struct Plan {
         record(record_size_of(c)),
         order(c.B),
         length(c.B),
+        steps(c.B),
         offset(c.T + 2),
         zeros(larger(Hp, Rp), true),
         bound((c.checkpointed ? root_of(c.T) : 1) + 2) {
@@ -46,7 +49,7 @@ struct Plan {
     cut();
   }
 
-  bool ready() const { return order && length && offset && zeros && bound; }
+  bool ready() const { return order && length && steps && offset && zeros && bound; }
 
   // the square root of n, rounded up
   static int64_t root_of(int64_t n) {
@@ -77,14 +80,14 @@ struct Plan {
     // offset[t + 1] first counts the rows of t steps
     for (int64_t t = 0; t <= T + 1; ++t) offset[t] = 0;
     for (int64_t b = 0; b < B; ++b) {
-      const int64_t steps = call.lengths ? call.lengths[b] : T;
-      if (steps < 0 || steps > T) {
+      const int64_t own = steps[b] = call.lengths ? call.lengths[b] : T;
+      if (own < 0 || own > T) {
         bad_length = true;
         longest = 0;
         return;
       }
-      ++offset[steps];
-      longest = larger(longest, steps);
+      ++offset[own];
+      longest = larger(longest, own);
     }
     // the longest first, equal ones as they came
     int64_t before = 0;
@@ -94,11 +97,10 @@ struct Plan {
       before += rows;
     }
     for (int64_t b = 0; b < B; ++b) {
-      const int64_t steps = call.lengths ? call.lengths[b] : T;
-      const int64_t r = offset[steps]++;
+      const int64_t r = offset[steps[b]]++;
       order[r] = b;
       is_in_order = is_in_order && r == b;
-      length[r] = steps;
+      length[r] = steps[b];
     }
     // offset[t] is now the number of rows with at least t steps: t = 1 … T become a running sum
     int64_t sum = 0;
@@ -197,6 +199,33 @@ struct Plan {
   const void* initial(int64_t s) const { return s ? call.initial_1 : call.initial_0; }
   void* final(int64_t s) const { return s ? call.final_1 : call.final_0; }
   int64_t width(int64_t s) const { return s ? call.H : call.R; }
+
+  // Zeros behind the rows' ends, in a tensor of `width` columns whose steps and rows in the batch lie
+  // so far apart; each member of the team takes some, in the order in which they lie in memory.
+  void clear_ends(void* tensor, int64_t by_step, int64_t by_row, int64_t width,
+                  const Team& team) const {
+    const int64_t T = call.T, B = call.B;
+    if (!tensor || offset[T] == T * B) return;
+    const auto clear = [&](int64_t t, int64_t b, int64_t rows) {
+      std::memset(static_cast<void*>(static_cast<Real*>(tensor) + t * by_step + b * by_row), 0,
+                  static_cast<size_t>(rows * width) * sizeof(Real));
+    };
+    if (by_step == width) {
+      for (int64_t b = team.index; b < B; b += team.size) clear(steps[b], b, T - steps[b]);
+      return;
+    }
+    for (int64_t t = team.index; t < T; t += team.size) {
+      for (int64_t b = 0; b < B; ++b) {
+        const int64_t from = b;
+        while (b < B && steps[b] <= t) ++b;
+        if (by_row == width) {
+          if (b > from) clear(t, from, b - from);
+        } else {
+          for (int64_t k = from; k < b; ++k) clear(t, k, 1);
+        }
+      }
+    }
+  }
 
   // the state s before step `step` of row r
   ELMAN_INLINE const Real* state_before(int64_t s, int64_t r, int64_t step) const {

@@ -186,6 +186,10 @@ template <class Real>
 struct GradientTile {
   Real* const* to;
   int64_t column, columns;  // the first column, and how many of them are there
+  // Rows whose columns follow those of `to`, or null; and how many columns of both there are from the
+  // first one on. `columns` is below zero for a tile that begins beyond those of `to`.
+  Real* const* beside;
+  int64_t both_columns;
   bool add;
   const Real* from;  // slot 0, panel 0
   const int64_t* offsets;
@@ -197,16 +201,47 @@ struct GradientTile {
   Ahead ahead;
 };
 
+// move(numbers of a row, those of the tile, how many) for what a tile of `wide` columns has of each
+// matrix
+template <class Real, class F>
+ELMAN_INLINE void each_part(const GradientTile<Real>& t, Real* numbers, int64_t rows, int64_t wide,
+                            F move) {
+  const int64_t n = smaller(larger(t.columns, 0), wide), end = smaller(t.both_columns, wide);
+  const int64_t skip = larger(-t.columns, 0);
+  for (int64_t m = 0; m < rows; ++m, numbers += wide) {
+    if (n) move(t.to[m] + t.column, numbers, n);
+    if (end > n) move(t.beside[m] + skip, numbers + n, end - n);
+  }
+}
+template <class Real>
+__attribute__((noinline)) void bring_parts(const GradientTile<Real>& t, Real* numbers, int64_t rows,
+                                           int64_t wide) {
+  std::memset(numbers, 0, static_cast<size_t>(rows * wide) * sizeof(Real));
+  each_part(t, numbers, rows, wide,
+            [](const Real* row, Real* here, int64_t n) { copy_row(here, row, n); });
+}
+template <class Real>
+__attribute__((noinline)) void hand_parts_out(const GradientTile<Real>& t, Real* numbers,
+                                              int64_t rows, int64_t wide) {
+  each_part(t, numbers, rows, wide,
+            [](Real* row, const Real* here, int64_t n) { copy_row(row, here, n); });
+}
+
 template <int M, int P, int N, class Real>
 __attribute__((noinline)) void gradient_tile(const GradientTile<Real>& t) {
   constexpr int V = LANES<Real>;
   Vec<Real> acc[M][N * P];
+  alignas(VECTOR_BYTES) Real parts[M * N * P * V];
+  if (t.beside && t.add) bring_parts<Real>(t, parts, M, N * P * V);
 #pragma GCC unroll 12
   for (int m = 0; m < M; ++m)
 #pragma GCC unroll 24
     for (int p = 0; p < N * P; ++p) {
       const int64_t n = smaller(larger(t.columns - p * V, 0), V);
-      acc[m][p] = t.add && n ? load(t.to[m] + t.column + p * V, n) : Vec<Real>{};
+      acc[m][p] = !t.add      ? Vec<Real>{}
+                  : t.beside  ? load(parts + (m * N * P + p) * V)
+                  : n         ? load(t.to[m] + t.column + p * V, n)
+                              : Vec<Real>{};
     }
   const Real* w = t.w;
   Ahead ahead = t.ahead;
@@ -215,102 +250,20 @@ __attribute__((noinline)) void gradient_tile(const GradientTile<Real>& t) {
                                      t.panel_stride, t.units, w, t.w_panel, ahead);
     w += t.units * P * V;
   }
+  if (t.beside) {
+#pragma GCC unroll 12
+    for (int m = 0; m < M; ++m)
+#pragma GCC unroll 24
+      for (int p = 0; p < N * P; ++p) store(parts + (m * N * P + p) * V, acc[m][p]);
+    hand_parts_out<Real>(t, parts, M, N * P * V);
+    return;
+  }
 #pragma GCC unroll 12
   for (int m = 0; m < M; ++m)
 #pragma GCC unroll 24
     for (int p = 0; p < N * P; ++p) {
       const int64_t n = smaller(larger(t.columns - p * V, 0), V);
       if (n) store(t.to[m] + t.column + p * V, acc[m][p], n);
-    }
-}
-
-// dW[g][j] += sum over n of gates[n][g] right[n][j]: M gates of one panel by P vectors of columns.
-template <class Real>
-struct WeightTile {
-  const Real* gates;  // [n][LANES], from the first of the M gates on
-  const Real* right;  // P vectors of row n at n right_row
-  int64_t N, right_row;
-  Real* to;
-  int64_t to_row, rows, columns;
-  // the matrix whose columns follow those of the first; none if it has none
-  Real* beside;
-  int64_t beside_columns;
-};
-
-template <class Real>
-inline void add_row(Real* to, const Real* sums, int64_t n) {
-  constexpr int V = LANES<Real>;
-  for (int64_t k = 0; k < n; k += V) {
-    const int64_t here = smaller(V, n - k);
-    store(to + k, load(to + k, here) + load(sums + k, here), here);
-  }
-}
-
-// sums of M rows that go to two matrices side by side
-template <int M, int N, class Real>
-__attribute__((noinline)) void add_to_both(const WeightTile<Real>& t, const Real (&sums)[M][N]) {
-  const int64_t n = smaller(larger(t.columns, 0), N), at = n - t.columns;
-  const int64_t n_beside = smaller(larger(t.beside_columns - at, 0), N - n);
-  for (int64_t m = 0; m < smaller(t.rows, M); ++m) {
-    add_row(t.to + m * t.to_row, sums[m], n);
-    add_row(t.beside + m * t.beside_columns + at, sums[m] + n, n_beside);
-  }
-}
-
-template <int M, int P, class Real>
-__attribute__((noinline)) void weight_tile(const WeightTile<Real>& t) {
-  constexpr int V = LANES<Real>;
-  Vec<Real> acc[M][P];
-  const bool whole = t.rows >= M && t.columns >= P * V && !t.beside_columns;
-#pragma GCC unroll 12
-  for (int m = 0; m < M; ++m)
-#pragma GCC unroll 6
-    for (int p = 0; p < P; ++p) acc[m][p] = Vec<Real>{};
-  // with 16 registers a tile is done before the sums that it adds to have come from afar
-  if constexpr (REGISTERS == 16) {
-#pragma GCC unroll 12
-    for (int m = 0; m < M; ++m) {
-      if (m < t.rows) {
-        __builtin_prefetch(t.to + m * t.to_row, 1, 3);
-        if (P > 1) __builtin_prefetch(t.to + m * t.to_row + P * V - 1, 1, 3);
-      }
-    }
-  }
-  const Real* a = t.gates;
-  const Real* b = t.right;
-  for (int64_t n = 0; n < t.N; ++n) {
-    Vec<Real> right[P];
-#pragma GCC unroll 6
-    for (int p = 0; p < P; ++p) right[p] = load(b + p * V);
-#pragma GCC unroll 12
-    for (int m = 0; m < M; ++m) {
-      const Real gate = a[m];
-#pragma GCC unroll 6
-      for (int p = 0; p < P; ++p) acc[m][p] += gate * right[p];
-    }
-    a += V;
-    b += t.right_row;
-  }
-  if (t.beside_columns) {
-    Real sums[M][P * V];
-#pragma GCC unroll 12
-    for (int m = 0; m < M; ++m)
-#pragma GCC unroll 6
-      for (int p = 0; p < P; ++p) store(sums[m] + p * V, acc[m][p]);
-    add_to_both<M, P * V, Real>(t, sums);
-    return;
-  }
-#pragma GCC unroll 12
-  for (int m = 0; m < M; ++m)
-#pragma GCC unroll 6
-    for (int p = 0; p < P; ++p) {
-      Real* to = t.to + m * t.to_row + p * V;
-      if (whole) {
-        store(to, load(to) + acc[m][p]);
-      } else if (m < t.rows && t.columns > p * V) {
-        const int64_t n = smaller(t.columns - p * V, V);
-        store(to, load(to, n) + acc[m][p], n);
-      }
     }
 }
 

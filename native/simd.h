@@ -133,4 +133,13 @@ ELMAN_INLINE int64_t round_up(int64_t n, int64_t unit) { return (n + unit - 1) /
 ELMAN_INLINE int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
 ELMAN_INLINE int64_t larger(int64_t a, int64_t b) { return a < b ? b : a; }
 
+template <class Real>
+inline void copy_row(Real* to, const Real* from, int64_t n) {
+  constexpr int64_t V = LANES<Real>;
+  for (int64_t k = 0; k < n; k += V) {
+    const int64_t here = smaller(V, n - k);
+    store(to + k, load(from + k, here), here);
+  }
+}
+
 }  // namespace elman::ELMAN_ISA

@@ -145,10 +145,10 @@ struct TileBackward {
     if (!plan.record) return;
     const int64_t unit = panel * BLOCK;
     for (int64_t r = at; r < at + M; ++r) {
-      if (call.doutput) bring_lines<false>(plan.doutput(r, step) + unit, 1);
-      if (step > 0) bring_lines<false>(plan.output(r, step - 1) + unit, 1);
+      if (call.doutput) fetch<2>(plan.doutput(r, step) + unit, 1);
+      if (step > 0) fetch<2>(plan.output(r, step - 1) + unit, 1);
       for (int64_t field = 0; field + plan.Hp <= plan.record; field += plan.Hp) {
-        bring_lines<false>(plan.saved(r, step) + field + unit, 1);
+        fetch<2>(plan.saved(r, step) + field + unit, 1);
       }
     }
   }
@@ -320,11 +320,8 @@ struct TileBackward {
   void finish(const Team& team) const {
     int64_t from, to;
     team.share(call.B, from, to);
+    plan.clear_ends(call.dinput, call.B * call.I, call.I, call.I, team);
     for (int64_t r = from; r < to; ++r) {
-      for (int64_t t = plan.length[r]; call.dinput && t < call.T; ++t) {
-        std::memset(static_cast<Bfloat16*>(call.dinput) + (t * call.B + plan.order[r]) * call.I, 0,
-                    static_cast<size_t>(call.I) * sizeof(Bfloat16));
-      }
       // a row without a step hands on what came
       if (plan.length[r] == 0) start(r, 0, back.panels);
       for (int64_t k = 0; k < cell.states; ++k) {

@@ -340,12 +340,8 @@ struct TileForward {
   void finish(const Team& team) const {
     int64_t from, to;
     team.share(call.B, from, to);
+    plan.clear_ends(call.output, call.output_t, call.output_b, call.H, team);
     for (int64_t r = from; r < to; ++r) {
-      for (int64_t t = plan.length[r]; t < call.T; ++t) {
-        std::memset(static_cast<Bfloat16*>(call.output) + t * call.output_t +
-                        plan.order[r] * call.output_b,
-                    0, static_cast<size_t>(call.H) * sizeof(Bfloat16));
-      }
       for (int64_t k = 0; k < cell.states; ++k) {
         Bfloat16* const final = static_cast<Bfloat16*>(plan.final(k)) + plan.order[r] * call.H;
         for (int64_t unit = 0; unit < call.H; unit += BLOCK) {

@@ -36,7 +36,7 @@ struct TileSums {
                              right, N};
         const int64_t rows = smaller(BLOCK, units - p * BLOCK);
         // the block behind it comes meanwhile
-        if (!first) bring_lines<true>(block(gate, p + 1, column), BLOCK_SIZE);
+        if (!first) fetch<1, true>(block(gate, p + 1, column), BLOCK_SIZE);
         in_shape(rows, here, [&](auto m, auto n) {
           add_products<m(), n()>(to, BLOCK, first ? nullptr : to, BLOCK, rows, 1,
                                  [&](int64_t) { return turned; });

@@ -165,13 +165,6 @@ ELMAN_INLINE void add_products(float* to, int64_t to_row, const float* from, int
 
 #endif
 
-// Brings a block of lines near: into the second cache to be read, or the first one to be written.
-template <bool WRITE, class Number>
-ELMAN_INLINE void bring_lines(const Number* from, int64_t n) {
-  constexpr int64_t LINE = 64 / sizeof(Number);
-  for (int64_t k = 0; k < n; k += LINE) __builtin_prefetch(from + k, WRITE, WRITE ? 3 : 2);
-}
-
 // f(M, N) for a block of so many rows and columns: one tile of each, or two.
 template <class F>
 ELMAN_INLINE void in_shape(int64_t rows, int64_t columns, F f) {

@@ -136,6 +136,14 @@ def test_columns_of_both_products_that_fill_vectors_together_only(
     _agree(make(CELLS[cell], shape, KINDS[kind]))
 
 
+# sums that begin with those of other gates, in two tiles; and one row of many columns
+@pytest.mark.parametrize("shape", [(3, 90, 40, 100), (20, 1, 5, 131)])
+def test_wide_gradients_that_go_to_two_places(shape, variant, monkeypatch):
+    monkeypatch.setattr(cpu, "threads", lambda: 1)
+    for cell in ("rnn_tanh", "lstm"):
+        _agree(make(CELLS[cell], shape, KINDS["lengths"]))
+
+
 def test_a_row_does_not_depend_on_whether_steps_are_taken_at_once(variant):
     # alone or among 19, its inputs are; among 90 they are not
     for B in (19, 90):

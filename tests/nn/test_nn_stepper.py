@@ -150,17 +150,23 @@ def _derivatives(run, wanted):
     return [*results, *firsts, *seconds]
 
 
-@pytest.mark.parametrize("first", [False, True])
+@pytest.mark.parametrize(
+    ("first", "lengths"), [(False, None), (True, None), (False, [3, 1, 0, 2]), (True, [2, 0, 4])]
+)
 @pytest.mark.parametrize("case", **named(CASES))
-def test_the_short_way_trains_with_the_bits_of_the_long_one(case, first, seen, monkeypatch):
+def test_the_short_way_trains_with_the_bits_of_the_long_one(
+    case, first, lengths, seen, monkeypatch
+):
     dtype = torch.float32 if first else torch.float64
     layer = _layer(case, batch_first=first, dtype=dtype)
     shapes = [(1, 3 if first else 4, width) for width in widths_of(layer)]
     x, *state = _leaves(dtype, (3, 2, 4, 5), *shapes)
     wanted = [x, *state, *layer.parameters()]
 
+    lengths = None if lengths is None else torch.tensor(lengths)
+
     def run():
-        return layer(x[:, 1], _as_given(state))
+        return layer(x[:, 1], _as_given(state), lengths=lengths)
 
     short = _derivatives(run, wanted)
     assert seen == [True] * cpu.is_built()

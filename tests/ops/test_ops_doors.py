@@ -97,14 +97,31 @@ def test_double_backward(pair):
     torch.autograd.gradgradcheck(lambda a: native(a)[0], (x,))
 
 
-def test_a_gradient_of_a_gradient_reaches_the_weights(pair):
+@pytest.mark.parametrize("lengths", [None, [3, 0]])
+def test_a_gradient_of_a_gradient_reaches_the_weights(pair, lengths):
     found = []
+    lengths = None if lengths is None else torch.tensor(lengths)
     for layer in pair:
         x = _x(4, 2, 3).requires_grad_() if not found else found[0][0]
-        (dx,) = torch.autograd.grad(layer(x)[0].pow(2).sum(), x, create_graph=True)
+        y = layer(x, lengths=lengths)[0]
+        (dx,) = torch.autograd.grad(y.pow(2).sum(), x, create_graph=True)
         dx.pow(2).sum().backward()
         found.append((x, [p.grad for p in layer.parameters()]))
     _same(found[0][1], found[1][1])
+
+
+def test_lengths_and_resets_may_be_filled_anew_before_the_gradient(pair):
+    layer, _ = pair
+    x, lengths, resets = _x(5, 3, 3), torch.tensor([5, 0, 2]), torch.rand(5, 3) < 0.3
+    found = []
+    for changed in (False, True):
+        loss = layer(x, lengths=lengths, resets=resets)[0].sum()
+        if changed:
+            lengths.fill_(5)
+            resets.fill_(True)
+        found.append(torch.autograd.grad(loss, [*layer.parameters()]))
+    for one, other in zip(*found, strict=True):
+        assert torch.equal(one, other)
 
 
 def test_backward_in_eval_mode_twice_and_after_checkpointing(pair):

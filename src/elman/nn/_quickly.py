@@ -46,13 +46,12 @@ def run_quickly(layer: Any, input: Tensor, hx: Any, lengths: Any = None) -> Any:
     if trains:
         if (
             len(rows) == 1
-            or lengths is not None
             or layer.watch is not None
             or layer.gradient_clip is not None
             or layer.bptt != "full"
         ):
             return None
-        made = train_quickly(layer.cell, weights, input, state, layer.batch_first)
+        made = train_quickly(layer.cell, weights, input, state, layer.batch_first, lengths)
     else:
         shape = (*rows, layer.state_size)
         made = infer_quickly(

@@ -80,7 +80,12 @@ class _Scan(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, call: Call, *tensors: Tensor | None) -> Any:
         output, after, saved = cpu.forward(call, tensors, save=True)
-        ctx.call = without_tensors(call)
+        ctx.call = kept = without_tensors(call)
+        # the caller may fill them anew before the gradient is wanted
+        if kept.lengths is not None:
+            kept.lengths = kept.lengths.clone()
+        if kept.resets is not None:
+            kept.resets = kept.resets.clone()
         ctx.set_materialize_grads(False)
         ctx.save_for_backward(*tensors, output, saved)
         return (output, *after)

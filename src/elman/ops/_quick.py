@@ -45,15 +45,10 @@ def infer_quickly(
     if not _is_plain(cell, weights, input, state, refuse_gradient=torch.is_grad_enabled()):
         return None
     rows = output_shape[0 if is_batch_first or len(output_shape) == 2 else 1]
-    if lengths is None and is_faster_on_torch(cell, input.dtype, output_shape[-1], rows):
-        return None
-    if lengths is not None and not (
-        type(lengths) is Tensor
-        and lengths.dtype is torch.int64
-        and lengths.is_cpu
-        and lengths.is_contiguous()
-        and lengths.shape == (input.shape[0 if is_batch_first else 1],)
-    ):
+    if lengths is None:
+        if is_faster_on_torch(cell, input.dtype, output_shape[-1], rows):
+            return None
+    elif not _are_plain_lengths(lengths, rows):
         return None
     return cpu.infer(
         cell, weights, input, state, output_shape, state_shapes, is_batch_first, lengths
@@ -66,6 +61,7 @@ def train_quickly(
     input: Tensor,
     state: States | None,
     is_batch_first: bool = False,
+    lengths: Tensor | None = None,
 ) -> tuple[Tensor, States] | None:
     """Runs one layer over whole sequences on the native kernels, with a gradient.
 
@@ -75,6 +71,7 @@ def train_quickly(
         input: (T, B, I) or (B, T, I).
         state: (1, B, ·) for each of the cell's states; zeros if None.
         is_batch_first: as for `infer_quickly`.
+        lengths: as for `infer_quickly`.
 
     Returns:
         As `infer_quickly`, the new states as (1, B, ·).
@@ -82,7 +79,11 @@ def train_quickly(
     if not _is_plain(cell, weights, input, state):
         return None
     x = input.transpose(0, 1) if is_batch_first else input
-    made = _differentiated(Call(cell, Weights(*weights), x, state, layered=True))
+    if lengths is not None and not (
+        _are_plain_lengths(lengths, x.shape[1]) and _lengths_fit(lengths, len(x))
+    ):
+        return None
+    made = _differentiated(Call(cell, Weights(*weights), x, state, lengths=lengths, layered=True))
     if made is None:
         return None
     output, after = made
@@ -123,10 +124,29 @@ def train_step_quickly(
 def _differentiated(call: Call) -> tuple[Tensor, States] | None:
     """The output and the final states; None where another backend is the faster."""
     dtype, width, rows = call.input.dtype, call.weights.hh.shape[1], call.input.shape[1]
-    if is_faster_on_torch(call.cell, dtype, width, rows):
+    if call.lengths is None and is_faster_on_torch(call.cell, dtype, width, rows):
         return None
     output, *after = differentiate(call)
     return output, tuple(after)
+
+
+def _are_plain_lengths(lengths: Tensor, rows: int) -> bool:
+    """Whether lengths are as the kernels read them, one for each row."""
+    return (
+        inside_torch.is_plain(lengths)
+        and lengths.dtype is torch.int64
+        and lengths.is_cpu
+        and lengths.is_contiguous()
+        and lengths.shape == (rows,)
+    )
+
+
+def _lengths_fit(lengths: Tensor, steps: int) -> bool:
+    """Whether every row has from none to all of the steps."""
+    if not len(lengths):
+        return True
+    least, most = lengths.aminmax()
+    return int(least) >= 0 and int(most) <= steps
 
 
 def _is_plain(
