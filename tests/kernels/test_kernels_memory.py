@@ -66,3 +66,14 @@ def test_a_layers_output_lives_as_long_as_it_is_held():
         for _ in range(3):
             layer(torch.randn(300, 16, 8))
     assert torch.equal(kept, copy)
+
+
+def test_the_collector_may_come_while_memory_is_taken():
+    slab = _memory.empty(LIKE, NUMBERS)
+    with _memory._lock:
+        # as where a reference cycle with a tensor in it is collected there
+        del slab
+        gc.collect()
+    assert not _memory._free
+    _memory.empty(LIKE, 3 * NUMBERS)
+    assert len(_memory._free) == 2

@@ -2,6 +2,7 @@
 
 import itertools
 
+import numpy as np
 import pytest
 import torch
 from cases import IN_TORCH, named, states
@@ -206,3 +207,40 @@ def test_convert_refuses_to_lose_hooks():
     layer.register_forward_hook(lambda *_: None)
     with pytest.raises(ValueError, match="the layer '0' \\(GRU\\) carries hooks"):
         elman.nn.convert(torch.nn.Sequential(layer))
+
+
+@pytest.mark.parametrize("case", **named(IN_TORCH))
+def test_what_torchs_layers_have_and_allow(case):
+    theirs = case.torch_layer(I, H, **case.arguments)
+    ours = case.make(np.int64(I), np.int64(H), num_layers=np.int64(1))
+    assert (ours.mode, ours.proj_size) == (theirs.mode, theirs.proj_size)
+    x, lengths = torch.randn(T, B, I), torch.tensor([2, T, 1, 4, 4])
+    for layer in (ours, case.make(I, H, gradient_clip=1.0), case.make(I, H, zoneout=0.5)):
+        # truncated backpropagation through time
+        for state in states(layer(x)[1]):
+            state.detach_()
+    packed = pack_padded_sequence(x, lengths, enforce_sorted=False)
+    expected = [*ours(packed)[0].data, *ours(x, lengths=lengths)[0]]
+    torch.set_default_device("meta")
+    try:
+        found = [*ours(packed)[0].data, *ours(x, lengths=lengths)[0]]
+        reference = case.make(I, H, device="cpu", backend="reference")
+        reference(packed, None)
+        reference(x, lengths=lengths)
+    finally:
+        torch.set_default_device(None)
+    for one, other in zip(found, expected, strict=True):
+        assert torch.equal(one, other)
+
+
+@pytest.mark.parametrize("case", **named(IN_TORCH))
+def test_weights_that_are_plain_attributes(case):
+    # as in a replica, or where another network computes them
+    layer, x = case.make(I, H, num_layers=2), torch.randn(T, B, I)
+    expected = layer(x)[0]
+    for name, parameter in list(layer.named_parameters()):
+        delattr(layer, name)
+        setattr(layer, name, parameter.detach().clone())
+    assert_close(layer(x)[0], expected)
+    with pytest.raises(ValueError, match="input is torch.float64, but the weights are"):
+        layer(x.double())

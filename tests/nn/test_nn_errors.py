@@ -137,3 +137,6 @@ def test_explain_names_each_layer_and_direction():
 def test_repr_shows_what_differs():
     assert repr(GRU(3, 4, batch_first=True)) == "GRU(3, 4, batch_first=True)"
     assert repr(elman.nn.LSTMCell(3, 4, bias=False)) == "LSTMCell(3, 4, bias=False)"
+    assert repr(GRU(3, 4, reset_gate="before")) == "GRU(3, 4, reset_gate='before')"
+    assert repr(LSTM(3, 4, proj_size=2)) == "LSTM(3, 4, proj_size=2)"
+    assert repr(elman.nn.RNN(3, 4, nonlinearity="relu")) == "RNN(3, 4, nonlinearity='relu')"

@@ -208,6 +208,7 @@ def test_copies_meta_zero_steps_and_zero_rows(case, tmp_path):
     torch.save(layer, tmp_path / "layer.pt")
     loaded = torch.load(tmp_path / "layer.pt", weights_only=False)
     assert_close(loaded(x)[0], layer(x)[0])
+    assert str(elman.explain(loaded, x)) == str(elman.explain(layer, x))
     output, after = layer(x[:0])
     assert output.shape == (0, 2, H)
     assert not any(s.any() for s in states(after))

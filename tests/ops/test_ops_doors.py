@@ -1,6 +1,8 @@
 """Every way into the native kernels gives what the reference gives: eager, torch.func, compile,
 export, operators, autocast."""
 
+import copy
+import io
 import time
 
 import pytest
@@ -281,6 +283,19 @@ def test_autocast_gives_torchs_dtypes_and_numbers(ours, theirs, backend):
         torch.testing.assert_close(a, b, rtol=3e-2, atol=3e-2)
 
 
+@pytest.mark.parametrize("options", [{"layer_norm": True}, {"zoneout": 0.3}], ids=str)
+@pytest.mark.parametrize("kind", ["RNN", "GRU", "LSTM"])
+def test_autocast_keeps_what_the_reference_alone_can(kind, options):
+    layer = getattr(elman.nn, kind)(3, 5, **options).eval()
+    low = copy.deepcopy(layer).bfloat16()
+    x = torch.randn(6, 2, 3)
+    with torch.autocast("cpu", torch.bfloat16):
+        y, _ = layer(x)
+    assert torch.equal(y.bfloat16(), low(x.bfloat16())[0])
+    y.float().sum().backward()
+    assert all(p.grad is not None for p in layer.parameters())
+
+
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
 @pytest.mark.parametrize("name", STEPS)
 def test_autocast_of_a_cell_gives_torchs_dtypes_and_numbers(name, dtype):
@@ -335,3 +350,34 @@ def test_the_doors_are_told_apart():
     assert seen == {
         "eager": Door.EAGER, "func": Door.TRANSFORM, "forward": Door.REFERENCE, "fake": Door.OPERATOR,
     }  # fmt: skip
+
+
+@pytest.mark.parametrize("gradient", [False, True])
+@pytest.mark.parametrize("name", LAYERS)
+def test_a_trace_goes_with_any_steps_and_batch(name, gradient):
+    kind, arguments = LAYERS[name]
+    layer, stream = kind(3, 5, **arguments).eval(), io.BytesIO()
+    with torch.set_grad_enabled(gradient):
+        torch.jit.save(torch.jit.trace(layer, torch.randn(4, 2, 3)), stream)
+        stream.seek(0)
+        traced = torch.jit.load(stream)
+        for size in ((4, 2, 3), (300, 7, 3)):
+            x = torch.randn(size)
+            for one, other in zip(
+                pytree.tree_leaves(traced(x)), pytree.tree_leaves(layer(x)), strict=True
+            ):
+                torch.testing.assert_close(one, other)
+
+
+def test_a_sign_that_torch_left_for_later(pair):
+    native, reference = pair
+    # of numbers that are conjugated later, the imaginary parts
+    x = torch.complex(_x(4, 2, 3), _x(4, 2, 3)).conj().imag
+    assert x.is_neg()
+    found = []
+    for layer in (native, reference):
+        y = layer(x)[0]
+        found.append(
+            [y, *torch.autograd.grad(y, layer.parameters(), torch.ones_like(y)._neg_view())]
+        )
+    _same(*found)

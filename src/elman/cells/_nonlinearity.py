@@ -39,7 +39,7 @@ class Nonlinearity:
     @property
     def is_registered(self) -> bool:
         """Whether it is one of the registry, not a function of the user's own."""
-        return NONLINEARITIES.get(self.name) is self
+        return NONLINEARITIES.get(self.name) == self
 
 
 def _identity(a: Value) -> Value:

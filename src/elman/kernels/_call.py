@@ -150,16 +150,19 @@ def tensors_of(call: Call) -> tuple[Tensor | None, ...]:
 
 
 def with_tensors(call: Call, tensors: Sequence[Tensor | None]) -> Call:
-    """The call on other tensors, in the order of `tensors_of`."""
+    """The call on other tensors, in the order of `tensors_of`; all else stays, the gains of a
+    normalisation too.
+    """
     input, ih, hh, bias_ih, bias_hh, ho, bias_ho, s0, s1, i0, i1 = tensors
     state = tuple(s for s in (s0, s1) if s is not None)
     initial = tuple(i for i in (i0, i1) if i is not None)
     if input is None or ih is None or hh is None:
         raise TypeError("a call has an input and two weights.")
+    w = call.weights
     # faster than dataclasses.replace
     return Call(
         call.cell,
-        Weights(ih, hh, bias_ih, bias_hh, ho, bias_ho),
+        Weights(ih, hh, bias_ih, bias_hh, ho, bias_ho, w.norm_ih, w.norm_hh),
         input,
         state or None,
         initial or None,
@@ -170,7 +173,8 @@ def with_tensors(call: Call, tensors: Sequence[Tensor | None]) -> Call:
         call.checkpointed,
         call.gradient_clip,
         call.watch,
-        layered=call.layered,
+        call.zoneout,
+        call.layered,
     )
 
 

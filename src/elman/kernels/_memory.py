@@ -7,7 +7,9 @@ under a megabyte is the allocator's affair.
 import ctypes
 import math
 import mmap
+import os
 import threading
+from collections import deque
 
 import torch
 from torch import Tensor
@@ -17,6 +19,17 @@ LARGE, KEPT = 1 << 20, 1 << 30
 
 _lock = threading.Lock()
 _free: list[mmap.mmap] = []
+_returned: deque[mmap.mmap] = deque()
+
+
+def _after_fork() -> None:
+    """Another thread may have held the lock, and is not there to give it back."""
+    global _lock
+    _lock = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
 
 
 class _Lease:
@@ -26,10 +39,21 @@ class _Lease:
         self.slab = slab
 
     def __del__(self) -> None:
-        with _lock:
-            _free.append(self.slab)
-            while sum(map(len, _free)) > KEPT:
-                _free.pop(0)
+        # the garbage collector may run this anywhere, also while this thread holds the lock
+        _returned.append(self.slab)
+        if _lock.acquire(blocking=False):
+            try:
+                _tidy()
+            finally:
+                _lock.release()
+
+
+def _tidy() -> None:
+    """Takes back what was returned, up to so many bytes; under the lock."""
+    while _returned:
+        _free.append(_returned.popleft())
+    while sum(len(slab) for slab in _free) > KEPT:
+        _free.pop(0)
 
 
 def empty(like: Tensor, *shape: int) -> Tensor:
@@ -53,6 +77,7 @@ def empty(like: Tensor, *shape: int) -> Tensor:
 def _take(size: int) -> mmap.mmap:
     """The smallest free slab that is large enough and not far too large, or a new one."""
     with _lock:
+        _tidy()
         fit = [slab for slab in _free if size <= len(slab) <= 2 * size]
         if fit:
             slab = min(fit, key=len)

@@ -79,9 +79,11 @@ def scan_pieces(call: Call, run: Run) -> tuple[list[Tensor], States]:
     steps, batch = call.input.shape[:2]
     if call.lengths is None and call.resets is None:
         return run(call.input, call.first_state())
-    lengths = call.lengths if call.lengths is not None else torch.full((batch,), steps)
+    lengths = call.lengths
+    if lengths is None:
+        lengths = torch.full((batch,), steps, device="cpu")
     order = torch.argsort(lengths, descending=True, stable=True)
-    is_sorted = bool((order == torch.arange(batch)).all())
+    is_sorted = bool((order == torch.arange(batch, device=order.device)).all())
     input, state, resets = call.input, call.first_state(), call.resets
     if not is_sorted:
         on_device = order.to(input.device)

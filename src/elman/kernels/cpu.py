@@ -289,6 +289,8 @@ def backward(
     if saved is None and saved_size(call):
         raise ValueError("the native backward pass needs what the forward pass saved.")
     held: list[Tensor] = []
+    # torch may leave a change of sign for later
+    grads = [None if one is None else one.resolve_neg() for one in grads]
     fields = fields_of(machine(), threads(), call, tensors, held)
     fields += [*sequence(output, held), 0, 0, *fields_of_saved(call, saved)]
     fields += sequence(grads[0], held)

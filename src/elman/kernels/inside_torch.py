@@ -37,10 +37,19 @@ def is_dispatching() -> bool:
     return _c._len_torch_dispatch_stack() > 0
 
 
+def is_tracing() -> bool:
+    """Whether `torch.jit.trace` records what is called."""
+    # a compiler knows no recorder, nor the question
+    return not torch.compiler.is_compiling() and _c._is_tracing()
+
+
 def is_watched() -> bool:
-    """Whether a transform, tangents, a dispatch mode or autocast changes what a call means."""
+    """Whether a transform, tangents, a dispatch mode, a recorder or autocast changes what a call
+    means.
+    """
     return (
         _c._are_functorch_transforms_active()
+        or is_tracing()
         or _forward_ad._current_level >= 0
         or _c._len_torch_dispatch_stack() > 0
         or _c._is_any_autocast_enabled()

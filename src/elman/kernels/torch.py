@@ -39,7 +39,7 @@ def unsupported(call: Call) -> str | None:
         return f"torch has no kernel for the cell {call.cell.name}"
     if call.weights.bias_ho is not None or call.cell.output.name != "identity":
         return "torch's kernels do not feed an output layer back"
-    if call.weights.ho is not None and call.cell is not cells.lstm.cell:
+    if call.weights.ho is not None and call.cell.native != "lstm":
         return f"torch has no {call.cell.name} with a projection"
     return None
 
@@ -52,14 +52,15 @@ def scan(call: Call) -> tuple[list[Tensor], States]:
     w = call.weights
     parameters = [p for p in (w.ih, w.hh, w.bias_ih, w.bias_hh, w.ho) if p is not None]
     has_biases = w.bias_ih is not None
-    is_lstm = call.cell is cells.lstm.cell
+    is_lstm = call.cell.native == "lstm"
 
     def run(input: Tensor, state: States) -> tuple[list[Tensor], States]:
         if input.shape[0] == 0:
             return [input.new_empty(0, input.shape[1], state[0].shape[-1])], state
         hx = [s.unsqueeze(0) for s in state]
         # training: cuDNN keeps what the backward needs only then, also for a layer in eval mode
-        training = torch.is_grad_enabled()
+        # (a recorder compares with and without a gradient)
+        training = torch.is_grad_enabled() and not inside_torch.is_tracing()
         arguments = (parameters, has_biases, 1, 0.0, training, False, False)
         output, *after = kernel(input, hx if is_lstm else hx[0], *arguments)
         return [output], tuple(s[0] for s in after)
@@ -94,12 +95,11 @@ def _kernel(call: Call) -> Callable[..., Any] | None:
     """Torch's function for the cell."""
     # the public functions of these names, which torch's type stubs leave out
     kernels: Any = torch
-    if call.cell is cells.lstm.cell:
-        return kernels.lstm
-    if call.cell is cells.gru.cell:
-        return kernels.gru
-    if call.cell.name == "RNN" and call.cell.f is cells.NONLINEARITIES["tanh"]:
-        return kernels.rnn_tanh
-    if call.cell.name == "RNN" and call.cell.f is cells.NONLINEARITIES["relu"]:
-        return kernels.rnn_relu
-    return None
+    # by name: a copy of a cell that comes out of a pickle is another object
+    names = {
+        "lstm": kernels.lstm,
+        "gru": kernels.gru,
+        "rnn_tanh": kernels.rnn_tanh,
+        "rnn_relu": kernels.rnn_relu,
+    }
+    return names.get(str(call.cell.native))

@@ -19,6 +19,7 @@ from elman.ops import (
 from ._check import INITS, check_dtype, check_one_of, check_positive, check_state
 from ._init import initialise, initialise_like_torch
 from ._quickly import step_quickly
+from ._repr import described
 from ._rnn import Function
 
 States = tuple[Tensor, ...]
@@ -104,8 +105,8 @@ class RecurrentCell(nn.Module):
             return tuple(s.to(given) for s in scan(wide, backend=self.backend)[1])
 
     def extra_repr(self) -> str:
-        """The arguments."""
-        return f"{self.input_size}, {self.hidden_size}" + ("" if self.bias else ", bias=False")
+        """The arguments that differ from their defaults."""
+        return described(self)
 
 
 class RNNCell(RecurrentCell):

@@ -1,7 +1,7 @@
 """Checks of a layer's arguments, with torch's rules and one form of message."""
 
 import warnings
-from numbers import Real
+from numbers import Integral, Real
 from typing import Any, TypeGuard
 
 from torch import Tensor
@@ -70,7 +70,7 @@ def checked_number(layer: Any, name: str, value: Any) -> float:
 
 def check_positive(where: str, name: str, value: Any) -> None:
     """Raises unless the value is an int above zero."""
-    if not isinstance(value, int) or isinstance(value, bool):
+    if isinstance(value, bool) or not isinstance(value, Integral):
         raise TypeError(f"{where}: {name}={value!r} is no int; give a whole number above zero.")
     if value <= 0:
         raise ValueError(f"{where}: {name}={value}; give a whole number above zero.")

@@ -74,6 +74,6 @@ def _replacement(layer: nn.Module, name: str) -> nn.Module:
     made, arguments = _ARGUMENTS[type(layer)]
     # meta: nothing is drawn, the parameters are the old layer's own
     new = made(**{a: getattr(layer, a) for a in arguments}, device="meta")
-    for key, parameter in layer.named_parameters():
+    for key, parameter in layer.named_parameters(remove_duplicate=False):
         setattr(new, key, parameter)
     return new.train(layer.training)

@@ -1,9 +1,11 @@
 """The long short-term memory."""
 
+from numbers import Integral
 from typing import Any
 
 from elman.cells import lstm
 
+from ._check import check_positive
 from ._recurrent import Recurrent
 
 
@@ -103,7 +105,8 @@ class LSTM(Recurrent):
         zoneout: float = 0.0,
         layer_norm: bool = False,
     ) -> None:
-        if not 0 <= proj_size < max(hidden_size, 1):
+        check_positive("LSTM", "hidden_size", hidden_size)
+        if not isinstance(proj_size, Integral) or not 0 <= proj_size < hidden_size:
             raise ValueError(
                 f"LSTM: proj_size={proj_size}; give a whole number below hidden_size={hidden_size},"
                 " or 0 for none."

@@ -3,7 +3,7 @@ through the stack.
 """
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -16,6 +16,7 @@ from elman.ops import dropout as drop
 from ._check import check_options, check_state, checked_number
 from ._init import initialise, initialise_like_torch
 from ._quickly import run_quickly
+from ._repr import described
 from ._sequences import Sequences, read_sequences
 from ._shapes import shapes_of, shapes_of_one, widths_of
 from ._stepper import Stepper
@@ -32,6 +33,11 @@ class Recurrent(nn.Module):
 
     # who is told the gradients of the states: gives the watch of a layer and direction
     watch: Callable[[int, int], Watch] | None = None
+    # as torch's layers have it; an LSTM may have one
+    proj_size = 0
+    # what torch.jit.trace is to leave alone
+    __jit_unused_properties__: ClassVar = ["all_weights", "mode", "state_size"]
+    __jit_ignored_attributes__: ClassVar = ["watch"]
 
     def __init__(
         self,
@@ -100,6 +106,12 @@ class Recurrent(nn.Module):
         layer.
         """
         return self.fed_back[1] if self.fed_back else self.hidden_size
+
+    @property
+    def mode(self) -> str:
+        """What torch calls the kind of layer: "LSTM", "GRU", "RNN_TANH" and so on."""
+        f = self.cell.f
+        return self.cell.name if f is None else f"{self.cell.name}_{f.name.upper()}"
 
     @property
     def all_weights(self) -> list[list[nn.Parameter]]:
@@ -270,20 +282,13 @@ class Recurrent(nn.Module):
                 x = x + below
             if self.dropout and self.training and layer + 1 < self.num_layers:
                 x = drop(x, self.dropout)
-        if len(after) == 1:
-            return x, tuple(s.unsqueeze(0) for s in after[0])
+        # a view could not be detached in place
         return x, tuple(torch.stack(one) for one in zip(*after, strict=True))
 
     def weights_of(self, layer: int, direction: int = 0) -> Weights:
         """The parameters of one layer of the stack and one direction, W behind its dropout."""
         names = self._names[layer * self.num_directions + direction]
-        found = self._parameters
-        # a parameter that a parametrisation computes is an attribute
-        tensors: list[Any] = [
-            None if name is None else found[name] if name in found else getattr(self, name)
-            for name in names
-        ]
-        ih, hh, *rest = tensors
+        ih, hh, *rest = map(self._parameter, names)
         # DropConnect: the same entries of W are gone at every step (Merity et al. 2018,
         # arXiv:1708.02182)
         if self.recurrent_dropout and self.training:
@@ -343,24 +348,4 @@ class Recurrent(nn.Module):
 
     def extra_repr(self) -> str:
         """The arguments that differ from their defaults."""
-        parts = [f"{self.input_size}, {self.hidden_size}"]
-        defaults = {
-            "num_layers": 1,
-            "bias": True,
-            "batch_first": False,
-            "dropout": 0.0,
-            "bidirectional": False,
-            "init": "torch",
-            "initial_state": "zeros",
-            "recurrent_dropout": 0.0,
-            "backend": "auto",
-            "bptt": "full",
-            "gradient_clip": None,
-            "residual": False,
-            "zoneout": 0.0,
-            "layer_norm": False,
-        }
-        for name, default in defaults.items():
-            if getattr(self, name) != default:
-                parts.append(f"{name}={getattr(self, name)!r}")
-        return ", ".join(parts)
+        return described(self)

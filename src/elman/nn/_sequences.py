@@ -102,7 +102,9 @@ def _check_input(layer: Any, where: str, input: Tensor) -> None:
     is_readable = 2 <= len(shape) <= 3 and shape[-1] == layer.input_size
     # a weight that a parametrisation computes is not computed for its type
     weight = layer._parameters.get("weight_ih_l0")
-    weight = next(layer.parameters()) if weight is None else weight
+    weight = next(layer.parameters(), None) if weight is None else weight
+    # a replica's weights are no parameters
+    weight = layer.weight_ih_l0 if weight is None else weight
     if is_readable and input.dtype is weight.dtype:
         return
     form = "(B, T, {})" if layer.batch_first else "(T, B, {})"
@@ -123,7 +125,8 @@ def _check_input(layer: Any, where: str, input: Tensor) -> None:
 def _check_lengths(where: str, lengths: Tensor, x: Tensor, unbatched: bool) -> Tensor:
     """The lengths as (B,) int64."""
     steps, batch = x.shape[:2]
-    lengths = torch.as_tensor(lengths)
+    if not isinstance(lengths, Tensor):  # pyright: ignore[reportUnnecessaryIsInstance]
+        lengths = torch.as_tensor(lengths, device="cpu")
     if unbatched and lengths.dim() == 0:
         lengths = lengths[None]
     if tuple(lengths.shape) != (batch,):

@@ -35,14 +35,20 @@ def door(call: Call) -> Door:
         return Door.REFERENCE
     if inside_torch.is_transforming():
         return Door.TRANSFORM
-    if inside_torch.is_dispatching() or not all(
-        tensor is None or is_common(tensor) for tensor in tensors_of(call)
+    if (
+        inside_torch.is_dispatching()
+        or inside_torch.is_tracing()
+        or not all(tensor is None or is_common(tensor) for tensor in tensors_of(call))
     ):
         return Door.OPERATOR
     return Door.EAGER
 
 
 def is_common(tensor: Tensor) -> bool:
-    """Whether a tensor is one of torch's own kinds, and none that a transform has left behind."""
+    """Whether a tensor is one of torch's own kinds, none that a transform has left behind, and its
+    numbers stand in memory as they are.
+    """
     kind = type(tensor)
-    return kind is Parameter or (kind is Tensor and not inside_torch.is_wrapped(tensor))
+    return kind is Parameter or (
+        kind is Tensor and not inside_torch.is_wrapped(tensor) and not tensor.is_neg()
+    )

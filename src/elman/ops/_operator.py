@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.library import Library
 
-from elman.kernels import Call, Weights, cpu, name_of, tensors_of, with_tensors
+from elman.kernels import Call, Weights, cpu, inside_torch, name_of, tensors_of, with_tensors
 
 from ._gradient import second_gradient
 
@@ -32,7 +32,9 @@ _library.define(
 def scan_operator(call: Call) -> list[Tensor]:
     """The output and the final states of a call that `cpu` supports, by way of the operator."""
     tensors = tensors_of(call)
-    save = torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in tensors)
+    save = any(t is not None and t.requires_grad for t in tensors) and (
+        torch.is_grad_enabled() or inside_torch.is_tracing()
+    )
     name = name_of(call.cell)
     rest = (call.lengths, call.resets, name, call.cell.output.name, call.reverse)
     rest += (call.checkpointed, call.gradient_clip)

@@ -63,7 +63,7 @@ def reverse_rows(sequence: Tensor, lengths: Tensor | None) -> Tensor:
 
 def _reversed_index(steps: int, lengths: Tensor) -> Tensor:
     """(T, B): where step t of the reversed row stands in the row."""
-    t = torch.arange(steps)[:, None]
+    t = torch.arange(steps, device=lengths.device)[:, None]
     return torch.where(t < lengths, lengths - 1 - t, t)
 
 
@@ -76,5 +76,5 @@ def _reverse_resets(resets: Tensor | None, lengths: Tensor | None) -> Tensor | N
     moved = torch.cat([resets[1:], torch.zeros_like(resets[:1])])
     if lengths is not None:
         # a cut at a row's end has nothing behind it
-        moved = moved & (torch.arange(1, len(moved) + 1)[:, None] < lengths)
+        moved = moved & (torch.arange(1, len(moved) + 1, device=lengths.device)[:, None] < lengths)
     return reverse_rows(moved[:, :, None], lengths)[:, :, 0]

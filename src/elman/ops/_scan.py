@@ -3,7 +3,8 @@
 import torch
 from torch import Tensor
 
-from elman.kernels import Call, tensors_of, with_tensors
+from elman.kernels import Call, inside_torch, tensors_of, with_tensors
+from elman.kernels import torch as kernels_of_torch
 
 from ._choose import BackendError, States, backend_of, pick, wanted
 from ._doors import Door, door
@@ -55,6 +56,13 @@ def is_lowered(input: Tensor) -> bool:
 
 
 def _run(call: Call, backend: str) -> tuple[list[Tensor], States]:
+    if (
+        inside_torch.is_tracing()
+        and wanted(backend) == "auto"
+        and kernels_of_torch.unsupported(call) is None
+    ):
+        # what is recorded runs without this library then
+        return in_time(call, kernels_of_torch.scan)
     way = door(call)
     if call.watch is not None and way is not Door.EAGER and torch.is_grad_enabled():
         raise BackendError(
@@ -76,4 +84,7 @@ def _lowered(call: Call, dtype: torch.dtype) -> Call:
     def cast(tensor: Tensor | None) -> Tensor | None:
         return tensor if tensor is None or tensor.dtype == torch.float64 else tensor.to(dtype)
 
-    return with_tensors(call, [cast(tensor) for tensor in tensors_of(call)])
+    lowered = with_tensors(call, [cast(tensor) for tensor in tensors_of(call)])
+    w = lowered.weights
+    w.norm_ih, w.norm_hh = cast(w.norm_ih), cast(w.norm_hh)
+    return lowered

@@ -36,25 +36,28 @@ class _TorchScan(torch.autograd.Function):
         ]
         with torch.enable_grad():
             (output,), after = in_time(with_tensors(call, leaves), kernels_of_torch.scan)
-        ctx.call, ctx.leaves, ctx.made = without_tensors(call), leaves, (output, *after)
+        ctx.call, made = without_tensors(call), (output, *after)
         ctx.set_materialize_grads(False)
-        ctx.save_for_backward(*tensors)
-        return tuple(one.detach() for one in ctx.made)
+        # what is saved is let go with the graph
+        ctx.save_for_backward(*tensors, *leaves, *made)
+        return tuple(one.detach() for one in made)
 
     @staticmethod
     def backward(ctx: Any, *grads: Any) -> Any:
         needed = ctx.needs_input_grad[1:]
+        count, saved = len(needed), ctx.saved_tensors
+        tensors, leaves, all_made = saved[:count], saved[count : 2 * count], saved[2 * count :]
         if torch.is_grad_enabled():
-            return (None, *gradient_of_reference(ctx.call, ctx.saved_tensors, grads, needed))
+            return (None, *gradient_of_reference(ctx.call, tensors, grads, needed))
         # an output without steps hangs on nothing
         given = [
             (made, grad)
-            for made, grad in zip(ctx.made, grads, strict=True)
+            for made, grad in zip(all_made, grads, strict=True)
             if grad is not None and made.requires_grad
         ]
         if not given:
             return (None, *(None for _ in needed))
-        wanted = [leaf for leaf, need in zip(ctx.leaves, needed, strict=True) if need]
+        wanted = [leaf for leaf, need in zip(leaves, needed, strict=True) if need]
         found = iter(
             torch.autograd.grad(
                 [made for made, _ in given],
