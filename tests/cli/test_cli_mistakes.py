@@ -48,6 +48,7 @@ FILES = {
     "empty.csv": b"",
     "binary.txt": b"text\0text",
     "latin.txt": "caf\u00e9 au lait".encode("latin-1"),
+    "bytes.csv": b"text\ncaf\xe9\n",
     "one.csv": b"text,label\na b,x\nc d,x\n",
     "series.csv": b"date,v\n2024-01-01,1\n2024-01-02,2\n2024-01-03,3\n",
     "nan.csv": b"v\n1\n\n3\nNaN\n5\n",
@@ -107,6 +108,14 @@ FILES = {
          " .csv, .tsv, .jsonl, .parquet."),
         ("predict {}/classify side.tsv --out no/p.csv", "no/p.csv: there is no folder no; make it"
          " first."),
+        ("predict {}/classify side.tsv --out side.tsv", "side.tsv: that is the data itself; give"
+         " another file to write."),
+        ("predict {}/classify bytes.csv --out p.csv", "bytes.csv: row 1, column 'text' is not"
+         " UTF-8; convert it"),
+        ("train language-model /dev/null --out o", "/dev/null: this is a pipe or a device; give a"
+         " file."),
+        ("train classify one.csv --out o --seed -1", "random_state=-1; give a whole number from 0"
+         " on as the seed, or None."),
         ("generate {}/classify", "the run is of the task classify; generate needs a"
          " language-model."),
         ("evaluate {}/classify side.tsv --last 3", "--last is for the task forecast, and the run is"

@@ -54,6 +54,9 @@ def test_texts_lists_and_long_tables(tmp_path):
          "d: the sequence 1 has several labels ('a', 'b'); give one for all its rows."),
         ({"text": ["x"], "label": [1]}, Columns(label="lable"),
          "d: no column 'lable'; the columns are 'text', 'label'. Did you mean 'label'?"),
+        ({"id": [1, 1], "v": [1, 2], "when": ["t2", "t10"], "label": ["a", "a"]},
+         Columns(id="id", time="when"), "d: row 1, column 'when': 't2' is no time; give ISO dates as"
+         " 2024-12-31 or 2024-12-31 23:00."),
         ({"s": [[[1], [2, 3]]], "label": [1]}, Columns(),
          "d: row 1 holds no rectangular list of numbers; give [[…], …], one list a step."),
     ],

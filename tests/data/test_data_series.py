@@ -62,6 +62,16 @@ def test_one_series_with_gaps():
     assert str(one.calendar.times(1)[0]) == "2024-01-01T00:00:00"
 
 
+@pytest.mark.parametrize("missing", ["ffill", "mask"])
+def test_rows_behind_the_last_number_are_not_yet(missing):
+    table = {"date": ["2024-01-01", "2024-01-02", "2024-01-03"], "sold": [1.0, None, None]}
+    (one,) = read(table, missing=missing)[1]
+    assert one.target.tolist() == [1]
+    assert str(one.calendar.times(2)[1]) == "2024-01-02T00:00:00"
+    with pytest.raises(ValueError, match="row 2, column 'sold': nothing, or NaN"):
+        read(table)
+
+
 def test_many_series_and_what_is_known_ahead():
     table = {
         "id": ["a", "b", "a", "b", "a"],

@@ -1,10 +1,11 @@
 """Text files of every kind, and the mistakes in them."""
 
 import gzip
+import json
 
 import pytest
 
-from elman.data import documents, fingerprint
+from elman.data import documents, fingerprint, read_table
 
 
 def _texts(source, **more):
@@ -56,6 +57,13 @@ def test_folders_tables_gzip_and_strings(tmp_path):
         ("a.csv", b"text\n", "a.csv: the table has no rows; give a file with data in it."),
         ("a.parquet", b"x", "a.parquet: cannot be read as .parquet"),
         ("a.jsonl", b'{"text": "a"}\n{"text": null}\n', "row 2 has no text in column 'text'"),
+        ("a.csv", b"text,label\na,x\ncaf\xe9,y\n", "a.csv: row 2, column 'text' is not UTF-8;"
+         " convert it, for example with iconv -f LATIN1 -t UTF-8 a.csv."),
+        ("a.csv", b"t\xe9xt,label\na,x\n", "a.csv: line 1 is not UTF-8; convert it"),
+        ("a.csv", b"text,v,v\na,1,2\n", "a.csv: 2 columns are named 'v'; give each its own name."),
+        ("a.txt.gz", gzip.compress(b"one two " * 99)[:-9], "a.txt.gz: the packed file is damaged or"
+         " cut off"),
+        ("a.txt.gz", b"plain", "a.txt.gz: the packed file is damaged or cut off"),
     ],
 )  # fmt: skip
 def test_mistakes_in_files(tmp_path, name, content, text):
@@ -94,3 +102,11 @@ def test_fingerprints_tell_contents_apart(tmp_path):
     (tmp_path / "a.txt").write_text("two")
     assert fingerprint(tmp_path) != first
     assert fingerprint(["ab"]) != fingerprint(["a", "b"])
+
+
+def test_nameless_empty_columns_and_rows_of_megabytes(tmp_path):
+    (tmp_path / "a.csv").write_text("text,label,,\na b,x,,\nc d,y,,\n")
+    assert read_table(tmp_path / "a.csv").column_names == ["text", "label"]
+    book = "word " * 600_000
+    (tmp_path / "a.jsonl").write_text(json.dumps({"text": book}) + '\n{"text": "short"}\n')
+    assert _texts(tmp_path / "a.jsonl") == [book, "short"]

@@ -144,3 +144,17 @@ def test_what_a_fitted_model_does_not_know_is_named():
     model = generator(epochs=1).fit(*curves(12))
     with pytest.raises(ValueError, match="vectors of 3 numbers, the model was trained on 2"):
         model.predict([[1, 2, 3]])
+
+
+def test_columns_that_were_guessed_hold_for_other_tables():
+    X, y = curves()
+    slopes, steps = X.T.tolist()
+    table = {"slope": slopes, "steps": steps, "sequence": [one.tolist() for one in y]}
+    model = generator(epochs=2).fit(table)
+    assert model.columns_.start == ("slope", "steps")
+    for one, other in zip(
+        model.predictions({"steps": steps, "slope": slopes})["prediction"],
+        model.predict(X),
+        strict=True,
+    ):
+        np.testing.assert_allclose(one, other, rtol=1e-5)

@@ -146,6 +146,12 @@ def test_missing_values_are_handled_when_asked(missing):
          " is empty; drop it."),
         (lambda: classifier(class_weight={"x": 1}).fit(TEXTS, LABELS), "SequenceClassifier:"
          " class_weight={'x': 1}; give None, 'balanced', or a dict over 'down', 'up'."),
+        (lambda: classifier(class_weight="balancd").fit(TEXTS, LABELS), "SequenceClassifier:"
+         " class_weight='balancd'; give None, 'balanced', or a dict over 'down', 'up'."),
+        (lambda: classifier(random_state=-1).fit(TEXTS, LABELS), "SequenceClassifier:"
+         " random_state=-1; give a whole number from 0 on as the seed, or None."),
+        (lambda: classifier(random_state="abc").fit(TEXTS, LABELS), "SequenceClassifier:"
+         " random_state='abc'; give a whole number from 0 on as the seed, or None."),
         (lambda: classifier(level="word").fit(TEXTS, LABELS), "SequenceClassifier: level='word' is"
          " not known; give one of characters, words, subwords."),
         (lambda: classifier(pooling="sum").fit(TEXTS, LABELS), "Pooling: how='sum' is not known;"
@@ -269,3 +275,43 @@ def write_texts(folder, texts, kinds):
     rows = "".join(f"{text},{kind}\n" for text, kind in zip(texts, kinds, strict=True))
     (folder / "texts.csv").write_text("text,label\n" + rows)
     return folder / "texts.csv"
+
+
+def test_a_class_of_one_row_trains_and_the_rest_is_held_out():
+    model = classifier().fit([*TEXTS, "another one"], [*LABELS, "alone"])
+    assert "accuracy" in model.results_
+    assert "alone" in model.classes_
+
+
+def test_labels_of_digits_are_those_of_a_file_that_has_letters_too():
+    labels = (LABELS == "up").astype(int)
+    model = classifier().fit(TEXTS, labels.astype(str))
+    assert model.evaluate(TEXTS, labels)["accuracy"] > 0.9
+
+
+def test_an_option_that_shows_late_and_an_interrupt_leave_no_folder(tmp_path, monkeypatch):
+    with pytest.raises(ValueError, match="class_weight='balancd'"):
+        classifier(class_weight="balancd").fit(TEXTS, LABELS, run=tmp_path / "run")
+
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(elman.SequenceClassifier, "_learn_from", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        classifier().fit(TEXTS, LABELS, run=tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_numpys_numbers_are_numbers():
+    model = classifier(epochs=np.int64(1), lr=np.float64(0.01), batch_size=np.int32(16))
+    assert model.fit(TEXTS, LABELS).results_["sequences"] == len(TEXTS)
+
+
+def test_columns_that_were_guessed_hold_for_other_tables():
+    rows = [(i, *step) for i, x in enumerate(NUMBERS) for step in x]
+    long = {"id": [r[0] for r in rows], "a": [r[1] for r in rows], "b": [r[2] for r in rows]}
+    long["label"] = [LABELS[r[0]] for r in rows]
+    model = classifier().fit(long, columns=Columns(id="id"))
+    assert model.columns_ == Columns(label="label", id="id", features=("a", "b"))
+    other = {"more": long["a"], "b": long["b"], "a": long["a"], "id": long["id"]}
+    assert np.array_equal(model.predict(other), model.predict(NUMBERS))

@@ -162,6 +162,7 @@ def test_it_looks_at_its_gradient(tmp_path):
     [
         ([["a", "b"]], [["X"]], "sentence 0 has 2 words and 1 tags; give one for each"),
         ([["a"], []], [["X"], []], "sentence 1 is no list of words"),
+        (["ab"], [["X", "Y"]], "sentence 0 is a str .'ab'….; give lists of words"),
         ([["a"]], None, "y is missing"),
         ([], [], "there are no sequences"),
         (
@@ -177,7 +178,7 @@ def test_it_looks_at_its_gradient(tmp_path):
     ],
 )
 def test_bad_sentences_are_named(X, y, said):
-    with pytest.raises(ValueError, match=said):
+    with pytest.raises((ValueError, TypeError), match=said):
         tagger().fit(X, y)
 
 

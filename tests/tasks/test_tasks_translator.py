@@ -223,3 +223,16 @@ def test_real_words_are_inflected():
     model = translator(source_level="tokens", target_level="tokens", hidden_size=64, epochs=6)
     model.fit(X, y)
     assert model.results_["chrf"] > 40
+
+
+def test_columns_that_were_guessed_hold_for_other_tables(tmp_path):
+    words, turned = reversals(30)
+    held = {"there": turned, "here": words}
+    model = translator(epochs=1).fit({"here": words, "there": turned}, validation=held)
+    assert (model.columns_.source, model.columns_.target) == ("here", "there")
+    model.save(tmp_path / "run")
+    opened = elman.load(tmp_path / "run")
+    # a text column before it is not what was learned
+    assert opened.predict({"key": turned, "here": words}) == model.predict(words)
+    with pytest.raises(ValueError, match="no column 'here'"):
+        opened.predict({"key": turned})

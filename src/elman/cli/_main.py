@@ -97,12 +97,20 @@ def _run(command: str) -> None:
         _end(f"{error.filename}: {said}." if error.filename else str(error), _WRONG)
     except (ValueError, TypeError) as error:
         _end(str(error), _WRONG)
-    except RuntimeError as error:
+    except (RuntimeError, MemoryError) as error:
         from elman.train import Diverged
 
-        if not isinstance(error, Diverged):
+        if isinstance(error, Diverged):
+            _end(str(error), _DIVERGED)
+        if not _lacks_memory(error):
             raise
-        _end(str(error), _DIVERGED)
+        _end("there is not enough memory for this; give a smaller --batch or --hidden.", _WRONG)
+
+
+def _lacks_memory(error: Exception) -> bool:
+    """Whether an allocation failed; torch says so on a CPU by its text alone."""
+    is_named = type(error).__name__ == "OutOfMemoryError"
+    return isinstance(error, MemoryError) or is_named or "can't allocate memory" in str(error)
 
 
 def _notice(message: Warning | str, *_: Any, **__: Any) -> str:

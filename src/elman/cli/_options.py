@@ -13,6 +13,9 @@ def there(path: Path | None) -> Path | None:
     """Refuses a file that is not there before anything large is imported."""
     if path is not None and not path.exists():
         raise FileNotFoundError(f"{path}: no such file or folder.")
+    if path is not None and not (path.is_file() or path.is_dir()):
+        # it is read more than once
+        raise ValueError(f"{path}: this is a pipe or a device; give a file.")
     return path
 
 
@@ -37,7 +40,8 @@ class Training:
     data: Annotated[
         Path,
         typer.Argument(
-            help="A text file or a folder of them, CSV, TSV, JSON lines or Parquet.",
+            help="A file or folder of the task's kinds: text, a table (CSV, TSV, JSON lines,"
+            " Parquet), CoNLL, .ts, sounds.",
             callback=there,
         ),
     ]

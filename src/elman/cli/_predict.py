@@ -23,6 +23,8 @@ def predict(
         raise ValueError(f"{out}: cannot write that; give a file in {', '.join(_WRITERS)}.")
     if not out.parent.is_dir():
         raise ValueError(f"{out}: there is no folder {out.parent}; make it first.")
+    if out.exists() and data.exists() and out.samefile(data):
+        raise ValueError(f"{out}: that is the data itself; give another file to write.")
     model = load(run)
     if isinstance(model, LanguageModel):
         raise ValueError(

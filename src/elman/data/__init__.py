@@ -9,6 +9,7 @@ from ._notes import KEYS, keys_of, notes_of, read_pieces
 from ._pairs import (
     PairColumns,
     aligned_lines,
+    guess_pair_columns,
     pairs_of_table,
     raw_texts,
     read_lines,
@@ -18,8 +19,8 @@ from ._running_text import running_text, running_texts
 from ._sequences import BucketBatches, Scaler, as_sequences, fill_missing, forward_fill, pad
 from ._series import Series, SeriesColumns, as_series, guess_series_columns, series_of_table
 from ._spans import Span, bio_rules, is_bio, may_follow, span_scores, spans_of
-from ._starts import StartColumns, started_sequences
-from ._table import as_table, column, read_table, table_of
+from ._starts import StartColumns, guess_start_columns, started_sequences
+from ._table import as_table, column, is_table, read_table, table_of
 from ._tagged import TagColumns, Tagged, read_tagged
 from ._text import documents, fingerprint
 from ._tokens import StreamWindows, TokenFile, Window
@@ -81,8 +82,11 @@ __all__ = [
     "fit_vocabulary",
     "forward_fill",
     "guess_columns",
+    "guess_pair_columns",
     "guess_series_columns",
+    "guess_start_columns",
     "is_bio",
+    "is_table",
     "keys_of",
     "labelled_sequences",
     "may_follow",

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import gzip
 import hashlib
 from dataclasses import dataclass, field
 from pathlib import Path
+
+from ._unpack import unpacked
 
 
 @dataclass(frozen=True)
@@ -191,7 +192,6 @@ def check_dataset(name: str, folder: Path) -> list[Path]:
 def _digest(path: Path) -> str:
     """The SHA-256 of a file's content, unpacked."""
     digest = hashlib.sha256()
-    with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as stream:
-        while content := stream.read(1 << 20):
-            digest.update(content)
+    for content in unpacked(path):
+        digest.update(content)
     return digest.hexdigest()

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from ._series import describe_columns, tuples
+from ._series import describe_columns, times_of, tuples
 from ._table import column, is_number, list_columns, present, refuse_missing, string_columns
 
 _LABELS = ("label", "target", "class", "y")
@@ -145,6 +145,14 @@ def numbers_of(value: list[Any], row: int, where: str) -> Any:
         ) from None
 
 
+def _order(table: pa.Table, name: str, where: str) -> Any:
+    """What the steps are sorted by: numbers, or times."""
+    kind = column(table, name, where).type
+    if is_number(kind) or pa.types.is_temporal(kind):
+        return present(table, name, where)
+    return times_of(table, name, where)
+
+
 def _long(
     table: pa.Table, columns: Columns, missing: str, where: str
 ) -> tuple[list[Any], list[Any] | None]:
@@ -153,7 +161,7 @@ def _long(
     numbers = [column(table, name, where).to_pylist() for name in columns.features]
     block = np.array(numbers, dtype=np.float32).T
     refuse_missing(block, range(len(block)), columns.features, missing, where)
-    times = None if columns.time is None else present(table, columns.time, where)
+    times = None if columns.time is None else _order(table, columns.time, where)
     labels = None if columns.label is None else present(table, columns.label, where)
     rows: dict[Any, list[int]] = {}
     for row, one in enumerate(ids):

@@ -8,7 +8,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from ._table import TABLES, column, present, read_table, string_columns, suffix
+from ._table import TABLES, column, is_table, present, read_table, string_columns, suffix
 from ._text import pieces
 
 
@@ -23,6 +23,11 @@ class PairColumns:
 
     source: str | int | None = None
     target: str | int | None = None
+
+    @property
+    def are_numbers(self) -> bool:
+        """Whether one of them is a number."""
+        return isinstance(self.source, int) or isinstance(self.target, int)
 
 
 def read_lines(path: Path) -> list[str]:
@@ -63,6 +68,35 @@ def aligned_lines(sources: Path, targets: Path) -> tuple[list[str], list[str]]:
     return read
 
 
+def guess_pair_columns(
+    table: pa.Table, given: PairColumns, where: str, *, labelled: bool
+) -> PairColumns:
+    """The given columns, and guesses for the rest; without `labelled` the targets' may be missing.
+
+    Raises:
+        ValueError: a given column is not there, or one cannot be told.
+
+    Example:
+        >>> import pyarrow as pa
+        >>> table = pa.table({"key": [1], "de": ["Hund"], "en": ["dog"]})
+        >>> guess_pair_columns(table, PairColumns(), "a.csv", labelled=True)
+        PairColumns(source='de', target='en')
+    """
+    texts = string_columns(table)
+    needed = 2 if labelled else 1
+    if (given.source is None or (labelled and given.target is None)) and len(texts) < needed:
+        names = ", ".join(repr(one) for one in table.column_names)
+        raise ValueError(
+            f"{where}: {needed} columns of text are needed, and there {_count(len(texts))}; the"
+            f" columns are {names}. Name them with --source-column and --target-column."
+        )
+    source = given.source if given.source is not None else texts[0]
+    column(table, str(source), where)
+    if given.target is not None or not labelled:
+        return PairColumns(source, given.target)
+    return PairColumns(source, next(name for name in texts if name != source))
+
+
 def pairs_of_table(
     table: pa.Table, columns: PairColumns, where: str, *, labelled: bool
 ) -> tuple[list[str], list[str] | None]:
@@ -71,30 +105,16 @@ def pairs_of_table(
     Raises:
         ValueError: a column is not there or cannot be told, or a row has nothing in it.
     """
-    texts = string_columns(table)
-    needed = 2 if labelled else 1
-    if (columns.source is None or (labelled and columns.target is None)) and len(texts) < needed:
-        names = ", ".join(repr(one) for one in table.column_names)
-        raise ValueError(
-            f"{where}: {needed} columns of text are needed, and there {_count(len(texts))}; the"
-            f" columns are {names}. Name them with --source-column and --target-column."
-        )
-    source = columns.source if columns.source is not None else texts[0]
-    sources = _texts(table, source, where)
-    if not labelled:
-        return sources, None
-    others = [name for name in texts if name != source]
-    target = columns.target if columns.target is not None else others[0]
-    return sources, _texts(table, target, where)
+    chosen = guess_pair_columns(table, columns, where, labelled=labelled)
+    sources = _texts(table, str(chosen.source), where)
+    return sources, _texts(table, str(chosen.target), where) if labelled else None
 
 
 def _count(texts: int) -> str:
     return "is one" if texts == 1 else f"are {texts or 'none'}"
 
 
-def _texts(table: pa.Table, name: str | int, where: str) -> list[str]:
-    name = str(name)
-    column(table, name, where)
+def _texts(table: pa.Table, name: str, where: str) -> list[str]:
     found = [str(text) for text in present(table, name, where)]
     _refuse_empty(found, f"{where}: column {name!r}, row")
     return found
@@ -128,7 +148,7 @@ def read_pairs(
         (['Hund', 'Katze'], ['dog', 'cat'])
     """
     columns = columns or PairColumns()
-    if suffix(path) not in TABLES:
+    if not is_table(path):
         if labelled:
             raise ValueError(
                 f"{path}: the targets are missing; give a table ({', '.join(TABLES)}), or a second"
@@ -137,7 +157,7 @@ def read_pairs(
         lines = read_lines(path)
         _refuse_empty(lines, f"{path}: line")
         return lines, None
-    if isinstance(columns.source, int) or isinstance(columns.target, int):
+    if columns.are_numbers:
         return _numbered(path, columns, labelled)
     return pairs_of_table(read_table(path), columns, str(path), labelled=labelled)
 

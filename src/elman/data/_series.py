@@ -177,7 +177,7 @@ def series_of_table(
     ids = [columns.target] * len(block)
     if columns.id is not None:
         ids = present(table, columns.id, where)
-    times = None if columns.time is None else _times(table, columns.time, where)
+    times = None if columns.time is None else times_of(table, columns.time, where)
     rows: dict[Any, list[int]] = {}
     for row, one in enumerate(ids):
         rows.setdefault(one, []).append(row)
@@ -232,7 +232,12 @@ def _numbers(table: pa.Table, name: str, where: str) -> Array:
     return found.cast(pa.float64()).to_numpy(zero_copy_only=False)
 
 
-def _times(table: pa.Table, name: str, where: str) -> Array:
+def times_of(table: pa.Table, name: str, where: str) -> Array:
+    """A column of times; strings are ISO dates.
+
+    Raises:
+        ValueError: a cell is empty or no time; the text names its row.
+    """
     values = present(table, name, where)
     if pa.types.is_temporal(table[name].type):
         return np.array(values, dtype="datetime64[s]")
@@ -259,8 +264,9 @@ def _one(
     seen = np.flatnonzero(~np.isnan(block[:, 0]))
     if len(seen) == 0:
         raise ValueError(f"{where}: the series {name!r} has no number in {columns.target!r}.")
-    # rows behind the last target hold the future of what is known ahead
-    length = int(seen[-1]) + 1 if columns.known else len(block)
+    # rows behind the last target hold the future: of what is known ahead, or nothing yet
+    is_open = bool(columns.known) or missing != "error"
+    length = int(seen[-1]) + 1 if is_open else len(block)
     many = 1 + len(columns.observed)
     refuse_missing(block[:length, :many], rows, (columns.target or "", *columns.observed), missing,
                    where)  # fmt: skip

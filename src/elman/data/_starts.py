@@ -33,6 +33,41 @@ class StartColumns:
         return cls(**tuples(saved))
 
 
+def guess_start_columns(
+    table: pa.Table, given: StartColumns, where: str, *, labelled: bool
+) -> StartColumns:
+    """The given columns, and guesses for the rest; without `labelled`, a start alone is enough.
+
+    Raises:
+        ValueError: a given column is not there, or one cannot be told.
+
+    Example:
+        >>> import pyarrow as pa
+        >>> table = pa.table({"label": ["Irish"], "name": ["Byrne"]})
+        >>> guess_start_columns(table, StartColumns(), "a.csv", labelled=True)
+        StartColumns(start=('label',), sequence='name')
+    """
+    for name in (*given.start, *([given.sequence] if given.sequence else [])):
+        if labelled or name != given.sequence:
+            column(table, name, where)
+    texts = string_columns(table)
+    lists = list_columns(table)
+    sequence = given.sequence
+    if sequence is None:
+        usual = [name for name in _SEQUENCES if name in (*texts, *lists)]
+        others = [name for name in (*lists, *texts) if name not in (*given.start, *_STARTS)]
+        sequence = next(iter(usual or others), None)
+    start = given.start or _start(table, texts, sequence)
+    if not start or (labelled and sequence is None):
+        what = "sequences" if start else "labels or numbers that start them"
+        names = ", ".join(repr(one) for one in table.column_names)
+        raise ValueError(
+            f"{where}: which column holds the {what}? The columns are {names}."
+            " Name them with --start-column and --sequence-column."
+        )
+    return StartColumns(start, sequence)
+
+
 def started_sequences(
     table: pa.Table, columns: StartColumns, where: str, *, labelled: bool
 ) -> tuple[list[Any], list[Any] | None]:
@@ -47,33 +82,16 @@ def started_sequences(
         >>> started_sequences(table, StartColumns(), "a.csv", labelled=True)
         (['Irish'], ['Byrne'])
     """
-    for name in (*columns.start, *([columns.sequence] if columns.sequence else [])):
-        if labelled or name != columns.sequence:
-            column(table, name, where)
-    texts = string_columns(table)
-    lists = list_columns(table)
-    sequence = columns.sequence
-    if sequence is None:
-        usual = [name for name in _SEQUENCES if name in (*texts, *lists)]
-        others = [name for name in (*lists, *texts) if name not in (*columns.start, *_STARTS)]
-        sequence = next(iter(usual or others), None)
-    start = columns.start or _start(table, texts, sequence)
-    if not start or (labelled and sequence is None):
-        what = "sequences" if start else "labels or numbers that start them"
-        names = ", ".join(repr(one) for one in table.column_names)
-        raise ValueError(
-            f"{where}: which column holds the {what}? The columns are {names}."
-            " Name them with --start-column and --sequence-column."
-        )
-    values = [present(table, name, where) for name in start]
+    chosen = guess_start_columns(table, columns, where, labelled=labelled)
+    values = [present(table, name, where) for name in chosen.start]
     starts: list[Any] = (
         values[0] if len(values) == 1 else [list(row) for row in zip(*values, strict=True)]
     )
     if not labelled:
         return starts, None
-    assert sequence is not None
-    found = present(table, sequence, where)
-    if sequence not in texts:
+    assert chosen.sequence is not None
+    found = present(table, chosen.sequence, where)
+    if chosen.sequence not in string_columns(table):
         found = [np.asarray(one, dtype=np.float32) for one in found]
     return starts, found
 

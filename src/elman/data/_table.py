@@ -9,11 +9,23 @@ import pyarrow as pa
 
 TABLES = (".csv", ".tsv", ".jsonl", ".ndjson", ".parquet")
 _TEXT_NAMES = ("text", "sentence", "message", "review")
+# a row is to fit into one: a book, or half a minute of features
+_BLOCK = 1 << 26
 
 
 def suffix(path: Path) -> str:
     """The ending that tells the kind, without .gz."""
     return (Path(path.stem) if path.suffix == ".gz" else path).suffix.lower()
+
+
+def is_table(path: Path) -> bool:
+    """Whether a file is a table, by its ending.
+
+    Example:
+        >>> is_table(Path("a.csv.gz")), is_table(Path("a.txt"))
+        (True, False)
+    """
+    return suffix(path) in TABLES
 
 
 def read_table(path: Path) -> pa.Table:
@@ -24,7 +36,8 @@ def read_table(path: Path) -> pa.Table:
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: the file is empty, binary, not UTF-8 or malformed, or of another kind.
+        ValueError: the file is empty, binary, not UTF-8 or malformed, of another kind, or two of
+            its columns have one name.
 
     Example:
         >>> import tempfile, pathlib
@@ -44,6 +57,54 @@ def read_table(path: Path) -> pa.Table:
         raise ValueError(f"{path}: {_reason(path, kind, str(error))}.") from None
     if table.num_rows == 0:
         raise ValueError(f"{path}: the table has no rows; give a file with data in it.")
+    if kind in (".csv", ".tsv"):
+        _refuse_bytes(path, table)
+    return _with_own_names(path, table)
+
+
+def _refuse_bytes(path: Path, table: pa.Table) -> None:
+    """Refuses columns that pyarrow leaves as bytes, for a cell of theirs is not UTF-8."""
+    for name, values in zip(_names(path, table), table.columns, strict=True):
+        if pa.types.is_binary(values.type) or pa.types.is_large_binary(values.type):
+            row = next(i for i, cell in enumerate(values.to_pylist(), 1) if not _is_text(cell))
+            raise ValueError(f"{path}: row {row}, column {name!r} is not UTF-8; {to_utf8(path)}.")
+
+
+def _names(path: Path, table: pa.Table) -> list[str]:
+    try:
+        return table.column_names
+    except UnicodeDecodeError:
+        raise ValueError(f"{path}: line 1 is not UTF-8; {to_utf8(path)}.") from None
+
+
+def _is_text(cell: bytes | None) -> bool:
+    try:
+        (cell or b"").decode()
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def to_utf8(path: Path) -> str:
+    """What to do about a file that is not UTF-8."""
+    return f"convert it, for example with iconv -f LATIN1 -t UTF-8 {path.name}"
+
+
+def _with_own_names(path: Path, table: pa.Table) -> pa.Table:
+    """The table without nameless columns that are empty, such as a spreadsheet leaves behind.
+
+    Raises:
+        ValueError: two columns have one name.
+    """
+    kept = [i for i, f in enumerate(table.schema) if f.name or not pa.types.is_null(f.type)]
+    if 0 < len(kept) < table.num_columns:
+        table = table.select(kept)
+    names = table.column_names
+    for name in names:
+        if names.count(name) > 1:
+            raise ValueError(
+                f"{path}: {names.count(name)} columns are named {name!r}; give each its own name."
+            )
     return table
 
 
@@ -62,11 +123,12 @@ def _read(path: Path, kind: str) -> pa.Table:
             newlines_in_values=kind == ".csv",
         )
         convert = csv.ConvertOptions(strings_can_be_null=False)
-        return csv.read_csv(path, parse_options=parse, convert_options=convert)
-    import pyarrow.json
+        blocks = csv.ReadOptions(block_size=_BLOCK)
+        return csv.read_csv(path, blocks, parse, convert)
+    import pyarrow.json as json
 
     with pa.input_stream(str(path), compression="detect") as stream:
-        return pyarrow.json.read_json(stream)
+        return json.read_json(stream, json.ReadOptions(block_size=_BLOCK))
 
 
 def _reason(path: Path, kind: str, said: str) -> str:

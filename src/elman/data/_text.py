@@ -1,13 +1,13 @@
 """Text in: documents as streams of pieces, so that memory does not grow with a file."""
 
 import codecs
-import gzip
 import hashlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import IO, cast
+from typing import cast
 
-from ._table import TABLES, column, read_table, suffix, text_column
+from ._table import TABLES, column, read_table, suffix, text_column, to_utf8
+from ._unpack import unpacked
 
 _CHUNK = 1 << 20
 TEXTS = (".txt", ".text", ".md")
@@ -85,28 +85,23 @@ def pieces(file: Path) -> Iterator[str]:
         raise FileNotFoundError(f"{file}: no such file or folder.")
     decoder = codecs.getincrementaldecoder("utf-8")()
     kept, offset, line, is_blank = "", 0, 1, True
-    with _open(file) as stream:
-        while content := stream.read(_CHUNK):
-            if b"\0" in content:
-                at = offset + content.index(b"\0")
-                raise ValueError(f"{file}: a binary file (a zero byte at {at}); give a text file.")
-            text = _decode(decoder, content, file, offset, line)
-            offset, line = offset + len(content), line + content.count(b"\n")
-            is_blank = is_blank and not text.strip()
-            kept += text.removeprefix("\ufeff") if offset == len(content) else text
-            cut = _cut(kept)
-            if cut:
-                yield kept[:cut]
-                kept = kept[cut:]
-        _decode(decoder, b"", file, offset, line, final=True)
+    for content in unpacked(file):
+        if b"\0" in content:
+            at = offset + content.index(b"\0")
+            raise ValueError(f"{file}: a binary file (a zero byte at {at}); give a text file.")
+        text = _decode(decoder, content, file, offset, line)
+        offset, line = offset + len(content), line + content.count(b"\n")
+        is_blank = is_blank and not text.strip()
+        kept += text.removeprefix("\ufeff") if offset == len(content) else text
+        cut = _cut(kept)
+        if cut:
+            yield kept[:cut]
+            kept = kept[cut:]
+    _decode(decoder, b"", file, offset, line, final=True)
     if is_blank:
         raise ValueError(f"{file}: the file is empty; give a file with text in it.")
     if kept:
         yield kept
-
-
-def _open(file: Path) -> IO[bytes]:
-    return cast("IO[bytes]", gzip.open(file)) if file.suffix == ".gz" else file.open("rb")
 
 
 def _decode(
@@ -124,10 +119,7 @@ def _decode(
     except UnicodeDecodeError as error:
         at = offset - pending + error.start
         line += content[: max(error.start - pending, 0)].count(b"\n")
-        raise ValueError(
-            f"{file}: not UTF-8 at byte {at}, line {line}; convert it, for example with"
-            f" iconv -f LATIN1 -t UTF-8 {file.name}."
-        ) from None
+        raise ValueError(f"{file}: not UTF-8 at byte {at}, line {line}; {to_utf8(file)}.") from None
 
 
 def _cut(text: str) -> int:

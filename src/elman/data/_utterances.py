@@ -14,6 +14,7 @@ from ._audio import FEATURES, SOUNDS, LogMel, Resampled, read_features, read_wav
 from ._labelled import numbers_of
 from ._sequences import as_sequences
 from ._table import TABLES, column, list_columns, present, read_table, string_columns, suffix
+from ._text import pieces
 
 _FILES = ("file", "path", "audio", "wav", "sound")
 _TEXTS = ("text", "transcript", "sentence", "label")
@@ -101,7 +102,7 @@ def _folder(path: Path, labelled: bool) -> tuple[list[Path], list[str] | None]:
         beside = one.with_suffix(".txt")
         if not beside.exists():
             raise ValueError(f"{one}: there is no {beside.name} beside it that says its text.")
-        texts.append(" ".join(beside.read_text(encoding="utf-8").split()))
+        texts.append(" ".join("".join(pieces(beside)).split()))
     return files, texts
 
 

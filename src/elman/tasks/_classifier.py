@@ -100,17 +100,22 @@ class SequenceClassifier(ClassifierMixin, SequenceEstimator):
                 f"SequenceClassifier.fit: all labels are {self.classes_.tolist()[0]!r};"
                 " give sequences of two classes or more."
             )
+        self._check_weights()
         return targets
 
     def _known_targets(self, y: Any, where: str) -> Any:
         index = {label: i for i, label in enumerate(self.classes_.tolist())}
-        unseen = sorted({str(one) for one in np.asarray(y).tolist() if one not in index})
+        # a file whose labels are all digits holds numbers, and another one of the same kind strings
+        names = {str(label): i for label, i in index.items()}
+        given = np.asarray(y).tolist()
+        found = [index.get(one, names.get(str(one))) for one in given]
+        unseen = sorted({str(one) for one, at in zip(given, found, strict=True) if at is None})
         if unseen:
             raise ValueError(
                 f"{where}: the label {unseen[0]!r} was not seen in training; the classes are"
                 f" {', '.join(map(repr, self.classes_.tolist()))}."
             )
-        return np.array([index[one] for one in np.asarray(y).tolist()])
+        return np.array(found)
 
     def _outputs(self) -> int:
         return len(self.classes_)
@@ -123,29 +128,34 @@ class SequenceClassifier(ClassifierMixin, SequenceEstimator):
         smoothing = self.label_smoothing
         return Supervised(network, classes=True, weights=weights, label_smoothing=smoothing)
 
+    def _check_weights(self) -> None:
+        given, labels = self.class_weight, self.classes_.tolist()
+        is_dict = isinstance(given, dict) and not set(given) - set(labels)
+        if not is_dict and given not in (None, "balanced"):
+            raise ValueError(
+                f"SequenceClassifier: class_weight={given!r};"
+                f" give None, 'balanced', or a dict over {', '.join(map(repr, labels))}."
+            )
+
     def _weights(self, targets: Any) -> list[float]:
         labels = self.classes_.tolist()
         if self.class_weight == "balanced":
             counts = np.bincount(targets, minlength=len(labels))
             return (len(targets) / (len(labels) * np.maximum(counts, 1))).tolist()
-        if not isinstance(self.class_weight, dict) or set(self.class_weight) - set(labels):
-            raise ValueError(
-                f"SequenceClassifier: class_weight={self.class_weight!r};"
-                f" give None, 'balanced', or a dict over {', '.join(map(repr, labels))}."
-            )
         return [float(self.class_weight.get(label, 1.0)) for label in labels]
 
     def _split(self, targets: Any, seed: int) -> tuple[Any, Any]:
         rows = np.arange(len(targets))
         counts = np.bincount(targets)
         held = round(len(rows) * self.validation_fraction)
-        # every class needs a row on either side
-        if counts.min() < 2 or held < len(counts) or len(rows) - held < len(counts):
+        # every class needs a row on either side; the only one of a class trains
+        several, kinds = rows[counts[targets] > 1], int((counts > 1).sum())
+        if not kinds or held < kinds or len(several) - held < kinds:
             return rows, rows[:0]
-        train, held_out = train_test_split(
-            rows, test_size=held, stratify=targets, random_state=seed % 2**32
+        _, held_out = train_test_split(
+            several, test_size=held, stratify=targets[several], random_state=seed % 2**32
         )
-        return np.sort(train), np.sort(held_out)
+        return np.setdiff1d(rows, held_out), np.sort(held_out)
 
     def _figures(self, outputs: Any, targets: Any) -> dict[str, float]:
         p, found = softmax(outputs), outputs.argmax(1)

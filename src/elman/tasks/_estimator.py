@@ -86,11 +86,11 @@ class Estimator(TrainOptions, ModelOptions, BaseEstimator):
     @contextmanager
     def _preparing(self, run: Run | None) -> Generator[None]:
         """Takes a run folder that was made just now away again if the data is not fit to train
-        on.
+        on, or somebody interrupts before the first step.
         """
         try:
             yield
-        except (ValueError, TypeError, OSError):
+        except BaseException:
             if run is not None:
                 run.discard()
             raise

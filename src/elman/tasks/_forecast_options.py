@@ -7,7 +7,9 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from ._options import check_known, check_whole, is_number, is_whole
+from elman.train import is_number, is_whole
+
+from ._options import check_known, check_whole
 
 STRATEGIES = ("direct", "recursive")
 NORMALIZATIONS = ("running", "series", "none")

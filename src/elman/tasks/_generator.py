@@ -16,6 +16,7 @@ from elman.data import (
     Vocabulary,
     as_sequences,
     fit_vocabulary,
+    guess_start_columns,
     pad,
     started_sequences,
     table_of,
@@ -180,9 +181,9 @@ class SequenceGenerator(SupervisedEstimator):
         given = table_of(X, where) if y is None else None
         if given is not None:
             table, name = given
-            chosen = columns or StartColumns()
+            chosen = guess_start_columns(table, columns or StartColumns(), name, labelled=labelled)
             starts, sequences = started_sequences(table, chosen, name, labelled=labelled)
-            return starts, sequences, {"source": name}
+            return starts, sequences, {"source": name, "chosen": chosen}
         if isinstance(X, str):
             raise TypeError(f"{where}: X is a str ({X[:30]!r}…); give a list of labels.")
         starts = list(X)

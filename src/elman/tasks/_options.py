@@ -2,12 +2,10 @@
 
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, fields
-from numbers import Integral, Real
-from typing import Any, TypeGuard
-
-import numpy as np
+from typing import Any
 
 from elman import nn
+from elman.train import is_flag, is_integer, is_number, is_whole
 
 _LAYERS: dict[str, Any] = {"rnn": nn.RNN, "gru": nn.GRU, "lstm": nn.LSTM}
 CELLS = tuple(_LAYERS)
@@ -50,26 +48,6 @@ class ModelOptions:
     residual: bool = False
     zoneout: float = 0.0
     layer_norm: bool = False
-
-
-def is_number(value: object) -> TypeGuard[float]:
-    """Whether something is a number, numpy's too."""
-    return not isinstance(value, bool) and isinstance(value, Real)
-
-
-def is_integer(value: object) -> TypeGuard[int]:
-    """Whether something is a whole number, numpy's too."""
-    return not isinstance(value, bool) and isinstance(value, Integral)
-
-
-def is_whole(value: object) -> bool:
-    """Whether something is a whole number above zero."""
-    return is_integer(value) and value >= 1
-
-
-def is_flag(value: object) -> bool:
-    """Whether something is True or False, numpy's too."""
-    return isinstance(value, bool | np.bool_)
 
 
 # of what an option is declared to be, whether a value is that, and what to say

@@ -30,10 +30,10 @@ from elman.data import (
     vocabulary_from_json,
 )
 from elman.nn import Pooling
-from elman.train import BPTT, Run
+from elman.train import BPTT, Run, is_whole
 
 from ._inspect import LONGEST, ROWS, Sample, need_of_examples
-from ._options import check_known, check_whole, is_whole
+from ._options import check_known, check_whole
 from ._pooled_network import Examples, PooledNetwork, batch_of, outputs_of
 from ._supervised import Pairs, SupervisedEstimator, check_pairs
 from ._word_features import Sentence, WordFeatures, check_word_dropouts
@@ -182,7 +182,8 @@ class SequenceEstimator(SupervisedEstimator):
             table, name = given
             chosen = guess_columns(table, columns or Columns(), name, labelled=labelled)
             sequences, found = labelled_sequences(table, chosen, self.missing, name)
-            return sequences, found, {"source": name, "columns": chosen.describe()}
+            data = {"source": name, "columns": chosen.describe(), "chosen": chosen}
+            return sequences, found, data
         if isinstance(X, str):
             raise TypeError(f"{where}: X is a str ({X[:30]!r}…); give a list of sequences.")
         sequences: list[Any] = list(X)

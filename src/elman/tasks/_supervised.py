@@ -119,6 +119,8 @@ class SupervisedEstimator(Estimator):
         self.columns_ = columns
         self._forget()
         inputs, targets, data = self._read(X, y, columns, where, labelled=True)
+        # what was guessed holds for every other table too
+        self.columns_ = columns = data.pop("chosen", columns)
         own = len(inputs)
         if validation is not None:
             held_x, held_y = validation if isinstance(validation, tuple) else (validation, None)

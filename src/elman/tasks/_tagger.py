@@ -21,10 +21,9 @@ from elman.data import (
 )
 from elman.diagnostics import need_of_tokens
 from elman.nn import CRF
-from elman.train import Run
+from elman.train import Run, is_integer, is_number
 
 from ._inspect import LONGEST, ROWS, Sample
-from ._options import is_number
 from ._supervised import Pairs, SupervisedEstimator, check_pairs, mean_loss
 from ._tagger_answers import Answer, Names, answers_of, check_spans
 from ._tagger_network import Sentences, TaggerNetwork, TagLoss, told_by
@@ -142,7 +141,7 @@ class SequenceTagger(SupervisedEstimator):
             ("character_size", 0),
         ):
             value = getattr(self, name)
-            if not isinstance(value, int) or value < least:
+            if not is_integer(value) or value < least:
                 raise ValueError(
                     f"SequenceTagger: {name}={value!r}; give a whole number from {least} on."
                 )
@@ -167,6 +166,11 @@ class SequenceTagger(SupervisedEstimator):
             return found.words, y, {"source": str(X)}
         if isinstance(X, str):
             raise TypeError(f"{where}: X is a str ({X[:30]!r}…); give lists of words, or a Path.")
+        for row, one in enumerate(X):
+            if isinstance(one, str):
+                raise TypeError(
+                    f"{where}: sentence {row} is a str ({one[:30]!r}…); give lists of words."
+                )
         words = [list(one) for one in X]
         check_pairs(words, y, where, labelled=labelled)
         for row, one in enumerate(words):

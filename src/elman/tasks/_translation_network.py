@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 import torch
 
 from elman.nn import EncoderDecoder, Recurrent
+from elman.train import is_whole
 
-from ._options import is_whole, make_layers
+from ._options import make_layers
 
 if TYPE_CHECKING:
     from ._translator import Translator

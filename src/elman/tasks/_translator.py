@@ -16,6 +16,8 @@ from elman.data import (
     Vocabulary,
     aligned_lines,
     fit_vocabulary,
+    guess_pair_columns,
+    is_table,
     pad,
     pairs_of_table,
     raw_texts,
@@ -220,17 +222,20 @@ class Translator(SupervisedEstimator):
         if isinstance(X, Path) and isinstance(y, Path):
             sources, targets = aligned_lines(X, y)
             return sources, targets, {"source": f"{X}, {y}"}
-        if isinstance(X, Path):
+        columns = columns or PairColumns()
+        if isinstance(X, Path) and (columns.are_numbers or not is_table(X)):
             sources, targets = read_pairs(X, columns, labelled=labelled)
             return sources, targets, {"source": str(X)}
         given = table_of(X, where) if y is None else None
         if given is not None:
-            chosen = columns or PairColumns()
-            sources, targets = pairs_of_table(given[0], chosen, given[1], labelled=labelled)
-            return sources, targets, {"source": given[1]}
+            table, name = given
+            chosen = guess_pair_columns(table, columns, name, labelled=labelled)
+            sources, targets = pairs_of_table(table, chosen, name, labelled=labelled)
+            return sources, targets, {"source": name, "chosen": chosen}
         if isinstance(X, str):
             raise TypeError(f"{where}: X is a str ({X[:30]!r}…); give a list of texts, or a Path.")
-        sources, targets = list(X), None if y is None else list(y)
+        given_texts: Any = X
+        sources, targets = list(given_texts), None if y is None else list(y)
         check_pairs(sources, targets, where, labelled=labelled)
         for name, texts in (("source", sources), ("target", targets or [])):
             for row, text in enumerate(texts):

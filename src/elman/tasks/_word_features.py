@@ -12,8 +12,9 @@ from torch import Tensor, nn
 from elman.data import UNKNOWN, pad
 from elman.nn import Recurrent
 from elman.ops import dropout
+from elman.train import is_number
 
-from ._options import ModelOptions, check_part, is_number, make_layers
+from ._options import ModelOptions, check_part, make_layers
 
 # features of a character
 _CHARACTER = 32

@@ -32,9 +32,12 @@ def atomic_file(path: Path) -> Generator[Path]:
         # mkstemp makes files for the owner alone; a run folder is like any other
         temporary.chmod(0o644)
         temporary.replace(path)
-    except BaseException:
+    except BaseException as error:
         with contextlib.suppress(FileNotFoundError):
             temporary.unlink()
+        # a full disk does not say what was written
+        if isinstance(error, OSError) and error.errno and error.filename is None:
+            error.filename = str(path)
         raise
     # a rename lasts through a power cut once its folder is on the disk
     _sync(path.parent)

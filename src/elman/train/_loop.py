@@ -279,7 +279,8 @@ class _Trainer:
             f"training: the loss ({loss:g}) or the gradient norm ({self.norm:g}) was not finite"
             f" {_STRIKES} times in a row, at step {self.at.step + 1} with lr={self.options.lr:g}"
             f" and clip_norm={self.options.clip_norm}{tried}; the last good weights are kept."
-            " Try a lower lr, a smaller clip_norm, or look for extreme values in the data.",
+            f" Try a lower lr or a smaller clip_norm{', in another folder' if self.run else ''}, or"
+            " look for extreme values in the data.",
             self.history(),
         )
 

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import Any
 
+from ._numbers import is_integer, is_number, is_whole
+
 OPTIMIZERS = ("adamw", "sgd")
 REMEDIES = ("none", "auto")
 PRECISIONS = ("float32", "bfloat16")
@@ -97,23 +99,25 @@ def check_train_options(options: TrainOptions, where: str) -> None:
         value = getattr(options, name)
         if value is None and name in _WHOLE_OR_NONE:
             continue
-        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        if not is_whole(value):
             raise ValueError(f"{where}: {name}={value!r}; give a whole number above zero.")
     for name in (*_POSITIVE, *_POSITIVE_OR_NONE, *_NOT_NEGATIVE):
         value = getattr(options, name)
         if value is None and name in _POSITIVE_OR_NONE:
             continue
         may_be_zero = name in _NOT_NEGATIVE
-        if (
-            isinstance(value, bool)
-            or not isinstance(value, int | float)
-            or not (value > 0 or (value == 0 and may_be_zero))
-        ):
+        if not is_number(value) or not (value > 0 or (value == 0 and may_be_zero)):
             least = "a number, zero or above" if may_be_zero else "a number above zero"
             raise ValueError(f"{where}: {name}={value!r}; give {least}.")
     average: Any = options.average
-    if isinstance(average, bool) or not isinstance(average, int | float) or not 0 <= average < 1:
+    if not is_number(average) or not 0 <= average < 1:
         raise ValueError(f"{where}: average={average!r}; give 0 up to below 1.")
+    seed = options.random_state
+    draws = hasattr(seed, "randint") or hasattr(seed, "integers")
+    if not (seed is None or draws or (is_integer(seed) and 0 <= seed < 2**63)):
+        raise ValueError(
+            f"{where}: random_state={seed!r}; give a whole number from 0 on as the seed, or None."
+        )
     words = (
         ("optimizer", OPTIMIZERS),
         ("schedule", SCHEDULES),
