@@ -97,6 +97,14 @@ def test_runs_come_back_as_they_were(tmp_path, make, X):
         make().fit(X[::-1], y, run=tmp_path / "run")
 
 
+def long_table():
+    """`NUMBERS` with a row for each step."""
+    rows = [(i, *step) for i, x in enumerate(NUMBERS) for step in x]
+    long = {"id": [r[0] for r in rows], "a": [r[1] for r in rows], "b": [r[2] for r in rows]}
+    long["label"] = [LABELS[r[0]] for r in rows]
+    return long
+
+
 def test_tables_in(tmp_path):
     table = pa.table({"text": TEXTS, "label": LABELS.tolist()})
     model = classifier().fit(table)
@@ -107,10 +115,7 @@ def test_tables_in(tmp_path):
         "text,label\n" + "".join(f"{t},{y}\n" for t, y in zip(TEXTS, LABELS, strict=True))
     )
     assert torch.equal(weights(classifier().fit(file)), weights(model))
-    rows = [(i, *step) for i, x in enumerate(NUMBERS) for step in x]
-    long = {"id": [r[0] for r in rows], "a": [r[1] for r in rows], "b": [r[2] for r in rows]}
-    long["label"] = [LABELS[r[0]] for r in rows]
-    found = classifier().fit(long, columns=Columns(id="id"))
+    found = classifier().fit(long_table(), columns=Columns(id="id"))
     assert np.array_equal(
         found.predict(NUMBERS), classifier().fit(NUMBERS, LABELS).predict(NUMBERS)
     )
@@ -308,9 +313,7 @@ def test_numpys_numbers_are_numbers():
 
 
 def test_columns_that_were_guessed_hold_for_other_tables():
-    rows = [(i, *step) for i, x in enumerate(NUMBERS) for step in x]
-    long = {"id": [r[0] for r in rows], "a": [r[1] for r in rows], "b": [r[2] for r in rows]}
-    long["label"] = [LABELS[r[0]] for r in rows]
+    long = long_table()
     model = classifier().fit(long, columns=Columns(id="id"))
     assert model.columns_ == Columns(label="label", id="id", features=("a", "b"))
     other = {"more": long["a"], "b": long["b"], "a": long["a"], "id": long["id"]}

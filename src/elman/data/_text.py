@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import cast
 
-from ._table import TABLES, column, read_table, suffix, text_column, to_utf8
+from ._table import column, is_table, read_table, suffix, text_column, to_utf8
 from ._unpack import unpacked
 
 _CHUNK = 1 << 20
@@ -43,7 +43,7 @@ def documents(
     elif source.is_dir():
         for file in text_files(source):
             yield pieces(file)
-    elif suffix(source) in TABLES:
+    elif is_table(source):
         table = read_table(source)
         name = column_name or text_column(table, str(source))
         rows = cast(list[str | None], column(table, name, str(source)).to_pylist())

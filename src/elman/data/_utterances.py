@@ -13,7 +13,7 @@ import pyarrow as pa
 from ._audio import FEATURES, SOUNDS, LogMel, Resampled, read_features, read_wav
 from ._labelled import numbers_of
 from ._sequences import as_sequences
-from ._table import TABLES, column, list_columns, present, read_table, string_columns, suffix
+from ._table import TABLES, column, is_table, list_columns, present, read_table, string_columns
 from ._text import pieces
 
 _FILES = ("file", "path", "audio", "wav", "sound")
@@ -73,7 +73,7 @@ def read_utterances(
         raise FileNotFoundError(f"{path}: no such file or folder.")
     if path.is_dir():
         files, texts = _folder(path, labelled)
-    elif suffix(path) in TABLES:
+    elif is_table(path):
         table, columns = read_table(path), columns or SpeechColumns()
         sequence = _sequence_column(table, columns)
         if sequence is not None:

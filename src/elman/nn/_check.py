@@ -1,13 +1,12 @@
 """Checks of a layer's arguments, with torch's rules and one form of message."""
 
 import warnings
-from numbers import Integral, Real
-from typing import Any, TypeGuard
+from typing import Any
 
 from torch import Tensor
 
 from elman.cells import Cell
-from elman.ops import is_lowered
+from elman.ops import is_integer, is_lowered, is_number
 
 INITS = ("torch", "recurrent")
 INITIAL_STATES = ("zeros", "learned")
@@ -30,7 +29,7 @@ def check_options(layer: Any) -> None:
     check_one_of(where, "initial_state", layer.initial_state, INITIAL_STATES)
     check_one_of(where, "bptt", layer.bptt, BPTT)
     clip = layer.gradient_clip
-    if clip is not None and not (_is_number(clip) and clip > 0):
+    if clip is not None and not (is_number(clip) and clip > 0):
         raise ValueError(f"{where}: gradient_clip={clip!r}; give a number above zero, or None.")
     if layer.dropout > 0 and layer.num_layers == 1:
         warnings.warn(
@@ -55,14 +54,9 @@ def check_options(layer: Any) -> None:
         )
 
 
-def _is_number(value: object) -> TypeGuard[float]:
-    """Whether something is a number, numpy's too."""
-    return not isinstance(value, bool) and isinstance(value, Real)
-
-
 def checked_number(layer: Any, name: str, value: Any) -> float:
     """A probability of a layer as a float; raises where it is no number."""
-    if not _is_number(value):
+    if not is_number(value):
         where = type(layer).__name__
         raise ValueError(f"{where}: {name}={value!r} is no number; give one in [0, 1].")
     return float(value)
@@ -70,7 +64,7 @@ def checked_number(layer: Any, name: str, value: Any) -> float:
 
 def check_positive(where: str, name: str, value: Any) -> None:
     """Raises unless the value is an int above zero."""
-    if isinstance(value, bool) or not isinstance(value, Integral):
+    if not is_integer(value):
         raise TypeError(f"{where}: {name}={value!r} is no int; give a whole number above zero.")
     if value <= 0:
         raise ValueError(f"{where}: {name}={value}; give a whole number above zero.")

@@ -1,9 +1,9 @@
 """The long short-term memory."""
 
-from numbers import Integral
 from typing import Any
 
 from elman.cells import lstm
+from elman.ops import is_integer
 
 from ._check import check_positive
 from ._recurrent import Recurrent
@@ -106,7 +106,7 @@ class LSTM(Recurrent):
         layer_norm: bool = False,
     ) -> None:
         check_positive("LSTM", "hidden_size", hidden_size)
-        if not isinstance(proj_size, Integral) or not 0 <= proj_size < hidden_size:
+        if not is_integer(proj_size) or not 0 <= proj_size < hidden_size:
             raise ValueError(
                 f"LSTM: proj_size={proj_size}; give a whole number below hidden_size={hidden_size},"
                 " or 0 for none."

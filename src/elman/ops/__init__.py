@@ -12,6 +12,7 @@ from elman.kernels import (
 
 from ._choose import BACKENDS, BackendError, Choice, check_backend, choose, only, wanted
 from ._dropout import dropout
+from ._numbers import is_flag, is_integer, is_number, is_whole
 from ._quick import infer_quickly, train_quickly, train_step_quickly
 from ._reversed import reverse_rows
 from ._scan import is_lowered, scan
@@ -29,7 +30,11 @@ __all__ = [
     "choose",
     "dropout",
     "infer_quickly",
+    "is_flag",
+    "is_integer",
     "is_lowered",
+    "is_number",
+    "is_whole",
     "native_kernels",
     "only",
     "open_stream",

@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from elman.train import is_number, is_whole
+from elman.ops import is_number, is_whole
 
 from ._options import check_known, check_whole
 

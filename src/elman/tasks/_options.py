@@ -5,7 +5,7 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from elman import nn
-from elman.train import is_flag, is_integer, is_number, is_whole
+from elman.ops import is_flag, is_integer, is_number, is_whole
 
 _LAYERS: dict[str, Any] = {"rnn": nn.RNN, "gru": nn.GRU, "lstm": nn.LSTM}
 CELLS = tuple(_LAYERS)

@@ -30,7 +30,8 @@ from elman.data import (
     vocabulary_from_json,
 )
 from elman.nn import Pooling
-from elman.train import BPTT, Run, is_whole
+from elman.ops import is_whole
+from elman.train import BPTT, Run
 
 from ._inspect import LONGEST, ROWS, Sample, need_of_examples
 from ._options import check_known, check_whole

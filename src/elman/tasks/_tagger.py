@@ -21,7 +21,8 @@ from elman.data import (
 )
 from elman.diagnostics import need_of_tokens
 from elman.nn import CRF
-from elman.train import Run, is_integer, is_number
+from elman.ops import is_integer, is_number
+from elman.train import Run
 
 from ._inspect import LONGEST, ROWS, Sample
 from ._supervised import Pairs, SupervisedEstimator, check_pairs, mean_loss

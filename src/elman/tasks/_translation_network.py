@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from elman.nn import EncoderDecoder, Recurrent
-from elman.train import is_whole
+from elman.ops import is_whole
 
 from ._options import make_layers
 

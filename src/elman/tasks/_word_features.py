@@ -11,8 +11,7 @@ from torch import Tensor, nn
 
 from elman.data import UNKNOWN, pad
 from elman.nn import Recurrent
-from elman.ops import dropout
-from elman.train import is_number
+from elman.ops import dropout, is_number
 
 from ._options import ModelOptions, check_part, make_layers
 

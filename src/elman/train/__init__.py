@@ -5,7 +5,6 @@ from ._bptt import BPTT, detach, scan_tail, scan_window
 from ._interrupt import Interrupted
 from ._loop import Diverged, fit
 from ._monitor import Checkup, Monitor
-from ._numbers import is_flag, is_integer, is_number, is_whole
 from ._optim import pick_device
 from ._options import TrainOptions, check_train_options
 from ._protocols import Batches, History, Loss, Objective
@@ -30,10 +29,6 @@ __all__ = [
     "check_train_options",
     "detach",
     "fit",
-    "is_flag",
-    "is_integer",
-    "is_number",
-    "is_whole",
     "pick_device",
     "scan_tail",
     "scan_window",

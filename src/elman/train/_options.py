@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-from ._numbers import is_integer, is_number, is_whole
+from elman.ops import is_integer, is_number, is_whole
 
 OPTIMIZERS = ("adamw", "sgd")
 REMEDIES = ("none", "auto")
