@@ -13,6 +13,8 @@ import torch
 from _problem import Problem
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
+import elman
+
 Run = Callable[[], Any]
 # the order in which ONNX keeps torch's gates
 ONNX_GATES = {"RNN": (0,), "GRU": (1, 0, 2), "LSTM": (0, 3, 1, 2)}
@@ -64,14 +66,22 @@ def runner(problem: Problem, layer: Any, forward: Callable[[Any], Any], train: b
 
 def _torch(problem: Problem, train: bool) -> Run | None:
     """torch.nn, eager; ragged rows as a PackedSequence."""
-    layer = problem.theirs
     if problem.lengths is None:
-        return _layer(problem, layer, train)
-    lengths = problem.lengths
+        return _layer(problem, problem.theirs, train)
+    return _through_packed(problem, problem.theirs, pad_packed_sequence, train)
 
+
+def _packed(problem: Problem, train: bool) -> Run | None:
+    """Elman on a PackedSequence, as code written for torch.nn hands it over."""
+    if problem.lengths is None:
+        return None
+    return _through_packed(problem, problem.ours, elman.nn.pad_packed_sequence, train)
+
+
+def _through_packed(problem: Problem, layer: Any, pad: Callable[..., Any], train: bool) -> Run:
     def forward(x: Any) -> Any:
-        packed = pack_padded_sequence(x, lengths, enforce_sorted=False)
-        return pad_packed_sequence(layer(packed)[0])[0]
+        packed = pack_padded_sequence(x, problem.lengths, enforce_sorted=False)
+        return pad(layer(packed)[0])[0]
 
     return runner(problem, layer, forward, train)
 
@@ -215,6 +225,7 @@ PEERS: dict[str, Callable[[Problem, bool], Run | None]] = {
     "onnxruntime": _onnx,
     "jax": _jax,
     "elman, padded": _padded,
+    "elman, packed": _packed,
 }
 
 

@@ -35,7 +35,10 @@ PAUSE = 0.03
 MOST = 5.0
 STREAM = (24, 64, 128, 256)
 # those that share a process with Elman
-COMPANIES = (("torch.nn", "elman, padded"), ("torch.compile", "onnxruntime", "jax"))
+COMPANIES = (
+    ("torch.nn", "elman, padded", "elman, packed"),
+    ("torch.compile", "onnxruntime", "jax"),
+)
 
 
 def sizes(suite: str, quick: bool) -> list[Any]:

@@ -17,6 +17,7 @@ from ._many_to_many import ManyToMany
 from ._many_to_one import ManyToOne
 from ._one_to_many import OneToMany
 from ._one_to_one import OneToOne
+from ._packed import pad_packed_sequence
 from ._pooling import Pooling
 from ._recurrent import Recurrent
 from ._rnn import RNN
@@ -54,6 +55,7 @@ __all__ = [
     "draw",
     "explain",
     "length_penalty",
+    "pad_packed_sequence",
     "sample_sequences",
 ]
 

@@ -7,9 +7,10 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
+from torch.nn.utils.rnn import PackedSequence
 
 from ._check import check_dtype
+from ._packed import gather, pad
 
 States = tuple[Tensor, ...]
 
@@ -25,6 +26,7 @@ class Sequences:
         batch_first: whether the batch came as (B, T, I).
         unbatched: whether it came as one sequence, (T, I).
         packed: the PackedSequence it came as, or None.
+        places: where its data stand among the T * B steps of the input.
     """
 
     input: Tensor
@@ -32,15 +34,15 @@ class Sequences:
     resets: Tensor | None
     batch_first: bool
     unbatched: bool
-    packed: PackedSequence | None
+    packed: PackedSequence | None = None
+    places: Tensor | None = None
 
     def put_back(self, output: Tensor) -> Tensor | PackedSequence:
         """The output (T, B, ·) in the form in which the input came."""
         if self.packed is not None:
-            # the rows stand longest first
-            rows = pack_padded_sequence(output, self.lengths)  # pyright: ignore[reportArgumentType]
+            assert self.places is not None
             return PackedSequence(
-                rows.data,
+                gather(output, self.places),
                 self.packed.batch_sizes,
                 self.packed.sorted_indices,
                 self.packed.unsorted_indices,
@@ -94,7 +96,7 @@ def read_sequences(
         lengths = _check_lengths(where, lengths, x, unbatched)
     if resets is not None:
         resets = _check_resets(where, resets, input, batch_first, unbatched)
-    return Sequences(x, lengths, resets, batch_first, unbatched, None)
+    return Sequences(x, lengths, resets, batch_first, unbatched)
 
 
 def _check_input(layer: Any, where: str, input: Tensor) -> None:
@@ -184,5 +186,5 @@ def _read_packed(
         )
     _check_input(layer, where, packed.data)
     # without its indices, the rows come longest first
-    x, lengths = pad_packed_sequence(PackedSequence(packed.data, packed.batch_sizes))
-    return Sequences(x, lengths, None, False, False, packed)
+    x, lengths, places = pad(PackedSequence(packed.data, packed.batch_sizes), where)
+    return Sequences(x, lengths, None, False, False, packed, places)

@@ -1,0 +1,93 @@
+"""PackedSequences as padded batches and back, with quick gradients."""
+
+import torch
+from torch import Tensor
+from torch.nn.utils.rnn import PackedSequence
+
+
+def pad_packed_sequence(
+    sequence: PackedSequence,
+    batch_first: bool = False,
+    padding_value: float = 0.0,
+    total_length: int | None = None,
+) -> tuple[Tensor, Tensor]:
+    """A packed batch, padded; `torch.nn.utils.rnn.pad_packed_sequence` with a quick gradient.
+
+    Torch's copies the gradient of the whole batch once for every length that its rows have.
+
+    Args:
+        sequence: as `torch.nn.utils.rnn.pack_padded_sequence` and the layers return it.
+        batch_first: whether the batch comes first.
+        padding_value: what stands behind the rows' ends.
+        total_length: steps of the padded batch; those of the longest row if None.
+
+    Returns:
+        The rows in their original order, (T, B, ·), or (B, T, ·) with `batch_first`; and their
+        lengths, (B,), on the CPU.
+
+    Raises:
+        ValueError: `total_length` is less than the longest row's, or `batch_sizes` do not say how
+            the data are laid out.
+
+    Example:
+        >>> import torch, elman
+        >>> x = torch.tensor([[1.0, 2.0, 0.0], [3.0, 4.0, 5.0]])
+        >>> packed = torch.nn.utils.rnn.pack_padded_sequence(
+        ...     x, torch.tensor([2, 3]), batch_first=True, enforce_sorted=False
+        ... )
+        >>> elman.nn.pad_packed_sequence(packed, batch_first=True)
+        (tensor([[1., 2., 0.],
+                [3., 4., 5.]]), tensor([2, 3]))
+    """
+    return pad(sequence, "pad_packed_sequence", batch_first, padding_value, total_length)[:2]
+
+
+def pad(
+    packed: PackedSequence,
+    where: str,
+    batch_first: bool = False,
+    padding_value: float = 0.0,
+    total_length: int | None = None,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """As `pad_packed_sequence`, and where every row of the data stands among those of the batch."""
+    time, row = _placed(packed, where)
+    sizes, order = packed.batch_sizes, packed.sorted_indices
+    longest, batch = len(sizes), int(sizes[0])
+    steps = longest if total_length is None else total_length
+    if steps < longest:
+        raise ValueError(
+            f"{where}: total_length={steps} is less than the {longest} steps of the longest row;"
+            " give as many at least."
+        )
+    lengths = (torch.arange(batch, device=sizes.device) < sizes[:, None]).sum(0)
+    if order is not None and packed.unsorted_indices is not None:
+        lengths = lengths[packed.unsorted_indices.to(lengths.device)]
+        row = order.to(row.device)[row]
+    shape = (batch, steps) if batch_first else (steps, batch)
+    places = (row * steps + time if batch_first else time * batch + row).to(packed.data.device)
+    padded = packed.data.new_full((batch * steps, *packed.data.shape[1:]), padding_value)
+    return padded.index_copy(0, places, packed.data).unflatten(0, shape), lengths, places
+
+
+def gather(sequence: Tensor, places: Tensor) -> Tensor:
+    """The data of a packed batch out of a padded one, (T, B, ·)."""
+    return sequence.flatten(0, 1).index_select(0, places)
+
+
+def _placed(packed: PackedSequence, where: str) -> tuple[Tensor, Tensor]:
+    """(N,) each: the step of every row of the data, and its place among the rows, longest first."""
+    sizes, count = packed.batch_sizes, packed.data.shape[0]
+    # a mistake would take rows that are not there
+    if not len(sizes) or int(sizes[-1]) < 1 or bool((sizes.diff() > 0).any()):
+        raise ValueError(
+            f"{where}: batch_sizes are {sizes.tolist()}; give numbers above zero that do not rise."
+        )
+    total = int(sizes.sum())
+    if total != count:
+        raise ValueError(
+            f"{where}: batch_sizes sum up to {total}, and the data have {count} rows; give as many."
+        )
+    time = torch.arange(len(sizes), device=sizes.device).repeat_interleave(sizes, output_size=count)
+    first = sizes.cumsum(0) - sizes
+    row = torch.arange(count, device=sizes.device) - first[time]
+    return time, row

@@ -1,0 +1,122 @@
+"""PackedSequences: torch's numbers, with quick gradients."""
+
+import pytest
+import torch
+from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence
+from torch.nn.utils.rnn import pad_packed_sequence as pad_with_torch
+
+import elman
+
+LENGTHS = {"sorted": [6, 4, 4, 1], "unsorted": [4, 1, 6, 4], "one": [3]}
+
+
+def packed_of(lengths, is_sorted=False):
+    data = torch.randn(len(lengths), max(lengths), 3, dtype=torch.float64)
+    return pack_padded_sequence(data, torch.tensor(lengths), True, is_sorted)
+
+
+def with_leaf(packed):
+    leaf = packed.data.clone().requires_grad_()
+    return leaf, packed._replace(data=leaf)
+
+
+@pytest.mark.parametrize("options", [(), (True,), (False, -2.5), (True, 0.5, 9)], ids=str)
+@pytest.mark.parametrize("lengths", LENGTHS)
+def test_pads_like_torch(lengths, options):
+    packed = packed_of(LENGTHS[lengths], lengths == "sorted")
+    (ours, a), (theirs, b) = with_leaf(packed), with_leaf(packed)
+    found, found_lengths = elman.nn.pad_packed_sequence(a, *options)
+    expected, expected_lengths = pad_with_torch(b, *options)
+    assert torch.equal(found, expected)
+    assert torch.equal(found_lengths, expected_lengths)
+    grad = torch.randn_like(found)
+    found.backward(grad)
+    expected.backward(grad)
+    assert torch.equal(ours.grad, theirs.grad)
+
+
+def test_what_stands_in_a_row_may_have_any_shape_and_type():
+    for rows in ([torch.arange(3), torch.arange(5)], [torch.ones(2, 3, 4), torch.zeros(1, 3, 4)]):
+        packed = torch.nn.utils.rnn.pack_sequence(rows, enforce_sorted=False)
+        found, expected = elman.nn.pad_packed_sequence(packed), pad_with_torch(packed)
+        assert found[0].dtype == expected[0].dtype
+        assert torch.equal(found[0], expected[0])
+
+
+def graph_size(tensor):
+    seen, todo = set(), [tensor.grad_fn]
+    while todo:
+        node = todo.pop()
+        if node is not None and node not in seen:
+            seen.add(node)
+            todo += [one for one, _ in node.next_functions]
+    return len(seen)
+
+
+def test_the_gradient_does_not_grow_with_the_lengths():
+    layer, sizes = elman.nn.GRU(3, 4).double(), []
+    for lengths in ([9, 2], list(range(1, 60))):
+        _, packed = with_leaf(packed_of(lengths))
+        sizes.append(graph_size(elman.nn.pad_packed_sequence(layer(packed)[0])[0]))
+    assert sizes[0] == sizes[1]
+    # what is kept out
+    assert graph_size(pad_with_torch(packed)[0]) > 59
+
+
+@pytest.mark.filterwarnings("ignore:`torch.jit.script` is deprecated")
+@pytest.mark.parametrize("kind", ["RNN", "GRU", "LSTM"])
+def test_transforms_and_second_derivatives(kind):
+    layer, packed = getattr(elman.nn, kind)(3, 4).double(), packed_of(LENGTHS["unsorted"])
+
+    def padded(data):
+        output = layer(packed._replace(data=data))[0]
+        return elman.nn.pad_packed_sequence(output)[0]
+
+    def loss(data):
+        return padded(data).square().sum()
+
+    leaf, _ = with_leaf(packed)
+    (expected,) = torch.autograd.grad(loss(leaf), leaf)
+    torch.testing.assert_close(torch.func.grad(loss)(packed.data), expected)
+    both = torch.stack([packed.data, packed.data * 2])
+    torch.testing.assert_close(torch.func.vmap(padded)(both)[1], padded(packed.data * 2))
+    _, slope = torch.func.jvp(loss, (packed.data,), (packed.data,))
+    torch.testing.assert_close(slope, (expected * packed.data).sum())
+    assert torch.autograd.gradgradcheck(padded, leaf)
+
+
+@pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor:UserWarning")
+def test_compiled():
+    layer = elman.nn.GRU(3, 4).double()
+
+    def padded(packed):
+        return elman.nn.pad_packed_sequence(layer(packed)[0])[0]
+
+    found = torch.compile(padded, backend="eager")
+    for packed in (packed_of([4, 1, 6, 4]), packed_of([2, 7])):
+        assert torch.equal(found(packed), padded(packed))
+
+
+@pytest.mark.parametrize(
+    ("sizes", "text"),
+    [
+        ([2, 3], "batch_sizes are [2, 3]; give numbers above zero that do not rise."),
+        ([5, 0], "batch_sizes are [5, 0]; give numbers above zero that do not rise."),
+        ([], "batch_sizes are []; give numbers above zero that do not rise."),
+        ([3, 1], "batch_sizes sum up to 4, and the data have 5 rows; give as many."),
+    ],
+)  # fmt: skip
+def test_mistakes(sizes, text):
+    packed = PackedSequence(torch.randn(5, 3), torch.tensor(sizes, dtype=torch.int64))
+    for where, call in (
+        ("pad_packed_sequence", elman.nn.pad_packed_sequence),
+        ("GRU.forward", elman.nn.GRU(3, 4)),
+    ):
+        with pytest.raises(ValueError, match="batch_sizes") as caught:
+            call(packed)
+        assert str(caught.value) == f"{where}: {text}"
+
+
+def test_too_few_steps():
+    with pytest.raises(ValueError, match="total_length=5 is less than the 6 steps of the longest"):
+        elman.nn.pad_packed_sequence(packed_of(LENGTHS["unsorted"]), total_length=5)
