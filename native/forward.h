@@ -273,8 +273,8 @@ struct Forward {
                                     packed ? panels.size(stage.K) : 0, stage.K, P, alive);
       // few rows are one tile of any width
       const int64_t most = alive <= FEW_ROWS ? FEW_ROWS
-                           : packed          ? most_rows(static_cast<int>(P))
-                                             : UNPACKED_ROWS;
+                           : packed ? most_rows(static_cast<int>(P))
+                                    : smaller(UNPACKED_ROWS, most_rows(static_cast<int>(P)));
       in_tiles(alive, most, [&](int64_t at, int64_t M) {
         tile.x = part.x + at;
         tile.h = multiplied + at;

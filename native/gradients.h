@@ -151,8 +151,9 @@ struct WeightGradients {
     Rights rights{{right, 0}, {right_h, 0}, {}, {}};
     const bool as_they_are =
         plan.is_in_order && plan.alive(stop - 1) == call.B && !call.reverse && !call.resets;
-    if (as_they_are && call.input_t == call.B * call.input_b && comes_quickly(call.input_b) &&
-        has_room(stop, call.input_b, call.I)) {
+    // rows that are one and the same have no distance
+    if (as_they_are && call.input_b > 0 && call.input_t == call.B * call.input_b &&
+        comes_quickly(call.input_b) && has_room(stop, call.input_b, call.I)) {
       rights.x = {plan.input(0, s), call.input_b};
     } else if (call.dweight_ih) {
       pack_right(right, call.I, s, stop, team,

@@ -105,11 +105,11 @@ void* open(const Call* layers, int64_t count) {
   return layers->bytes == 4 ? opened<float>(layers, count) : opened<double>(layers, count);
 }
 
-void step(void* stream, int64_t bytes, const void* x, void* y) {
+void step(void* stream, int64_t bytes, const void* x, void* y, bool alone) {
   if (bytes == 4) {
-    static_cast<Stream<float>*>(stream)->step(x, y);
+    static_cast<Stream<float>*>(stream)->step(x, y, alone);
   } else {
-    static_cast<Stream<double>*>(stream)->step(x, y);
+    static_cast<Stream<double>*>(stream)->step(x, y, alone);
   }
 }
 

@@ -20,7 +20,7 @@ struct Kernels {
   // layers that run a step at a time, each a call of one step whose final states stand where its
   // first ones do; null where there is no memory
   void* (*open)(const Call* layers, int64_t count);
-  void (*step)(void* stream, int64_t bytes, const void* x, void* y);
+  void (*step)(void* stream, int64_t bytes, const void* x, void* y, bool alone);
   void (*close)(void* stream, int64_t bytes);
 };
 

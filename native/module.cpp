@@ -102,6 +102,9 @@ int run(int (*pass)(const Call&), nb::bytes packed) {
   return pass(call);
 }
 
+// Whether the threads of a parallel region are gone, as they are in a forked child.
+bool alone = false;
+
 // Layers that keep their weights packed.
 class Stream {
  public:
@@ -133,7 +136,8 @@ class Stream {
   // multiplications of a step
   static constexpr int64_t RELEASE_FROM = 1'000'000;
   void run(int64_t x, int64_t y) {
-    kernels_.step(stream_, bytes_, reinterpret_cast<const void*>(x), reinterpret_cast<void*>(y));
+    kernels_.step(stream_, bytes_, reinterpret_cast<const void*>(x), reinterpret_cast<void*>(y),
+                  alone);
   }
   std::mutex mutex_;
   int64_t work_ = 0;
@@ -192,6 +196,7 @@ NB_MODULE(_native, m) {
         "Runs a call forward; 0, or why not.");
   m.def("backward", [](int64_t kernels, nb::bytes call) { return run(at(kernels).backward, call); },
         "Runs a call's gradient; 0, or why not.");
+  m.def("stay_alone", [] { alone = true; }, "From now on, streams run on one thread.");
   nb::class_<Stream>(m, "Stream", "Layers that run one step at a time.")
       .def(nb::init<int64_t, const std::vector<nb::bytes>&>())
       .def("step", &Stream::step, "Reads the inputs at one address, writes the outputs at another.");

@@ -38,10 +38,15 @@ struct StreamLayer {
       if (!parts[i] || !parts[i]->ready()) return false;
     return true;
   }
-  void step(const void* x, void* y) {
+  // `alone` with one thread: a team may be smaller than was asked for, and then its members take the
+  // rows of several
+  void step(const void* x, void* y, bool alone) {
     call.input = x;
     call.output = y;
-    in_team(members(), [this](const Team& team) { forward.pass(*parts[team.index], team); });
+    in_team(alone ? 1 : members(), [this](const Team& team) {
+      const int shares = forward.by_columns ? team.index + 1 : members();
+      for (int i = team.index; i < shares; i += team.size) forward.pass(*parts[i], team);
+    });
     ++forward.turn;
   }
 };
@@ -80,10 +85,10 @@ struct Stream {
       if (!layers[l] || !layers[l]->ready()) return false;
     return true;
   }
-  void step(const void* x, void* y) {
+  void step(const void* x, void* y, bool alone) {
     for (int64_t l = 0; l < count; ++l) {
       void* const to = l + 1 == count ? y : between + (l & 1) * width;
-      layers[l]->step(x, to);
+      layers[l]->step(x, to, alone);
       x = to;
     }
   }

@@ -23,6 +23,7 @@ from kernels.calls import (
 )
 from tolerances import assert_close
 
+from elman import nn
 from elman.cells import Cell, gru, lstm, rnn
 from elman.kernels import cpu, tensors_of
 from elman.kernels._fields import BACKWARD, FIELDS, FORWARD
@@ -201,6 +202,51 @@ def test_strided_inputs_need_no_copy():
         assert torch.equal(one, other)
 
 
+@pytest.mark.parametrize("shape", [(16,), (3, 16), (5, 1, 16)], ids=["one", "by-row", "by-step"])
+def test_inputs_that_are_one_and_the_same(shape, variant):
+    call = make(gru.cell, (5, 3, 16, 24))
+    grads, same = gradients_like(call), torch.randn(shape).expand(5, 3, 16)
+    found = by_kernel(replace(call, input=same), grads)
+    expected = by_kernel(replace(call, input=same.contiguous()), grads)
+    for one, other in zip((*found[0], *found[1]), (*expected[0], *expected[1]), strict=True):
+        assert_close(one, other)
+
+
+@pytest.mark.parametrize(
+    ("change", "text"),
+    [
+        ({"hh": (18, 5)}, "GRU: weight_hh has shape (18, 5), expected (18, 6), (G * H, R)."),
+        ({"ih": (18, 9)}, "GRU: weight_ih has shape (18, 9), expected (18, 4), (G * H, I)."),
+        ({"ih": (17, 4)}, "GRU: weight_ih has shape (17, 4), expected (15, 4), (G * H, I)."),
+        ({"bias_ih": (6,)}, "GRU: bias_ih has shape (6,), expected (18,), (G * H,)."),
+        ({"state": (2, 6)}, "GRU: h has shape (2, 6), expected (3, 6)."),
+        ({"initial": (3,)}, "GRU: h has shape (3,), expected (6,)."),
+        ({"lengths": (2,)}, "GRU: lengths has shape (2,), expected (3,)."),
+        ({"resets": (4, 3)}, "GRU: resets has shape (4, 3), expected (5, 3)."),
+    ],
+    ids=lambda one: next(iter(one)) if isinstance(one, dict) else "",
+)
+def test_nothing_that_is_not_there_is_read(change, text):
+    call = make(gru.cell, (5, 3, 4, 6))
+    ((name, shape),) = change.items()
+    if name in ("ih", "hh", "bias_ih"):
+        call = replace(call, weights=replace(call.weights, **{name: torch.zeros(shape)}))
+    else:
+        made = torch.zeros(shape, dtype={"lengths": torch.int64, "resets": bool}.get(name))
+        call = replace(call, **{name: (made,) if name in ("state", "initial") else made})
+    with pytest.raises(ValueError, match="GRU") as caught:
+        cpu.forward(call, tensors_of(call), save=True)
+    assert str(caught.value) == text
+
+
+def test_a_layer_whose_weights_were_put_there_is_refused_too():
+    layer, x = nn.GRU(8, 16), torch.randn(3, 2, 8)
+    layer.bias_ih_l0 = torch.nn.Parameter(torch.zeros(16))
+    for call in (layer, torch.no_grad()(layer)):
+        with pytest.raises(ValueError, match=r"GRU: bias_ih has shape \(16,\), expected \(48,\)"):
+            call(x)
+
+
 def test_a_length_outside_the_batch_is_refused():
     call = replace(make(gru.cell, (5, 3, 4, 6)), lengths=torch.tensor([5, 6, 1]))
     with pytest.raises(ValueError, match=r"lengths: a length is outside 0 … T = 5"):
@@ -245,15 +291,35 @@ from elman import nn
 torch.set_num_threads(2)
 layer = nn.GRU(8, 40); x = torch.randn(9, 30, 8)
 expected = layer(x)[0]
+stepper = layer.stepper(30)
+stepper(x[0])
 child = os.fork()
 if child == 0:
-    os._exit(0 if torch.equal(layer(x)[0], expected) else 1)
+    is_same = torch.equal(layer(x)[0], expected) and torch.equal(stepper(x[1]), expected[1])
+    os._exit(0 if is_same else 1)
 print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
 """
     done = subprocess.run(
         [sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True, timeout=60
     )
     assert done.stdout.strip() == "0", done.stderr
+
+
+def test_a_team_may_be_smaller_than_was_asked_for():
+    code = """
+import torch
+from elman import nn
+torch.set_num_threads(2)
+x = torch.randn(3, 30, 8)
+for layer in (nn.GRU(8, 40), nn.GRU(8, 256)):
+    stepper = layer.stepper(30)
+    print(torch.equal(torch.stack([stepper(x_t) for x_t in x]), layer(x)[0]))
+"""
+    environment = {**os.environ, "OMP_THREAD_LIMIT": "1"}
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=60
+    )
+    assert done.stdout.split() == ["True", "True"], done.stderr
 
 
 def test_a_cell_that_is_not_built_in_is_named():

@@ -30,6 +30,30 @@ def test_memory_comes_back_when_its_last_tensor_is_gone():
     assert address in again or len(again) == 1
 
 
+@pytest.mark.parametrize("rows", [1, 64])
+def test_a_large_output_is_a_tensor_like_a_small_one(rows):
+    layer, x = elman.nn.GRU(8, 64), torch.randn(100, rows, 8)
+    layer(x)[0].mul_(2)
+    layer(x)[0].detach_()
+
+
+def test_without_memory_what_is_kept_is_given_back_first(monkeypatch):
+    _memory.empty(LIKE, NUMBERS)
+    room = _memory._map
+
+    def map_(size):
+        if _memory._free or _memory._returned:
+            raise OSError(12, "Cannot allocate memory")
+        return room(size)
+
+    monkeypatch.setattr(_memory, "_map", map_)
+    assert _memory.empty(LIKE, 5 * NUMBERS).shape == (5 * NUMBERS,)
+    # more than any machine has
+    monkeypatch.setattr(_memory, "_map", lambda size: room(1 << 62))
+    with pytest.raises(MemoryError, match=r"there is no memory for a tensor of 1,310,720 bytes\."):
+        _memory.empty(LIKE, 5 * NUMBERS // 4)
+
+
 def test_small_tensors_are_torchs():
     _memory.empty(LIKE, NUMBERS - 1)
     assert not _memory._free

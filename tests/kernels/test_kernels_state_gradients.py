@@ -9,6 +9,7 @@ import torch
 from kernels.calls import CELLS, KINDS, by_kernel, by_reference, gradients_like, make
 from tolerances import TOLERANCES, assert_close
 
+import elman
 from elman.cells import lstm, rnn
 from elman.kernels import cpu, segment_size
 
@@ -221,3 +222,12 @@ def test_the_references_checkpoints_change_nothing():
     kept = by_reference(replace(call, checkpointed=True), grads)
     for one, other in zip((*full[0], *full[1]), (*kept[0], *kept[1]), strict=True):
         torch.testing.assert_close(one, other, rtol=1e-12, atol=1e-13)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
+def test_a_batch_of_no_rows_is_seen(dtype):
+    layer = elman.nn.GRU(3, 4, dtype=dtype)
+    with elman.diagnostics.watch(layer) as flow:
+        layer(torch.randn(5, 0, 3, dtype=dtype))[0].sum().backward()
+    (seen,) = flow.last.values()
+    assert seen.norms["h"].shape == (5, 0)

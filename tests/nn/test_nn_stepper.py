@@ -50,6 +50,28 @@ def test_the_weights_are_those_of_its_making():
     assert torch.equal(stepper(x), before)
 
 
+@pytest.mark.parametrize("backend", ["auto", "reference"])
+def test_the_output_may_go_where_the_input_stands(backend):
+    layer, x = elman.nn.GRU(40, 40, backend=backend), torch.randn(1, 40)
+    expected, room = layer.stepper()(x), torch.zeros(50)
+    for at in (0, 5, 10):
+        given, out = room[at : at + 40].view(1, 40), room[5:45].view(1, 40)
+        given.copy_(x)
+        assert torch.equal(layer.stepper()(given, out=out), expected)
+
+
+def test_autograd_is_told_that_the_output_changes():
+    stepper, out = elman.nn.GRU(3, 4).stepper(), torch.empty(1, 4)
+    w = torch.ones(4, requires_grad=True)
+    loss = torch.zeros(())
+    for x_t in torch.randn(2, 1, 3):
+        loss = loss + (stepper(x_t, out=out) * w).sum()
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        loss.backward()
+    with torch.inference_mode():
+        stepper(torch.randn(1, 3), out=torch.empty(1, 4))
+
+
 def test_setting_the_state_copies_it():
     stepper, x = elman.nn.LSTM(3, 4).stepper(), torch.randn(1, 3)
     state = torch.randn(1, 1, 4), torch.randn(1, 1, 4)

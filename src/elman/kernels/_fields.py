@@ -11,6 +11,7 @@ from elman import cells
 from . import _user_cells
 from ._call import Call
 from ._machine import Machine
+from ._sizes import check_rows, check_weights
 
 # native/call.h, struct Call: the same order
 FIELDS = (
@@ -84,6 +85,8 @@ def fields_of(
     if input is None or ih is None or tensors[2] is None:
         raise TypeError("a call has an input and two weights.")
     steps, batch, features = input.shape
+    check_weights(call.cell, features, tensors[1:7])
+    check_rows(call, tensors[7:])
     address, time, row = sequence(input, held)
     cell = call.cell
     lengths, resets = call.lengths, call.resets

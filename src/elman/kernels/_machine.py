@@ -24,6 +24,8 @@ def _after_fork() -> None:
     """A parallel region in a forked child would wait for threads that are not there."""
     global _forked
     _forked = True
+    if native is not None:
+        native.stay_alone()
 
 
 if hasattr(os, "register_at_fork"):

@@ -71,7 +71,9 @@ def empty(like: Tensor, *shape: int) -> Tensor:
     slab = _take(size)
     memory = (ctypes.c_char * size).from_buffer(slab)
     memory.lease = _Lease(slab)  # type: ignore[attr-defined]
-    return torch.frombuffer(memory, dtype=like.dtype, count=numbers).view(shape)
+    flat = torch.frombuffer(memory, dtype=like.dtype, count=numbers)
+    # no view: autograd does not let one be changed in place where several outputs come of a node
+    return like.new_empty(0).set_(flat.untyped_storage(), 0, shape)  # pyright: ignore
 
 
 def _take(size: int) -> mmap.mmap:
@@ -83,4 +85,16 @@ def _take(size: int) -> mmap.mmap:
             slab = min(fit, key=len)
             _free.remove(slab)
             return slab
+    try:
+        return _map(size)
+    except OSError:
+        with _lock:
+            _free.clear()
+    try:
+        return _map(size)
+    except OSError:
+        raise MemoryError(f"there is no memory for a tensor of {size:,} bytes.") from None
+
+
+def _map(size: int) -> mmap.mmap:
     return mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)

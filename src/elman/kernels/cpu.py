@@ -1,6 +1,7 @@
 """The native kernels: any built-in cell on a CPU, with lengths and resets, forward and backward."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import cache
 from typing import Any
 
@@ -22,6 +23,7 @@ from ._fields import (
     sequence,
 )
 from ._machine import is_built, machine, native, threads
+from ._sizes import check_weights
 
 # native/call.h, enum Status
 _BAD_LENGTH = 2
@@ -33,7 +35,8 @@ def cell_named(name: str, output: str) -> cells.Cell:
     if name.startswith("rnn_"):
         return cells.rnn.cell(name.removeprefix("rnn_"), output)
     if name.startswith("user_"):
-        return _user_cells.cell_of(name)
+        # the kernels know the step alone
+        return replace(_user_cells.cell_of(name), output=cells.nonlinearity(output))
     return {"gru": cells.gru, "gru_reset_before": cells.gru_reset_before, "lstm": cells.lstm}[
         name
     ].cell
@@ -235,7 +238,8 @@ def infer(
     else:
         steps, batch, time, row = *output_shape[:2], output_shape[1], 1
         input_time, input_row, _ = input.stride()
-    features, hidden = ih.shape[1], ih.shape[0] // len(cell.gates)
+    features, hidden = input.shape[-1], ih.shape[0] // len(cell.gates)
+    check_weights(cell, features, weights)
     # sizes one by one: torch reads a tuple in twice the time
     output = empty(input, *output_shape)
     two = len(cell.states) > 1
@@ -330,6 +334,8 @@ def _watched(call: Call, with_vectors: bool) -> tuple[Tensor, tuple[Tensor, ...]
     # as a gradient's was just before
     numbers = 8 // BYTES[call.input.dtype]
     norms = call.input.new_empty(states, steps, numbers * batch)
+    if not batch:
+        norms = norms.double()
     vectors = None
     seen = [0, 0, norms.data_ptr(), norms.data_ptr() + steps * batch * 8 if states > 1 else 0]
     if with_vectors:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
+from torch.autograd.graph import increment_version
 
 from elman.ops import open_stream
 
@@ -85,6 +86,11 @@ class Stepper:
             out = torch.empty(self._writes, dtype=self._dtype, device=self._device)
         else:
             self._check("out", out, self._writes, "R")
+            if _share_memory(x_t, out):
+                x_t = x_t.clone()
+            if not out.is_inference():
+                # what autograd saved of it is there no longer
+                increment_version(out)
         self._has_run = True
         if self._step is None:
             return self._slowly(x_t, out)
@@ -108,14 +114,16 @@ class Stepper:
         return out.copy_(output)
 
     def bind(self, x_t: Tensor, out: Tensor) -> Callable[[], Any]:
-        """A function without arguments that steps from and to the same memory each time.
+        """A function without arguments that steps from and to the same memory each time. Autograd
+        is not told that `out` changes.
 
         Args:
             x_t: (B, I), contiguous; write the next input into it before each call.
             out: (B, R), contiguous; holds the output after each call.
 
         Raises:
-            ValueError: a shape or dtype is another, or a tensor is not contiguous.
+            ValueError: a shape or dtype is another, a tensor is not contiguous, or the two share
+                memory.
 
         Example:
             >>> import torch, elman
@@ -127,6 +135,8 @@ class Stepper:
         """
         self._check("x_t", x_t, self._reads, "I")
         self._check("out", out, self._writes, "R")
+        if _share_memory(x_t, out):
+            raise ValueError("Stepper: x_t and out share memory; give each its own.")
         self._has_run = True
         if self._step is None:
             return partial(self._slowly, x_t, out)
@@ -173,6 +183,15 @@ class Stepper:
         for mine, first in zip(self._state, self._first, strict=True):
             mine.copy_(first)
         self._has_run = False
+
+
+def _share_memory(x_t: Tensor, out: Tensor) -> bool:
+    """Whether numbers of one stand among those of the other; `out` is contiguous."""
+    if x_t.untyped_storage().data_ptr() != out.untyped_storage().data_ptr() or not x_t.numel():
+        return False
+    span = sum((n - 1) * s for n, s in zip(x_t.shape, x_t.stride(), strict=True)) + 1
+    first, other = x_t.storage_offset(), out.storage_offset()
+    return first < other + out.numel() and other < first + span
 
 
 def _states(state: Any) -> tuple[Tensor, ...]:
