@@ -6,6 +6,7 @@ import pytest
 import torch
 from kernels.calls import KINDS, by_kernel, by_reference, gradients_like, make
 from tolerances import assert_close
+from torch.utils.flop_counter import FlopCounterMode
 
 import elman
 from elman.cells import (
@@ -92,6 +93,98 @@ def test_a_cell_of_the_user_is_the_reference(cell, kind, dtype):
         assert_close(one, other, "backward", f"gradient {i}")
 
 
+# numbers with the names of what stands in the functions below
+h = s = c = 64
+d_u = 0.25
+
+
+def own_names(a):
+    s = sigmoid(a)
+    d_u = s * a
+    c = tanh(d_u)
+    u = c * d_u
+    return u * u
+
+
+def mgu_that_changes_its_state(wx, uh, state):
+    wx_f, wx_n = wx
+    uh_f, uh_n = uh
+    (h,) = state
+    f = sigmoid(SHARP * (wx_f + uh_f))
+    n = tanh(wx_n + f * uh_n)
+    saved = (f, n, uh_n, h)
+    h = n + (1 - f) * (h - n)
+    return (h,), saved
+
+
+def mgu_from_what_it_saved(dstate, state, after, saved):
+    (dh,) = dstate
+    f, n, uh_n, h = saved
+    dwx_n = dh * f * (1 - n * n)
+    dwx_f = SHARP * (dwx_n * uh_n - dh * (h - n)) * f * (1 - f)
+    return (dwx_f, dwx_n), (dwx_f, dwx_n * f), (dh * (1 - f),)
+
+
+LETTERS = ("f", "n"), ("h",), ("f", "n", "uh_n", "h")
+
+
+@pytest.mark.parametrize(
+    "cell",
+    [
+        rnn.cell(own_names),
+        Cell("changes", *LETTERS, mgu_that_changes_its_state, mgu_from_what_it_saved),
+    ],
+    ids=["nonlinearity", "gates"],
+)
+def test_names_mean_what_they_mean_in_python(cell):
+    call = make(cell, (7, 5, 6, 19), KINDS["dense"], torch.float64)
+    grads = gradients_like(call)
+    found, expected = by_kernel(call, grads), by_reference(call, grads)
+    for one, other in zip((*found[0], *found[1]), (*expected[0], *expected[1]), strict=True):
+        assert_close(one, other)
+
+
+def scaled(a):
+    return SCALE * a
+
+
+SCALE = 0.5
+
+
+def test_a_number_of_the_module_may_change(monkeypatch):
+    layer, x = elman.nn.RNN(3, 4, nonlinearity=scaled, backend="cpu"), torch.randn(5, 2, 3)
+    before = layer(x)[0]
+    monkeypatch.setitem(scaled.__globals__, "SCALE", 2.0)
+    layer.backend = "reference"
+    expected = layer(x)[0]
+    layer.backend = "cpu"
+    assert_close(layer(x)[0], expected)
+    assert not torch.allclose(before, expected)
+
+
+def test_one_function_with_two_output_layers():
+    first, second = (
+        elman.nn.RNN(4, 6, nonlinearity=mish, feedback="output", output_nonlinearity=name)
+        for name in ("tanh", "identity")
+    )
+    x = torch.randn(5, 3, 4)
+    expected = first(x)[0]
+    second(x)
+    with FlopCounterMode(display=False):
+        assert_close(first(x)[0], expected)
+
+
+@pytest.mark.parametrize("rows", [3, 4])
+def test_a_single_step_of_a_few_rows(rows, variant, monkeypatch):
+    monkeypatch.setattr(_user_cells, "machine", cpu.machine)
+    layer = elman.nn.CustomRNN(MGU, 4, 40)
+    x = torch.randn(1, rows, 4)
+    with torch.no_grad():
+        found = layer(x)[0]
+        layer.backend = "reference"
+        assert_close(found, layer(x)[0])
+
+
 def test_it_is_compiled_once_and_kept_by_its_text(cache):
     name = _user_cells.native_name(MGU)
     libraries = sorted(path.name for path in cache.glob("*.so"))
@@ -129,6 +222,8 @@ def test_what_cannot_be_compiled_runs_on_the_reference_and_says_why():
         return a * wide
 
     assert "around uses names around it" in _why(elman.nn.RNN(3, 4, nonlinearity=around))
+    assert "leaky has arguments that may be left out" in _why(elman.nn.RNN(3, 4, nonlinearity=leaky))
+    assert elman.nn.RNN(3, 4, nonlinearity=leaky)(torch.randn(2, 1, 3))[0].shape == (2, 1, 4)
     assert "is no Python function" in _why(elman.nn.RNN(3, 4, nonlinearity=torch.nn.Tanh()))
     forced = elman.nn.RNN(3, 4, nonlinearity=around, backend="cpu")
     with pytest.raises(elman.ops.BackendError, match="uses names around it"):
@@ -140,6 +235,10 @@ def test_without_a_compiler_the_reason_says_so(monkeypatch, tmp_path):
     monkeypatch.setenv(_user_cells.CACHE, str(tmp_path))
     layer = elman.nn.RNN(3, 4, nonlinearity=fifth)
     assert "there is no C++ compiler" in _why(layer)
+
+
+def leaky(a, k=0.5):
+    return a * k
 
 
 def fifth(a):

@@ -15,6 +15,7 @@ import subprocess
 import tempfile
 import textwrap
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from types import FunctionType
@@ -38,14 +39,35 @@ from .generator import (
 # where the compiled cells are kept; ELMAN_CACHE names another folder
 CACHE = "ELMAN_CACHE"
 _ROLES = ("step", "step_backward", "operand", "operand_backward")
+# numbers of a module: its names, the number's own, and its value
+_Numbers = list[tuple[dict[str, Any], str, float]]
 
 
 class NotCompiledError(RuntimeError):
     """A cell of the user's own does not run natively; the text says why."""
 
 
-# by a cell's identity: the cell, and its name or why it has none
-_found: dict[int, tuple[cells.Cell, str | NotCompiledError]] = {}
+@dataclass(slots=True)
+class _Found:
+    """A cell's name, or why it has none, and the numbers of its modules that it was compiled with.
+
+    Args:
+        cell: the cell, so that its identity stays its own.
+        numbers: each with the module's names and its own.
+        name: what the kernels call it.
+    """
+
+    cell: cells.Cell
+    numbers: _Numbers
+    name: str | NotCompiledError
+
+    def is_stale(self) -> bool:
+        """Whether one of the numbers has changed."""
+        return any(module.get(name) != value for module, name, value in self.numbers)
+
+
+# by a cell's identity
+_found: dict[int, _Found] = {}
 _by_name: dict[str, cells.Cell] = {}
 
 
@@ -57,15 +79,16 @@ def native_name(cell: cells.Cell) -> str:
     """
     if cell.native is not None:
         return cell.native
-    if id(cell) not in _found:
+    found = _found.get(id(cell))
+    if found is None or found.is_stale():
+        found = _found[id(cell)] = _Found(cell, [], "")
         try:
-            _found[id(cell)] = cell, _compiled(cell)
+            found.name = _compiled(cell, found.numbers)
         except (OutsideVocabularyError, NotCompiledError, OSError) as error:
-            _found[id(cell)] = cell, NotCompiledError(str(error))
-    _, found = _found[id(cell)]
-    if isinstance(found, NotCompiledError):
-        raise found
-    return found
+            found.name = NotCompiledError(str(error))
+    if isinstance(found.name, NotCompiledError):
+        raise found.name
+    return found.name
 
 
 def cell_of(name: str) -> cells.Cell:
@@ -73,9 +96,9 @@ def cell_of(name: str) -> cells.Cell:
     return _by_name[name]
 
 
-def _compiled(cell: cells.Cell) -> str:
+def _compiled(cell: cells.Cell, numbers: _Numbers) -> str:
     here = machine()
-    code, saved = cell_header(cell)
+    code, saved = cell_header(cell, numbers)
     name = "user_" + hashlib.sha256(code.encode()).hexdigest()[:24]
     if name not in here.cells:
         library = ctypes.CDLL(str(_library(code, here)))
@@ -85,15 +108,16 @@ def _compiled(cell: cells.Cell) -> str:
     return name
 
 
-def cell_header(cell: cells.Cell) -> tuple[str, int]:
-    """The C++ of a cell, and how many values its step saves.
+def cell_header(cell: cells.Cell, numbers: _Numbers) -> tuple[str, int]:
+    """The C++ of a cell, and how many values its step saves; `numbers` takes those that stand in
+    its modules.
 
     Raises:
         OutsideVocabularyError: a function holds what the vocabulary does not.
     """
-    source, functions, nonlinearity = _source_of(cell), Source("no file", {}), None
+    source, functions, nonlinearity = _source_of(cell, numbers), Source("no file", {}), None
     if isinstance(cell.step, partial):
-        functions = _functions_of(cell)
+        functions = _functions_of(cell, numbers)
         nonlinearity = functions, "f", "derivative"
         derivative_reads(functions, "derivative")
     made: Made = make_cell(source, "user", nonlinearity)
@@ -102,37 +126,37 @@ def cell_header(cell: cells.Cell) -> tuple[str, int]:
     return f"{code}\n{call}  return &elman::ELMAN_ISA::user_cell;\n}}\n", made.saved
 
 
-def _source_of(cell: cells.Cell) -> Source:
+def _source_of(cell: cells.Cell, numbers: _Numbers) -> Source:
     """The text of a cell's functions, each under the name of its role."""
     functions: dict[str, ast.FunctionDef] = {}
-    numbers: dict[str, float] = {}
     path = "a cell"
     for role in _ROLES:
         function: Any = getattr(cell, role)
         if function is None:
             continue
         function = function.func if isinstance(function, partial) else function
-        functions[role], path, more = _text_of(function)
-        numbers |= more
+        functions[role], path = _text_of(function, numbers)
     constants = {"GATES": cell.gates, "STATES": cell.states, "FIRST": cell.first}
-    return Source(path, functions, constants, {}, numbers)
+    return Source(path, functions, constants)
 
 
-def _functions_of(cell: cells.Cell) -> Source:
+def _functions_of(cell: cells.Cell, numbers: _Numbers) -> Source:
     """The text of a nonlinearity and of its derivative, which is found if it was not given."""
     if cell.f is None:
         raise OutsideVocabularyError(f"{cell.name}: what its step takes is not known.")
-    f, path, numbers = _text_of(cell.f.f)
-    source = Source(path, {"f": f}, {}, {"user": ("f", "derivative")}, numbers)
+    f, path = _text_of(cell.f.f, numbers)
+    source = Source(path, {"f": f}, {}, {"user": ("f", "derivative")})
     if cell.f.derivative is None:
         source.functions["derivative"] = differentiate(source, "f")
-        return source
-    source.functions["derivative"], _, more = _text_of(cell.f.derivative)
-    return Source(path, source.functions, {}, source.nonlinearities, numbers | more)
+    else:
+        source.functions["derivative"], _ = _text_of(cell.f.derivative, numbers)
+    return source
 
 
-def _text_of(function: Callable[..., Any]) -> tuple[ast.FunctionDef, str, dict[str, float]]:
-    """A function's parsed text, its file, and the numbers that its global names stand for."""
+def _text_of(function: Callable[..., Any], numbers: _Numbers) -> tuple[ast.FunctionDef, str]:
+    """A function's parsed text, with the numbers that its global names stand for in their place,
+    and its file.
+    """
     if not isinstance(function, FunctionType):
         raise OutsideVocabularyError(
             f"{getattr(function, '__name__', function)} is no Python function; write it as one."
@@ -149,23 +173,40 @@ def _text_of(function: Callable[..., Any]) -> tuple[ast.FunctionDef, str, dict[s
     if not isinstance(node, ast.FunctionDef):
         raise OutsideVocabularyError(f"{path}:{first}: give the function by `def`, not by lambda.")
     ast.increment_lineno(tree, first - 1)
+    if node.args.defaults or node.args.kwonlyargs or node.args.vararg or node.args.kwarg:
+        raise OutsideVocabularyError(
+            f"{path}:{first}: {function.__name__} has arguments that may be left out."
+        )
     if function.__closure__:
         raise OutsideVocabularyError(f"{path}:{first}: {function.__name__} uses names around it.")
-    numbers: dict[str, float] = {}
-    for one in ast.walk(node):
-        if not isinstance(one, ast.Name) or one.id not in function.__globals__:
-            continue
-        value = function.__globals__[one.id]
+    return _WithNumbers(function, path, numbers).visit(node), path
+
+
+class _WithNumbers(ast.NodeTransformer):
+    """Puts the numbers of a function's module in place of their names; a name that is an argument
+    or gets a value in the function is its own.
+    """
+
+    def __init__(self, function: FunctionType, path: str, numbers: _Numbers) -> None:
+        self._own = set(function.__code__.co_varnames)
+        self._module, self._path, self._numbers = function.__globals__, path, numbers
+
+    def visit_Name(self, node: ast.Name) -> ast.expr:
+        name = node.id
+        if name in self._own or name not in self._module:
+            return node
+        value = self._module[name]
         if isinstance(value, int | float) and not isinstance(value, bool):
-            numbers[one.id] = value
-        elif one.id in cells.__all__ and value not in (
-            getattr(cells, one.id),
-            getattr(torch, one.id, None),
+            self._numbers.append((self._module, name, value))
+            return ast.copy_location(ast.Constant(value), node)
+        if name in cells.__all__ and value not in (
+            getattr(cells, name),
+            getattr(torch, name, None),
         ):
             raise OutsideVocabularyError(
-                f"{path}:{one.lineno}: {one.id} is not the one of elman.cells."
+                f"{self._path}:{node.lineno}: {name} is not the one of elman.cells."
             )
-    return node, path, numbers
+        return node
 
 
 def compiler() -> str | None:

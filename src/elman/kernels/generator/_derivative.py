@@ -3,7 +3,7 @@
 import ast
 from collections.abc import Callable
 
-from ._source import Function, Source, name_of, parse
+from ._source import Function, Source, fresh, name_of, names_in, parse
 from ._write import OPERATORS
 
 # f(u) differentiated by u; u is what stands in its place
@@ -34,18 +34,21 @@ def differentiate(source: Source, name: str) -> ast.FunctionDef:
     """
     function = parse(source, name)
     (argument,) = (one.arg for one in function.node.args.args)
-    slopes: dict[str, _Slope] = {argument: _code("one_")}
-    body: list[ast.stmt] = [ast.Assign([_store("one_")], _code(f"zeros_like({argument}) + 1"))]
+    used = names_in(function.node)
+    one = fresh("one", used)
+    slopes: dict[str, _Slope] = {argument: _code(one)}
+    body: list[ast.stmt] = [ast.Assign([_store(one)], _code(f"zeros_like({argument}) + 1"))]
     for line in function.lines:
         slope = _slope(function, line.value, slopes)
         target = str(name_of(line.targets[0]))
+        own = fresh(f"d_{target}", used)
         if slope is not None:
-            body.append(ast.Assign([_store(f"d_{target}")], slope))
+            body.append(ast.Assign([_store(own)], slope))
         body.append(line)
-        slopes[target] = None if slope is None else _code(f"d_{target}")
+        slopes[target] = None if slope is None else _code(own)
     result = _slope(function, function.returned[0][0], slopes)
     body.append(ast.Return(result or _code(f"zeros_like({argument})")))
-    made = ast.parse(f"def derivative({argument}, y_): pass").body[0]
+    made = ast.parse(f"def derivative({argument}, {fresh('y', used)}): pass").body[0]
     assert isinstance(made, ast.FunctionDef)
     made.body = body
     for node in ast.walk(made):

@@ -1,7 +1,7 @@
 """A cell's functions as they stand in Python: parsed, checked, not run."""
 
 import ast
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 WORDS = (
@@ -93,14 +93,12 @@ class Source:
         functions: by name.
         constants: the letters of gates and states, by name.
         nonlinearities: by name, each with the names of its function and its derivative.
-        numbers: what other names stand for.
     """
 
     path: str
     functions: dict[str, ast.FunctionDef]
     constants: dict[str, tuple[str, ...]] = field(default_factory=dict)
     nonlinearities: dict[str, tuple[str, str | None]] = field(default_factory=dict)
-    numbers: Mapping[str, float] = field(default_factory=dict)
 
     def refuse(self, node: ast.AST, why: str) -> OutsideVocabularyError:
         """What to raise for a node."""
@@ -176,16 +174,18 @@ def parse(source: Source, name: str) -> Function:
     """
     if name not in source.functions:
         raise OutsideVocabularyError(f"{source.path}: there is no function {name}.")
-    node = _Names(source).visit(source.functions[name])
+    node = _Renamed(source.functions[name]).visit(source.functions[name])
     arguments = [one.arg for one in node.args.args]
     unpacked: dict[str, list[str | None]] = {}
     lines: list[ast.Assign] = []
     tuples: dict[str, list[ast.expr]] = {}
+    places: dict[str, int] = {}
     returned: list[list[ast.expr]] | None = None
     for statement in node.body:
         if isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant):
             continue
         if isinstance(statement, ast.Return) and statement.value is not None:
+            _hold(tuples, places, lines, names_in(node))
             returned = _returned(statement.value, tuples)
         elif isinstance(statement, ast.Assign) and len(statement.targets) == 1:
             target, value = statement.targets[0], statement.value
@@ -194,7 +194,7 @@ def parse(source: Source, name: str) -> Function:
                 names = [name_of(one) for one in target.elts]
                 unpacked[str(given)] = [None if one == "_" else one for one in names]
             elif isinstance(target, ast.Name) and isinstance(value, ast.Tuple):
-                tuples[target.id] = value.elts
+                tuples[target.id], places[target.id] = value.elts, len(lines)
             elif isinstance(target, ast.Name):
                 lines.append(statement)
             else:
@@ -211,17 +211,54 @@ def parse(source: Source, name: str) -> Function:
     return function
 
 
-class _Names(ast.NodeTransformer):
-    """Puts numbers in place of the names that stand for them, and renames what C++ has taken."""
+def names_in(function: ast.FunctionDef) -> set[str]:
+    """Every name that a function has, its arguments' too."""
+    found = {node.id for node in ast.walk(function) if isinstance(node, ast.Name)}
+    return found | {one.arg for one in function.args.args}
 
-    def __init__(self, source: Source) -> None:
-        self._numbers = source.numbers
+
+def fresh(name: str, used: set[str]) -> str:
+    """The name, with lines behind it until nothing else is called so; it is used from now on."""
+    while name in used or name in _TAKEN:
+        name += "_"
+    used.add(name)
+    return name
+
+
+def _hold(
+    tuples: dict[str, list[ast.expr]],
+    places: dict[str, int],
+    lines: list[ast.Assign],
+    used: set[str],
+) -> None:
+    """Gives a value of a tuple that changes behind it a name of its own, where the tuple stands."""
+    for name in sorted(tuples, key=lambda one: places[one], reverse=True):
+        at = places[name]
+        changed = {name_of(line.targets[0]) for line in lines[at:]}
+        for i, value in enumerate(tuples[name]):
+            read = {node.id for node in ast.walk(value) if isinstance(node, ast.Name)}
+            if read & changed:
+                own = fresh(f"{name}_{i}", used)
+                line = ast.Assign([ast.Name(own, ast.Store())], value)
+                lines.insert(at, ast.copy_location(line, value))
+                held = [*tuples[name]]
+                held[i] = ast.copy_location(ast.Name(own, ast.Load()), value)
+                tuples[name] = held
+
+
+class _Renamed(ast.NodeTransformer):
+    """Renames what C++ has taken."""
+
+    def __init__(self, function: ast.FunctionDef) -> None:
+        used = names_in(function)
+        self._names = {name: fresh(name, used) for name in sorted(used & _TAKEN)}
 
     def visit_Name(self, node: ast.Name) -> ast.expr:
-        if node.id in self._numbers and isinstance(node.ctx, ast.Load):
-            return ast.copy_location(ast.Constant(self._numbers[node.id]), node)
-        name = f"{node.id}_" if node.id in _TAKEN else node.id
+        name = self._names.get(node.id, node.id)
         return ast.copy_location(ast.Name(name, node.ctx), node)
+
+    def visit_arg(self, node: ast.arg) -> ast.arg:
+        return ast.copy_location(ast.arg(self._names.get(node.arg, node.arg)), node)
 
 
 def _check_names(function: Function, known: set[str]) -> None:
