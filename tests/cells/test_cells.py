@@ -80,6 +80,19 @@ def test_derivatives(name):
 
 
 @pytest.mark.parametrize("name", NONLINEARITIES)
+def test_the_derivative_where_a_nonlinearity_bends(name):
+    one = NONLINEARITIES[name]
+    a = torch.tensor([-2.5, -1, 0, 1, 2.5], dtype=torch.float64, requires_grad=True)
+    y = one.f(a)
+    (found,) = torch.autograd.grad(y.sum(), a)
+    torch.testing.assert_close(one.derivative(a, y), found)
+    theirs = getattr(torch.nn.functional, name, None)
+    if theirs is not None and name != "hard_sigmoid":
+        (expected,) = torch.autograd.grad(theirs(a).sum(), a)
+        torch.testing.assert_close(found, expected)
+
+
+@pytest.mark.parametrize("name", NONLINEARITIES)
 def test_nonlinearities_are_finite_far_out(name):
     a = torch.tensor([-1e30, -1e4, 1e4, 1e30])
     assert torch.isfinite(NONLINEARITIES[name].f(a)).all()

@@ -149,6 +149,25 @@ def test_trace_shows_what_happened(case):
         assert_close((g["f"] * c + g["i"] * g["g"]) * real, last)
 
 
+def test_trace_where_the_native_kernels_are_forced():
+    layer, x = elman.nn.GRU(3, 4, backend="cpu"), torch.randn(5, 2, 3)
+    (trace,) = layer.trace(x)
+    assert_close(trace.output, layer(x)[0])
+    layer.backend = "auto"
+    with elman.ops.only("cpu"):
+        assert_close(layer.trace(x)[0].output, trace.output)
+
+
+def test_explain_runs_nothing_and_takes_what_the_layer_takes():
+    layer = elman.nn.LSTM(3, 4, num_layers=2, dropout=0.5, recurrent_dropout=0.5)
+    x, lengths = torch.randn(5, 2, 3), torch.tensor([5, 2])
+    before = torch.get_rng_state()
+    found = elman.explain(layer, x, lengths=lengths)
+    assert torch.equal(torch.get_rng_state(), before)
+    assert len(found.choices) == 2
+    assert all(torch.equal(call.lengths, lengths) for call in layer.calls(x, lengths=lengths))
+
+
 def test_jordan_feeds_the_output_back():
     layer = elman.nn.RNN(I, H, feedback="output", output_size=2, dtype=torch.float64,
                          output_nonlinearity="sigmoid")  # fmt: skip

@@ -10,7 +10,7 @@ import torch
 from kernels.calls import CELLS, KINDS, make
 from tolerances import assert_close
 from torch.export import Dim, export
-from torch.func import functional_call, grad, hessian, jacrev, jvp, vmap
+from torch.func import functional_call, grad, hessian, jacrev, jvp, vjp, vmap
 from torch.library import opcheck
 from torch.utils import _pytree as pytree
 
@@ -90,6 +90,19 @@ def test_torch_func(pair, transform):
     p, x = _parameters(native), _x(2, 4, 2, 3)
     run = TRANSFORMS[transform]
     _same(run(native, p, x), run(reference, p, x))
+
+
+def test_lengths_and_resets_may_be_filled_anew_before_a_pull(pair):
+    native, reference = pair
+    x, lengths, resets = _x(6, 2, 3), torch.tensor([2, 4]), torch.zeros(6, 2, dtype=torch.bool)
+    found = []
+    for layer in (native, reference):
+        own = lengths.clone(), resets.clone()
+        y, pull = vjp(lambda a, layer=layer, own=own: layer(a, lengths=own[0], resets=own[1])[0], x)
+        own[0].fill_(6)
+        own[1].fill_(True)
+        found.append(pull(torch.ones_like(y)))
+    _same(*found)
 
 
 def test_double_backward(pair):

@@ -1,9 +1,13 @@
 """One backend for everything that leaves the choice open."""
 
+from threading import Event, Thread
+
 import pytest
 import torch
+from tolerances import assert_close
 
 import elman
+from elman.kernels import cpu
 
 
 def _backend(layer):
@@ -20,6 +24,41 @@ def test_it_holds_for_open_choices_and_ends():
             assert _backend(layer) == "torch"
         assert _backend(layer) == "reference"
     assert _backend(layer) == before
+
+
+def test_other_threads_have_their_own():
+    layer, inside, done = elman.nn.LSTM(3, 4), Event(), Event()
+    before = _backend(layer)
+
+    def force():
+        with elman.ops.only("reference"):
+            inside.set()
+            done.wait(10)
+
+    thread = Thread(target=force)
+    thread.start()
+    inside.wait(10)
+    try:
+        assert _backend(layer) == before
+        with elman.ops.only("torch"):
+            assert _backend(layer) == "torch"
+    finally:
+        done.set()
+        thread.join()
+
+
+def test_a_compiled_layer_knows_it():
+    layer, x, graphs = elman.nn.GRU(3, 4), torch.randn(5, 2, 3), []
+
+    def note(graph, inputs):
+        graphs.append(graph.code)
+        return graph
+
+    compiled = torch.compile(lambda x: layer(x)[0], backend=note, fullgraph=True)
+    with elman.ops.only("reference"):
+        assert_close(compiled(x), layer(x)[0])
+    assert_close(compiled(x), layer(x)[0])
+    assert ["elman.scan" in code for code in graphs] == [False, cpu.is_built()]
 
 
 def test_what_it_cannot_run_is_an_error():

@@ -11,7 +11,6 @@ from ._vocabulary import (
     exp,
     log1p,
     maximum,
-    minimum,
     relu,
     sigmoid,
     sin,
@@ -71,7 +70,7 @@ def _d_leaky_relu(a: Value, y: Value) -> Value:
 
 
 def _elu(a: Value) -> Value:
-    return where(a > 0, a, exp(minimum(a, zeros_like(a))) - 1)
+    return where(a > 0, a, exp(where(a > 0, zeros_like(a), a)) - 1)
 
 
 def _d_elu(a: Value, y: Value) -> Value:
@@ -104,7 +103,7 @@ def _d_silu(a: Value, y: Value) -> Value:
 
 
 def _hardtanh(a: Value) -> Value:
-    return minimum(maximum(a, zeros_like(a) - 1), zeros_like(a) + 1)
+    return where(a >= 1, zeros_like(a) + 1, where(a <= -1, zeros_like(a) - 1, a))
 
 
 def _d_hardtanh(a: Value, y: Value) -> Value:
@@ -112,7 +111,8 @@ def _d_hardtanh(a: Value, y: Value) -> Value:
 
 
 def _hard_sigmoid(a: Value) -> Value:
-    return minimum(maximum(0.2 * a + 0.5, zeros_like(a)), zeros_like(a) + 1)
+    y = 0.2 * a + 0.5
+    return where(y >= 1, zeros_like(a) + 1, where(y <= 0, zeros_like(a), y))
 
 
 def _d_hard_sigmoid(a: Value, y: Value) -> Value:

@@ -36,13 +36,22 @@ class Explanation:
         return "\n".join(lines)
 
 
-def explain(layer: nn.Module, input: Tensor | PackedSequence, hx: Any = None) -> Explanation:
-    """Says which backend runs a layer on an input, and why not the others.
+def explain(
+    layer: nn.Module,
+    input: Tensor | PackedSequence,
+    hx: Any = None,
+    *,
+    lengths: Tensor | None = None,
+    resets: Tensor | None = None,
+) -> Explanation:
+    """Says which backend runs a layer on an input, and why not the others; nothing is run.
 
     Args:
         layer: an `elman.nn.RNN`, `GRU` or `LSTM`.
         input: as for its `forward`.
         hx: as for its `forward`.
+        lengths: as for its `forward`.
+        resets: as for its `forward`.
 
     Raises:
         TypeError: the layer is none of ours.
@@ -59,5 +68,5 @@ def explain(layer: nn.Module, input: Tensor | PackedSequence, hx: Any = None) ->
             f"explain: {type(layer).__name__} is no layer of elman.nn; give an RNN, GRU or LSTM."
             " elman.nn.convert makes one of torch's."
         )
-    choices = [choose(call, layer.backend) for call in layer.calls(input, hx)]
+    choices = [choose(call, layer.backend) for call in layer.calls(input, hx, lengths, resets)]
     return Explanation(choices, layer.num_directions)

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
 
 from elman.cells import Cell
-from elman.ops import Call, Watch, Weights, Zoneout, check_backend, scan
+from elman.ops import Call, Watch, Weights, Zoneout, check_backend, scan, wanted
 from elman.ops import dropout as drop
 
 from ._check import check_options, check_state, checked_number
@@ -218,6 +218,8 @@ class Recurrent(nn.Module):
             lengths: as for `forward`.
             resets: as for `forward`.
 
+        The native kernels keep no steps: where they are forced, the reference runs.
+
         Returns:
             One `Trace` for each layer and direction, layers first. Its tensors are (T, B, ·), or
             (B, T, ·) with `batch_first`; a packed or unbatched input is traced as a padded batch
@@ -235,44 +237,69 @@ class Recurrent(nn.Module):
         self._run(sequences, self._read_state(where, sequences, hx), traces)
         return [trace.arranged(sequences) for trace in traces]
 
-    def calls(self, input: Tensor | PackedSequence, hx: Any = None) -> list[Call]:
-        """The scans that `forward` asks for, one for each layer and direction; for `explain`."""
-        sequences = read_sequences(self, f"{type(self).__name__}.forward", input, None, None)
+    def calls(
+        self,
+        input: Tensor | PackedSequence,
+        hx: Any = None,
+        lengths: Tensor | None = None,
+        resets: Tensor | None = None,
+    ) -> list[Call]:
+        """The scans that `forward` asks for, one for each layer and direction, none of them run;
+        upper layers get an input that is not initialised. For `explain`.
+        """
+        where = f"{type(self).__name__}.forward"
+        sequences = read_sequences(self, where, input, lengths, resets)
+        state, x = self._read_state("explain", sequences, hx), sequences.input
         made: list[Call] = []
-        self._run(sequences, self._read_state("explain", sequences, hx), seen=made.append)
+        for layer in range(self.num_layers):
+            made += [
+                self._call(layer, direction, x, sequences, state)
+                for direction in range(self.num_directions)
+            ]
+            x = x.new_empty(*x.shape[:2], self.num_directions * self.state_size)
         return made
 
-    def _run(
+    def _call(
         self,
+        layer: int,
+        direction: int,
+        x: Tensor,
         sequences: Sequences,
         state: States | None,
-        traces: list[Trace] | None = None,
-        seen: Callable[[Call], None] | None = None,
+        weights: Weights | None = None,
+    ) -> Call:
+        """The scan of one layer and direction."""
+        index = layer * self.num_directions + direction
+        return Call(
+            self.cell,
+            weights or self._weights_whole(layer, direction),
+            x,
+            None if state is None else tuple(s[index] for s in state),
+            self._initial(index),
+            sequences.lengths,
+            sequences.resets,
+            reverse=direction == 1,
+            checkpointed=self.bptt == "checkpointed",
+            gradient_clip=self.gradient_clip,
+            watch=None if self.watch is None else self.watch(layer, direction),
+            zoneout=Zoneout(self.zoneout, self.training) if self.zoneout else None,
+        )
+
+    def _run(
+        self, sequences: Sequences, state: States | None, traces: list[Trace] | None = None
     ) -> tuple[Tensor, States]:
         """The stack: every layer reads what the one below puts out."""
         x, after = sequences.input, []
+        backend = self.backend
+        if traces is not None and wanted(backend) == "cpu":
+            backend = "reference"
         for layer in range(self.num_layers):
             outputs: list[Tensor] = []
             for direction in range(self.num_directions):
-                index = layer * self.num_directions + direction
-                call = Call(
-                    self.cell,
-                    self.weights_of(layer, direction),
-                    x,
-                    None if state is None else tuple(s[index] for s in state),
-                    self._initial(index),
-                    sequences.lengths,
-                    sequences.resets,
-                    traced=traces is not None,
-                    reverse=direction == 1,
-                    checkpointed=self.bptt == "checkpointed",
-                    gradient_clip=self.gradient_clip,
-                    watch=None if self.watch is None else self.watch(layer, direction),
-                    zoneout=Zoneout(self.zoneout, self.training) if self.zoneout else None,
-                )
-                if seen is not None:
-                    seen(call)
-                found, final = scan(call, backend=self.backend)
+                weights = self.weights_of(layer, direction)
+                call = self._call(layer, direction, x, sequences, state, weights)
+                call.traced = traces is not None
+                found, final = scan(call, backend=backend)
                 if traces is not None:
                     traces.append(trace_of(self.cell, layer, direction, found))
                 outputs.append(found[0])
@@ -287,12 +314,16 @@ class Recurrent(nn.Module):
 
     def weights_of(self, layer: int, direction: int = 0) -> Weights:
         """The parameters of one layer of the stack and one direction, W behind its dropout."""
-        names = self._names[layer * self.num_directions + direction]
-        ih, hh, *rest = map(self._parameter, names)
+        made = self._weights_whole(layer, direction)
         # DropConnect: the same entries of W are gone at every step (Merity et al. 2018,
         # arXiv:1708.02182)
         if self.recurrent_dropout and self.training:
-            hh = drop(hh, self.recurrent_dropout)
+            made.hh = drop(made.hh, self.recurrent_dropout)
+        return made
+
+    def _weights_whole(self, layer: int, direction: int) -> Weights:
+        names = self._names[layer * self.num_directions + direction]
+        ih, hh, *rest = map(self._parameter, names)
         made = Weights(ih, hh, *rest)
         if self.layer_norm:
             suffix = f"_l{layer}" + ("_reverse" if direction else "")

@@ -2,6 +2,7 @@
 
 from collections.abc import Generator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -85,7 +86,10 @@ def check_backend(backend: str, where: str) -> None:
         )
 
 
-_forced: list[str] = []
+# what `only` puts in place of an open choice: each thread, and each task of an event loop, has its
+# own; and all of them together, which is what torch.compile can read
+_forced: ContextVar[str] = ContextVar("forced", default="auto")
+_everywhere: list[str] = []
 
 
 @contextmanager
@@ -105,16 +109,20 @@ def only(backend: str) -> Generator[None]:
         'reference'
     """
     check_backend(backend, "only")
-    _forced.append(backend)
+    token = _forced.set(backend)
+    _everywhere.append(backend)
     try:
         yield
     finally:
-        _forced.pop()
+        _everywhere.remove(backend)
+        _forced.reset(token)
 
 
 def wanted(backend: str) -> str:
     """A layer's backend, or the one that `only` puts in place of an open choice."""
-    return _forced[-1] if _forced and backend == "auto" else backend
+    if backend != "auto" or not _everywhere:
+        return backend
+    return _everywhere[-1] if is_compiling() else _forced.get()
 
 
 def choose(call: Call, backend: str = "auto") -> Choice:

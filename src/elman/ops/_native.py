@@ -39,7 +39,7 @@ def scan(call: Call, way: Door) -> tuple[list[Tensor], States]:
             save = inside_torch.is_taking_gradient() or any(
                 t is not None and t.requires_grad for t in tensors
             )
-            found = _TransformedScan.apply(without_tensors(call), save, *tensors)
+            found = _TransformedScan.apply(_kept(call), save, *tensors)
             output, *after = found[: 1 + len(call.cell.states)]
         case Door.REFERENCE:
             return in_time(call, reference.scan)
@@ -74,18 +74,23 @@ def without_tensors(call: Call) -> Call:
     )
 
 
+def _kept(call: Call) -> Call:
+    """The same for a gradient: the caller may fill lengths and resets anew before it is wanted."""
+    kept = without_tensors(call)
+    if kept.lengths is not None:
+        kept.lengths = kept.lengths.clone()
+    if kept.resets is not None:
+        kept.resets = kept.resets.clone()
+    return kept
+
+
 class _Scan(torch.autograd.Function):
     """Plain eager training: one function, no operator."""
 
     @staticmethod
     def forward(ctx: Any, call: Call, *tensors: Tensor | None) -> Any:
         output, after, saved = cpu.forward(call, tensors, save=True)
-        ctx.call = kept = without_tensors(call)
-        # the caller may fill them anew before the gradient is wanted
-        if kept.lengths is not None:
-            kept.lengths = kept.lengths.clone()
-        if kept.resets is not None:
-            kept.resets = kept.resets.clone()
+        ctx.call = _kept(call)
         ctx.set_materialize_grads(False)
         ctx.save_for_backward(*tensors, output, saved)
         return (output, *after)
