@@ -185,6 +185,32 @@ def test_a_single_step_of_a_few_rows(rows, variant, monkeypatch):
         assert_close(found, layer(x)[0])
 
 
+def sums_step(wx, uh, state):
+    (wx_h,) = wx
+    (uh_h,) = uh
+    _, s, t = state
+    y = tanh(wx_h + uh_h)
+    return (y, s + y, t + s), ()
+
+
+def sums_backward(dstate, state, after, saved):
+    dh, ds, dt = dstate
+    y, _, _ = after
+    dwx = (dh + ds) * (1 - y * y)
+    return (dwx,), (dwx,), (zeros_like(dh), ds + dt, dt)
+
+
+def test_three_states_under_autocast():
+    cell = Cell("sums", ("h",), ("h", "s", "t"), (), sums_step, sums_backward)
+    layer, x = elman.nn.CustomRNN(cell, 3, 4), torch.randn(5, 2, 3)
+    first = tuple(torch.randn(1, 2, 4) for _ in range(3))
+    expected = layer(x, first)[1]
+    with torch.autocast("cpu", torch.bfloat16):
+        found = layer(x, first)[1]
+    for one, other in zip(found, expected, strict=True):
+        torch.testing.assert_close(one.float(), other, rtol=0.05, atol=0.05)
+
+
 def test_it_is_compiled_once_and_kept_by_its_text(cache):
     name = _user_cells.native_name(MGU)
     libraries = sorted(path.name for path in cache.glob("*.so"))
@@ -222,7 +248,9 @@ def test_what_cannot_be_compiled_runs_on_the_reference_and_says_why():
         return a * wide
 
     assert "around uses names around it" in _why(elman.nn.RNN(3, 4, nonlinearity=around))
-    assert "leaky has arguments that may be left out" in _why(elman.nn.RNN(3, 4, nonlinearity=leaky))
+    assert "leaky has arguments that may be left out" in _why(
+        elman.nn.RNN(3, 4, nonlinearity=leaky)
+    )
     assert elman.nn.RNN(3, 4, nonlinearity=leaky)(torch.randn(2, 1, 3))[0].shape == (2, 1, 4)
     assert "is no Python function" in _why(elman.nn.RNN(3, 4, nonlinearity=torch.nn.Tanh()))
     forced = elman.nn.RNN(3, 4, nonlinearity=around, backend="cpu")

@@ -1,5 +1,8 @@
 """One step at a time: the handle, the layer's own step, and the short way of plain calls."""
 
+import copy
+import pickle
+
 import pytest
 import torch
 from cases import CASES, named
@@ -70,6 +73,16 @@ def test_autograd_is_told_that_the_output_changes():
         loss.backward()
     with torch.inference_mode():
         stepper(torch.randn(1, 3), out=torch.empty(1, 4))
+
+
+def test_a_copy_goes_on_from_the_same_state():
+    x = torch.randn(3, 2, 3)
+    stepper = elman.nn.LSTM(3, 4, num_layers=2).stepper(batch=2)
+    stepper(x[0])
+    copies = [copy.deepcopy(stepper), pickle.loads(pickle.dumps(stepper))]
+    expected = [stepper(x_t) for x_t in x[1:]]
+    for one in copies:
+        assert all(torch.equal(one(x_t), y) for x_t, y in zip(x[1:], expected, strict=True))
 
 
 def test_setting_the_state_copies_it():

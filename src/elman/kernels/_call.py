@@ -154,8 +154,9 @@ def with_tensors(call: Call, tensors: Sequence[Tensor | None]) -> Call:
     normalisation too.
     """
     input, ih, hh, bias_ih, bias_hh, ho, bias_ho, s0, s1, i0, i1 = tensors
-    state = tuple(s for s in (s0, s1) if s is not None)
-    initial = tuple(i for i in (i0, i1) if i is not None)
+    # the native passes know two states, the reference any number
+    state = (*(s for s in (s0, s1) if s is not None), *(call.state or ())[2:])
+    initial = (*(i for i in (i0, i1) if i is not None), *(call.initial or ())[2:])
     if input is None or ih is None or hh is None:
         raise TypeError("a call has an input and two weights.")
     w = call.weights

@@ -35,13 +35,6 @@ class CustomRNN(Recurrent):
         residual: as for `GRU`.
         zoneout: as for `GRU`.
         layer_norm: as for `GRU`.
-        bptt: how the gradient goes back: "full" keeps what it needs of every step, "checkpointed"
-            about √T states, and makes the rest again; the gradients are the same, bit for bit.
-        gradient_clip: bound of the norm of the gradient that each sequence's state hands to the
-            step before, applied at every step of the way back; None for none.
-        residual: as for `GRU`.
-        zoneout: as for `GRU`.
-        layer_norm: as for `GRU`.
 
     Shape:
         As `GRU` for a cell of one state, as `LSTM` for two.

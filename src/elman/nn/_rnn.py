@@ -50,7 +50,8 @@ class RNN(Recurrent):
         backend: "auto" takes the fastest backend that supports the call; another of
             `elman.ops.BACKENDS` forces one.
         bptt: how the gradient goes back: "full" keeps what it needs of every step, "checkpointed"
-            about √T states, and makes the rest again; the gradients are the same, bit for bit.
+            about √T states, and makes the rest again; the gradients are the same, on the native
+            kernels bit for bit.
         gradient_clip: bound of the norm of the gradient that each sequence's state hands to the
             step before, applied at every step of the way back; None for none.
         residual: whether every layer above the first adds its input to its output (He et al. 2016,

@@ -56,6 +56,9 @@ class Stepper:
         self._step = None if stream is None else stream.step
         self._has_run = False
 
+    def __reduce__(self) -> Any:
+        return _opened, (self._layer, self.batch, self.state)
+
     def _calls(self) -> list[Any]:
         """One step of each layer, on the state that this handle keeps."""
         empty = torch.zeros(1, *self._reads, dtype=self._dtype, device=self._device)
@@ -183,6 +186,13 @@ class Stepper:
         for mine, first in zip(self._state, self._first, strict=True):
             mine.copy_(first)
         self._has_run = False
+
+
+def _opened(layer: Recurrent, batch: int, state: Any) -> Stepper:
+    """A copy of a stepper: its weights and its state."""
+    made = Stepper(layer, batch)
+    made.state = state
+    return made
 
 
 def _share_memory(x_t: Tensor, out: Tensor) -> bool:

@@ -87,4 +87,7 @@ def _lowered(call: Call, dtype: torch.dtype) -> Call:
     lowered = with_tensors(call, [cast(tensor) for tensor in tensors_of(call)])
     w = lowered.weights
     w.norm_ih, w.norm_hh = cast(w.norm_ih), cast(w.norm_hh)
+    for name in ("state", "initial"):
+        states = getattr(lowered, name)
+        setattr(lowered, name, states and tuple(map(cast, states)))
     return lowered
