@@ -1,5 +1,6 @@
 """The diagnosis: its class follows from the model, its sentences from its numbers."""
 
+import math
 import re
 
 import numpy as np
@@ -17,6 +18,7 @@ from elman.diagnostics import (
     is_on_its_way,
     need,
     need_of_tokens,
+    probe,
     reach_of,
 )
 
@@ -74,6 +76,37 @@ def test_values_that_are_not_finite_are_an_explosion():
     found = diagnose(linear(1e30), X)
     assert found.kind == "exploding"
     assert "not finite" in str(found)
+
+
+@pytest.mark.parametrize("kind", [elman.nn.RNN, elman.nn.GRU, elman.nn.LSTM])
+def test_nan_in_the_weights_or_one_row_of_the_data_is_seen(kind):
+    layer, x = kind(4, 5), torch.randn(7, 3, 4)
+    lengths = torch.tensor([7, 3, 5])
+    # what stands behind a row's end is no step of it
+    x[3:, 1] = math.nan
+    found = diagnose(layer, x, needed=1, lengths=lengths)
+    assert found.finite
+    assert found.kind == "healthy"
+    row = x.clone()
+    row[2, 0] = math.nan
+    ill = diagnose(layer, row, needed=1, lengths=lengths)
+    with torch.no_grad():
+        layer.weight_hh_l0[0, 0] = math.nan
+    for one in (ill, diagnose(layer, x, needed=1, lengths=lengths)):
+        assert (one.kind, one.can_learn, one.finite) == ("exploding", False, False)
+        assert "not finite: the data or the weights hold such numbers" in str(one)
+        assert "reach" not in str(one)
+
+
+def test_states_that_overflow_are_an_explosion_though_their_gradient_is_zero():
+    layer = elman.nn.RNN(1, 8, nonlinearity="relu")
+    with torch.no_grad():
+        layer.weight_hh_l0.mul_(1e4)
+    x = torch.randn(40, 4, 1)
+    assert probe(layer, x).finite
+    found = diagnose(layer, x, needed=20)
+    assert (found.kind, found.can_learn) == ("exploding", False)
+    assert "the states or the gradient on its way back are not finite" in str(found)
 
 
 def test_one_step_says_that_it_is_too_short():
@@ -198,6 +231,50 @@ def test_need_finds_the_lag_of_numbers_classes_and_ragged_rows():
     assert need(x, random.normal(size=400)).lag is None
     with pytest.raises(ValueError, match="at least 20"):
         need(x[:, :5], np.zeros(5))
+
+
+def test_need_takes_classes_of_any_name():
+    random = np.random.default_rng(1)
+    x = random.normal(size=(6, 100, 1))
+    late = x[-3, :, 0] > 0
+    plain = need(x, late.astype(int))
+    assert plain.lag == 2
+    for names in ((-1, 1), ("no", "yes")):
+        assert need(x, np.where(late, names[1], names[0])) == plain
+    assert need(x, np.where(late, "yes", "no").astype(object)).gains == plain.gains
+
+
+def test_need_of_a_target_that_never_changes_is_none():
+    random = np.random.default_rng(1)
+    x = random.normal(size=(6, 100, 1))
+    found = need(x, np.ones(100))
+    assert found.lag is None
+    assert set(found.gains) == {0.0}
+    assert need(x, np.ones((100, 2))).lag is None
+    # beside another it tells nothing either
+    both = need(x, np.stack([np.ones(100), x[-4, :, 0]], 1))
+    assert both == need(x, x[-4, :, :])
+
+
+def test_need_says_what_targets_and_inputs_it_cannot_read():
+    x = np.random.default_rng(1).normal(size=(12, 40, 1))
+    for targets, said in (
+        (np.where(x[-1, :, 0] > 0, np.nan, 1.0), "targets that are NaN or infinite"),
+        (np.array(["a", None] * 20, object), "targets of type object are neither numbers nor"),
+        (np.zeros((40, 2), int), r"classes of shape \(40, 2\); give one for each"),
+        (np.zeros((40, 2, 1)), r"targets of shape \(40, 2, 1\); give finite numbers"),
+    ):
+        with pytest.raises(ValueError, match=f"^need: {said}") as raised:
+            need(x, targets)
+        assert "\n" not in str(raised.value)
+    holed = x.copy()
+    holed[3, 3] = np.nan
+    with pytest.raises(ValueError, match="^need: an input is NaN or infinite; fill it in"):
+        need(holed, x[-1, :, 0])
+    # behind a row's end nothing is read
+    lengths = np.full(40, 12)
+    lengths[3] = 3
+    assert need(holed, x[0, :, 0], lengths=lengths).unit == "R²"
 
 
 def test_need_of_tokens_finds_the_period():

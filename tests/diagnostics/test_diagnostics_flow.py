@@ -1,21 +1,27 @@
 """Watching and probing: the norms are those of autograd's hooks on the unrolled layers."""
 
+import copy
+import io
 import math
+import pickle
 
 import numpy as np
 import pytest
 import torch
 from cases import CASES, named, states
+from torch.nn.utils.rnn import pack_padded_sequence
 
 import elman
 from elman.diagnostics import (
     Place,
+    diagnose,
     probe,
     reach_of,
     spectral_radius,
     states_of,
     update_ratios,
     watch,
+    width,
 )
 from elman.ops import BackendError
 from elman.train import scan_window
@@ -127,6 +133,38 @@ def test_behind_the_with_nothing_is_watched_and_results_are_the_same():
     assert not flow.last
 
 
+def test_copies_made_within_a_watch_are_not_watched():
+    layer, x = elman.nn.GRU(3, 4, 2), torch.randn(5, 2, 3)
+    model = torch.nn.ModuleDict({"enc": layer})
+    with watch(model) as flow:
+        copied, file = copy.deepcopy(model), io.BytesIO()
+        torch.save(model, file)
+        file.seek(0)
+        loaded = torch.load(file, weights_only=False)
+        unpickled = pickle.loads(pickle.dumps(model))
+        for one in (copied, loaded, unpickled):
+            assert one["enc"].watch is None
+            one["enc"](x)[0].sum().backward()
+            assert torch.equal(one["enc"].weight_hh_l1, layer.weight_hh_l1)
+        assert not flow.last
+        layer(x)[0].sum().backward()
+        assert len(flow.last) == 2
+    assert layer.watch is None
+
+
+def test_of_many_calls_of_a_layer_the_earliest_stays():
+    layer, x = elman.nn.GRU(3, 4), torch.randn(5, 2, 3)
+    with watch(layer) as flow:
+        layer(x)[1].sum().backward()
+        whole = flow.last[Place("", 0, 0)].norms["h"]
+        hx = None
+        for x_t in x:
+            _, hx = layer.step(x_t, hx)
+        hx.sum().backward()
+    (seen,) = flow.last.values()
+    torch.testing.assert_close(seen.norms["h"], whole[:1])
+
+
 def test_the_first_value_that_is_not_finite_is_found():
     layer = elman.nn.RNN(1, 1, nonlinearity="relu")
     with torch.no_grad():
@@ -189,6 +227,30 @@ def test_a_probe_is_seeded_and_leaves_the_model_alone():
     for place, norms in first.norms.items():
         assert np.array_equal(norms, again.norms[place])
         assert not np.array_equal(norms, other.norms[place])
+
+
+def test_a_probe_of_a_packed_batch_has_its_rows_as_they_were_given():
+    layer, x, lengths = elman.nn.GRU(3, 4, 2), torch.randn(9, 4, 3), torch.tensor([1, 9, 6, 2])
+    packed = pack_padded_sequence(x, lengths, enforce_sorted=False)
+    given, padded = probe(layer, packed), probe(layer, x, lengths=lengths)
+    for place, norms in padded.norms.items():
+        assert np.isnan(norms).sum(0).tolist() == [8, 0, 3, 7]
+        np.testing.assert_allclose(given.norms[place], norms, rtol=1e-5)
+    assert width(layer, packed, lag=5) == width(layer, x, lag=5, lengths=lengths)
+    # one row is so long
+    assert width(layer, packed, lag=8) is not None
+
+
+@pytest.mark.parametrize("lengths", [[2, 4, 1, 3], [2, 7, 1, 3]])
+def test_a_batch_first_layer_is_diagnosed_alike_however_its_batch_comes(lengths):
+    layer, timed = elman.nn.GRU(3, 5, batch_first=True), elman.nn.GRU(3, 5)
+    timed.load_state_dict(layer.state_dict())
+    x = torch.randn(max(lengths), 4, 3) * 9
+    packed = pack_padded_sequence(x, torch.tensor(lengths), enforce_sorted=False)
+    found, expected = diagnose(layer, packed), diagnose(timed, x, lengths=lengths)
+    assert found.saturated == expected.saturated
+    assert str(found) == str(expected)
+    assert str(diagnose(layer, x[:, 0])) == str(diagnose(timed, x[:, :1]))
 
 
 def test_states_tell_saturated_and_dead_units():

@@ -145,6 +145,67 @@ def test_the_flow_penalty_is_pascanus_formula():
         remedies.flow_penalty(layer, x, elman.diagnostics.watch(layer))
 
 
+def spelled_out(layer, x, h0, resets):
+    """Pascanu's penalty of a stack of tanh layers, unrolled step by step with autograd."""
+
+    def step(w, x_t, h):
+        return torch.tanh(x_t @ w.ih.T + w.bias_ih + h @ w.hh.T + w.bias_hh)
+
+    weights = [layer.weights_of(number) for number in range(layer.num_layers)]
+    inputs, states = [x], []
+    for number, w in enumerate(weights):
+        h, run = h0[number], []
+        for t, x_t in enumerate(inputs[-1]):
+            run.append(h := step(w, x_t, torch.where(resets[t, :, None], 0, h)))
+        states.append(run)
+        output = torch.stack(run)
+        inputs.append(output + inputs[-1] if number else output)
+    deltas = torch.autograd.grad(inputs[-1][-1].sum(), [h for run in states for h in run])
+    terms = []
+    for number, w in enumerate(weights):
+        ratios = []
+        for t in range(1, len(x)):
+            before = states[number][t - 1].detach().requires_grad_()
+            after = step(w, inputs[number][t].detach(), before)
+            delta = deltas[number * len(x) + t]
+            (passed,) = torch.autograd.grad(after, before, delta, create_graph=True)
+            flows = ~resets[t] & (delta.norm(dim=-1) > 0)
+            ratios.append(passed[flows].norm(dim=-1) / delta[flows].norm(dim=-1))
+        terms.append((torch.cat(ratios) - 1).square().mean())
+    return torch.stack(terms).mean()
+
+
+@pytest.mark.parametrize("batch_first", [False, True])
+@pytest.mark.parametrize("given", ["nothing", "hx", "resets"])
+def test_the_flow_penalty_knows_residuals_the_first_state_and_resets(given, batch_first):
+    options = {"num_layers": 3, "residual": True, "batch_first": batch_first}
+    layer = elman.nn.RNN(3, 4, **options, dtype=torch.float64)
+    with torch.no_grad():
+        for parameter in layer.parameters():
+            parameter.mul_(2)
+    x, resets = torch.randn(6, 2, 3, dtype=torch.float64), torch.zeros(6, 2, dtype=torch.bool)
+    h0 = torch.zeros(3, 2, 4, dtype=torch.float64)
+    came, call = x.transpose(0, 1) if batch_first else x, {}
+    if given == "hx":
+        call["hx"] = h0 = torch.randn(3, 2, 4, dtype=torch.float64) * 3
+    if given == "resets":
+        resets[0, 1] = resets[3, 0] = True
+        call["resets"] = resets.T if batch_first else resets
+    with watch(layer, vectors=True) as flow:
+        output, _ = layer(came, **call)
+        (output[:, -1] if batch_first else output[-1]).sum().backward()
+    expected = spelled_out(layer, x, h0, resets)
+    found = remedies.flow_penalty(layer, came, flow, **call)
+    torch.testing.assert_close(found, expected)
+    parameters = list(layer.parameters())
+    for one, other in zip(
+        torch.autograd.grad(found, parameters, allow_unused=True),
+        torch.autograd.grad(expected, parameters, allow_unused=True),
+        strict=True,
+    ):
+        torch.testing.assert_close(one, other)
+
+
 def test_the_cell_can_be_changed():
     layer = elman.nn.RNN(2, 5, 2, bidirectional=True, dropout=0.1)
     made = elman.nn.change_cell(layer, cell="gru")

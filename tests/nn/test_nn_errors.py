@@ -1,13 +1,20 @@
 import re
 
+import numpy as np
 import pytest
 import torch
 
 import elman
 from elman.kernels import cpu
-from elman.nn import GRU, LSTM, RNN
+from elman.nn import GRU, LSTM, RNN, EncoderDecoder, ManyToOne, OneToMany, OneToOne, draw
 
 X = torch.zeros(10, 8, 64)
+SHAPES = {
+    "ManyToOne": lambda layers: ManyToOne(layers, 2),
+    "OneToOne": lambda layers: OneToOne(layers, 2),
+    "OneToMany": lambda layers: OneToMany(layers, 2, 3),
+    "EncoderDecoder": lambda layers: EncoderDecoder(layers, layers),
+}
 # what runs a call that torch has no kernel for
 ABLE = "cpu" if cpu.is_built() else "reference"
 
@@ -85,6 +92,43 @@ ABLE = "cpu" if cpu.is_built() else "reference"
          "LSTMCell.forward: hx: h has shape (8, 5), expected (8, 4), (B, size)."),
         (lambda: elman.nn.GRUCell(64, 4)(X[0, 0], torch.zeros(1, 4)), ValueError,
          "GRUCell.forward: hx: h has shape (1, 4), expected (4,), (size,)."),
+        (lambda: GRU(64, 4)(X, torch.zeros(1, 8, 4).double()), ValueError,
+         "GRU.forward: hx: h is torch.float64, but the input is torch.float32; convert one:"
+         " h.to(torch.float32)."),
+        (lambda: LSTM(64, 4)(X, (None, None)), TypeError,
+         "LSTM.forward: hx: h is a NoneType; give a tensor, or None in place of the whole hx for"
+         " zeros."),
+        (lambda: GRU(64, 4)(X.numpy()), TypeError, "GRU.forward: input is a ndarray; give a tensor."),
+        (lambda: GRU(64, 4)(None), TypeError, "GRU.forward: input is a NoneType; give a tensor."),
+        (lambda: GRU(64, 4).step(X[0].numpy()), TypeError, "GRU.step: x_t is a ndarray; give a tensor."),
+        (lambda: GRU(64, 4)(X, resets=[True]), TypeError, "GRU.forward: resets is a list; give a tensor."),
+        (lambda: GRU(64, 4)(X[:, :2], lengths=[3, None]), TypeError,
+         "GRU.forward: lengths are [3, None]; give whole numbers, one for each row."),
+        (lambda: LSTM(64, 4, proj_size=True), ValueError,
+         "LSTM: proj_size=True; give a whole number below hidden_size=4, or 0 for none."),
+        (lambda: RNN(64, 4, output_nonlinearity="tanh"), ValueError,
+         "RNN: output_nonlinearity='tanh' needs an output layer; give feedback=\"output\" with it."),
+        (lambda: RNN(64, 4, 1, True), TypeError,
+         "nonlinearity: True is neither a name nor a function; give one of elu, hard_sigmoid,"
+         " hardtanh, identity, leaky_relu, relu, sigmoid, silu, sin, softplus, softsign, tanh, or a"
+         " function of one array."),
+        (lambda: elman.nn.LSTMCell(3, 4, bias="no"), TypeError,
+         "LSTMCell: bias='no' is no bool; give True or False."),
+        *((lambda shape=shape: shape(GRU(64, 4, batch_first=True)), ValueError,
+           f"{name}: the layers are batch_first; give such as take (T, B, I).")
+          for name, shape in SHAPES.items()),
+        *((lambda shape=shape: shape(torch.nn.GRU(64, 4)), TypeError,
+           f"{name}: the layers are a torch.nn.modules.rnn.GRU; give an RNN, GRU or LSTM of"
+           " elman.nn. elman.nn.convert makes one of torch's.")
+          for name, shape in SHAPES.items()),
+        (lambda: draw(X[0], temperature=-0.01), ValueError,
+         "draw: temperature=-0.01; give a number from 0 on."),
+        (lambda: draw(X[0], temperature=1, top_k=0), ValueError,
+         "draw: top_k=0; give a whole number above zero, or None."),
+        (lambda: draw(X[0], temperature=0, top_k=-1), ValueError,
+         "draw: top_k=-1; give a whole number above zero, or None."),
+        (lambda: draw(X[0], temperature=1, top_p=0.0), ValueError,
+         "draw: top_p=0.0; give a number above 0 and up to 1, or None."),
         (lambda: elman.explain(torch.nn.GRU(64, 4), X), TypeError,
          "explain: GRU is no layer of elman.nn; give an RNN, GRU or LSTM."
          " elman.nn.convert makes one of torch's."),
@@ -105,6 +149,14 @@ def test_tensors_on_two_devices_are_refused(kind, with_gradient):
             kind(64, 4, device="meta")(x)
         with pytest.raises(RuntimeError, match="device"):
             kind(64, 4)(x, h.to("meta"))
+
+
+def test_resets_and_lengths_of_numpy_are_taken():
+    layer, x = GRU(3, 4), torch.randn(5, 2, 3)
+    resets, lengths = np.random.default_rng(0).random((5, 2)) < 0.5, np.array([5, 2])
+    found = layer(x, resets=resets, lengths=lengths)[0]
+    expected = layer(x, resets=torch.from_numpy(resets), lengths=torch.from_numpy(lengths))[0]
+    assert torch.equal(found, expected)
 
 
 def test_dropout_without_a_second_layer_warns():

@@ -9,6 +9,7 @@ from cases import CASES, named, states
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tolerances import assert_close
+from torch.nn.utils.rnn import pack_padded_sequence
 
 import elman
 
@@ -147,6 +148,16 @@ def test_trace_shows_what_happened(case):
         c = torch.cat([torch.zeros_like(last[:1]), last[:-1]])
         real = (torch.arange(6)[:, None] < lengths)[..., None]
         assert_close((g["f"] * c + g["i"] * g["g"]) * real, last)
+
+
+def test_trace_lays_batches_out_as_the_layer_does():
+    layer, x = elman.nn.LSTM(3, 4, batch_first=True), torch.randn(2, 5, 3)
+    packed = pack_padded_sequence(x, torch.tensor([3, 5]), True, enforce_sorted=False)
+    (trace,) = layer.trace(packed)
+    expected = layer(x, lengths=torch.tensor([3, 5]))[0]
+    assert_close(trace.output, expected)
+    assert_close(trace.states["h"], expected)
+    assert_close(layer.trace(x[0])[0].output, layer(x[0])[0][None])
 
 
 def test_trace_where_the_native_kernels_are_forced():

@@ -165,6 +165,12 @@ def nonlinearity(which: str | Nonlinearity | Callable[[Value], Value]) -> Nonlin
     if isinstance(which, Nonlinearity):
         return which
     if not isinstance(which, str):
+        # the caller may give anything
+        if not callable(which):  # pyright: ignore[reportUnnecessaryComparison]
+            raise TypeError(
+                f"nonlinearity: {which!r} is neither a name nor a function; give one of"
+                f" {', '.join(NONLINEARITIES)}, or a function of one array."
+            )
         return Nonlinearity(getattr(which, "__name__", repr(which)), which)
     if which not in NONLINEARITIES:
         near = get_close_matches(which, NONLINEARITIES, 1)

@@ -33,7 +33,7 @@ def advice_for(found: Diagnosis, layers: list[Recurrent]) -> Advice:
             return (
                 ("gradient_clip", "bounds what each step hands to the one before, inside the pass"),
                 ("clip_norm", "bounds the step that the optimiser takes"),
-                ("spectral", "scales W to a spectral radius of at most 1"),
+                ("spectral", "with at_most=True scales W to a spectral radius of at most 1"),
                 ("lower lr", "the weights grew into this; go back to the last good ones first"),
             )
         case "dead":

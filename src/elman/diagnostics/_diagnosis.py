@@ -111,7 +111,10 @@ class Diagnosis:
         """The finding, beside what the data needs."""
         reach = self.reach
         if not self.finite:
-            return "the gradient is not finite on its way back."
+            return (
+                "the states or the gradient on its way back are not finite: the data or the weights"
+                " hold such numbers, or grow into them."
+            )
         said = _going(reach)
         if self.needed is not None:
             said += f" the answer lies {_steps(self.needed)} back"
@@ -132,16 +135,8 @@ class Diagnosis:
 
     def evidence(self) -> list[str]:
         """The numbers behind it."""
-        reach = self.reach
-        lines = [
-            f"rate {reach.rate:.3g} a step ({reach.rate_low:.3g} to {reach.rate_high:.3g} over"
-            f" {reach.sequences} sequences), Lyapunov exponent {reach.exponent:.3g}"
-        ]
-        if reach.lag is not None:
-            high = f"{reach.high:.0f}" if reach.high is not None else f"over {reach.steps - 1}"
-            lines.append(f"reach {reach.lag} of {_steps(reach.steps)} ({reach.low:.0f} to {high})")
-        else:
-            lines.append(f"reach: all {_steps(reach.steps)}")
+        # what is not finite has no rate and no reach
+        lines = self._reached() if self.finite else []
         if self.window is not None:
             lines.append(f"the gradient is cut after {_steps(self.window)}")
         lines += [
@@ -158,6 +153,19 @@ class Diagnosis:
         lines += [
             f"spectral radius of {name}: {one:.3g}" for name, one in sorted(self.radius.items())
         ]
+        return lines
+
+    def _reached(self) -> list[str]:
+        reach = self.reach
+        lines = [
+            f"rate {reach.rate:.3g} a step ({reach.rate_low:.3g} to {reach.rate_high:.3g} over"
+            f" {reach.sequences} sequences), Lyapunov exponent {reach.exponent:.3g}"
+        ]
+        if reach.lag is not None:
+            high = f"{reach.high:.0f}" if reach.high is not None else f"over {reach.steps - 1}"
+            lines.append(f"reach {reach.lag} of {_steps(reach.steps)} ({reach.low:.0f} to {high})")
+        else:
+            lines.append(f"reach: all {_steps(reach.steps)}")
         return lines
 
     @classmethod
@@ -248,10 +256,12 @@ def diagnose_run(
     layers = {n: one for n, one in model.named_modules() if isinstance(one, Recurrent)}
     saturated: dict[str, float] = {}
     dead: list[float] = []
+    finite = probed.finite
     for name, (traces, lengths) in traced_run(model, run).items():
         found = states_of(layers[name], traces, lengths)
         saturated |= {_join(name, gate): share for gate, share in found.saturated.items()}
         dead.append(found.dead)
+        finite = finite and found.finite
     radius = {
         f"{_join(name, weight)} ({gate})": one
         for name, layer in layers.items()
@@ -259,6 +269,8 @@ def diagnose_run(
         for gate, one in gates.items()
     }
     lag = needed.lag if isinstance(needed, Need) else needed
+    # states that are not finite may hand a finite gradient on: relu has no slope where a sum is NaN
+    probed = replace(probed, finite=finite)
     found = _found(probed, lag, window, saturated, float(np.mean(dead)), radius)
     arrives = lag is not None and (found.reach.lag is None or found.reach.lag >= lag)
     if carried is not None and lag is not None and arrives and found.finite:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 import numpy as np
@@ -36,7 +35,8 @@ class Place(NamedTuple):
 
 
 class Seen:
-    """What one backward pass saw in one layer and direction.
+    """What one backward pass saw in one layer and direction; the rows of a PackedSequence stand
+    longest first.
 
     Args:
         letters: those of the states.
@@ -87,7 +87,8 @@ class Flow:
         vectors: whether to keep the gradients themselves.
 
     Attributes:
-        last: what the newest backward pass saw, by `Place`.
+        last: what the newest backward pass saw, by `Place`. Of a layer that was called many times,
+            as in a loop over `step`, the earliest call stays, which the pass comes to last.
         history: for each step that `note` was called for: its number, and the norms by time, the
             root of the mean square over the batch, by `Place`.
     """
@@ -109,7 +110,7 @@ class Flow:
     def __enter__(self) -> Self:
         for name, layer in self._layers.items():
             self._before.append(layer.watch)
-            layer.watch = self._watcher(name, layer)
+            layer.watch = _Watcher(self, name, layer)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -121,14 +122,6 @@ class Flow:
     def layers(self) -> dict[str, Recurrent]:
         """The recurrent modules that are watched, by name."""
         return self._layers
-
-    def _watcher(self, name: str, layer: Recurrent) -> Callable[[int, int], _Eye]:
-        letters = layer.cell.states
-        eyes = [
-            [_Eye(self, Place(name, number, way), letters) for way in range(layer.num_directions)]
-            for number in range(layer.num_layers)
-        ]
-        return lambda number, direction: eyes[number][direction]
 
     def note(self, step: int) -> None:
         """Keeps the norms of the newest backward pass in the history, as a training step's."""
@@ -145,6 +138,24 @@ class Flow:
         from ._pictures import plot_flow
 
         return plot_flow(self, folder)
+
+
+class _Watcher:
+    """Gives the eye of each layer and direction of a module."""
+
+    def __init__(self, flow: Flow, name: str, layer: Recurrent) -> None:
+        letters = layer.cell.states
+        self._eyes = [
+            [_Eye(flow, Place(name, number, way), letters) for way in range(layer.num_directions)]
+            for number in range(layer.num_layers)
+        ]
+
+    def __call__(self, number: int, direction: int) -> _Eye:
+        return self._eyes[number][direction]
+
+    def __reduce__(self) -> tuple[type[None], tuple[()]]:
+        # a copy of a layer, in memory or in a file, is another one, which nobody watches
+        return type(None), ()
 
 
 class _Eye:
@@ -175,7 +186,9 @@ def watch(model: nn.Module, *, vectors: bool = False) -> Flow:
     Every backward pass within it hands out :math:`\|\partial L / \partial h_t\|` (and
     :math:`\|\partial L / \partial c_t\|`) for each layer, direction, step and sequence, from inside
     the pass itself. Layers that would run on torch's kernels run on ours meanwhile, as torch's hand
-    out nothing; where they are forced, the call raises.
+    out nothing; where they are forced, the call raises. A pass keeps one call of a layer, the
+    earliest that it went through: give a layer whole sequences rather than call its `step` in a
+    loop. Copies of the model, and what is saved of it, are not watched.
 
     Args:
         model: a module with layers of `elman.nn` in it, or such a layer.

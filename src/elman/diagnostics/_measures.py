@@ -37,10 +37,12 @@ class States:
         saturated: for each gate (a simple cell's nonlinearity is its gate "h") the share of its
             values within 2 % of its limits; what is not bounded is left out.
         dead: the share of units whose value is the same at all steps of all sequences.
+        finite: whether all states and outputs are finite.
     """
 
     saturated: dict[str, float]
     dead: float
+    finite: bool = True
 
 
 def states_of(layer: Recurrent, traces: list[Trace], lengths: Any = None) -> States:
@@ -60,7 +62,10 @@ def states_of(layer: Recurrent, traces: list[Trace], lengths: Any = None) -> Sta
     """
     counts: dict[str, list[Tensor]] = {}
     dead: list[Tensor] = []
+    finite = True
     for trace in traces:
+        every = [alive(layer, one, lengths) for one in (trace.output, *trace.states.values())]
+        finite = finite and all(bool(one.isfinite().all()) for one in every)
         values = {name: alive(layer, gate, lengths) for name, gate in trace.gates.items()}
         hidden = alive(layer, trace.states[layer.cell.states[0]], lengths)
         if layer.cell.f is not None:
@@ -74,7 +79,7 @@ def states_of(layer: Recurrent, traces: list[Trace], lengths: Any = None) -> Sta
         if span is not None:
             both = torch.cat([v.flatten() for v in values])
             saturated[name] = float(_is_near(both, span).double().mean())
-    return States(saturated, float(torch.cat(dead).mean()))
+    return States(saturated, float(torch.cat(dead).mean()), finite)
 
 
 def range_of(layer: Recurrent, gate: str) -> tuple[float, float] | None:

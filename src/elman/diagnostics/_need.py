@@ -53,12 +53,13 @@ def need(inputs: Any, targets: Any, *, lengths: Any = None, seed: int = 0) -> Ne
 
     Args:
         inputs: (T, B, I) numbers.
-        targets: (B,) or (B, O) numbers, or (B,) integers, which are classes.
+        targets: (B,) or (B, O) numbers, or (B,) integers or strings, which are classes.
         lengths: (B,), or None where every sequence has T steps.
         seed: of the folds.
 
     Raises:
-        ValueError: there are fewer than 20 sequences, or not a target for each.
+        ValueError: there are fewer than 20 sequences, not a target for each, or numbers that are
+            not finite.
     """
     x, y = np.asarray(inputs, dtype=float), np.asarray(targets)
     if x.ndim != 3 or x.shape[1] != len(y) or len(y) < 4 * _FOLDS:
@@ -66,8 +67,14 @@ def need(inputs: Any, targets: Any, *, lengths: Any = None, seed: int = 0) -> Ne
             f"need: inputs of shape {x.shape} and {len(y)} targets; give (T, B, I) and a target for"
             f" each of the B sequences, at least {4 * _FOLDS} of them."
         )
-    classes = np.issubdtype(y.dtype, np.integer)
-    blocks = _blocks(_from_the_end(x, lengths))
+    by_lag = _from_the_end(x, lengths)
+    if not np.isfinite(by_lag).all():
+        raise ValueError("need: an input is NaN or infinite; fill it in, or drop its sequence.")
+    y, classes = _read_targets(y)
+    blocks = _blocks(by_lag)
+    if not y.size:
+        # a target that is always the same asks for no step
+        return Need(None, "R²", tuple(end for end, _ in blocks), (0.0,) * len(blocks))
     scores = [
         _score(np.concatenate([f for _, f in blocks[: n + 1]], 1), y, classes, seed)
         for n in range(len(blocks))
@@ -107,6 +114,29 @@ def need_of_tokens(tokens: Any, targets: Any, *, most: int, seed: int = 0) -> Ne
     top = max(gains, default=0.0)
     telling = [lag for lag, gain in zip(lags, gains, strict=True) if gain > max(_FAINT * top, 1e-3)]
     return Need(max(telling, default=None), "bits", tuple(lags), tuple(gains))
+
+
+def _read_targets(y: Any) -> tuple[Any, bool]:
+    """The targets as class numbers from 0 on, or as floats without the columns that are constant;
+    and whether they are classes.
+    """
+    if np.issubdtype(y.dtype, np.integer) or all(isinstance(one, str) for one in y.ravel()):
+        if y.ndim != 1:
+            raise ValueError(f"need: classes of shape {y.shape}; give one for each sequence, (B,).")
+        return np.unique(y, return_inverse=True)[1], True
+    try:
+        y = y.astype(float)
+    except (TypeError, ValueError) as error:
+        raise ValueError(
+            f"need: targets of type {y.dtype} are neither numbers nor strings; give one kind."
+        ) from error
+    if y.ndim > 2 or not np.isfinite(y).all():
+        wrong = f"of shape {y.shape}" if y.ndim > 2 else "that are NaN or infinite"
+        raise ValueError(f"need: targets {wrong}; give finite numbers, (B,) or (B, O).")
+    constant = (y == y[:1]).all(0)
+    if y.ndim == 2:
+        return y[:, ~constant], False
+    return y[:0] if constant else y, False
 
 
 def _spread(most: int) -> list[int]:

@@ -121,8 +121,8 @@ def probe_run(
                 value = loss(found)
             torch.autograd.grad(value, parameters, allow_unused=True)
             for place, seen in flow.last.items():
-                norms = _by_lag(seen, place, ends.lengths[place.module])
-                finite = finite and bool(np.isfinite(norms[~np.isnan(norms)]).all())
+                norms, there = _by_lag(seen, place, ends)
+                finite = finite and bool(np.isfinite(norms[there]).all())
                 squares[place] = squares.get(place, 0) + norms**2
     return Probe({place: np.sqrt(one / many) for place, one in squares.items()}, finite)
 
@@ -154,12 +154,15 @@ def evaluating(model: nn.Module) -> Generator[None]:
 
 
 class Ends:
-    """Notes the final state of the last recurrent layer that ran, and the lengths of all."""
+    """Notes the final state of the last recurrent layer that ran, and the lengths and the order of
+    the rows of all.
+    """
 
     def __init__(self, model: nn.Module) -> None:
         self._model = model
         self._handles: list[Any] = []
         self.lengths: dict[str, Any] = {}
+        self._orders: dict[str, Tensor | None] = {}
         self.final = torch.empty(0)
 
     def __enter__(self) -> Self:
@@ -174,26 +177,37 @@ class Ends:
         for handle in self._handles:
             handle.remove()
 
+    def as_given(self, module: str, watched: Tensor) -> Tensor:
+        """What was watched in a module, (T, B) or (T, B, ·), with its rows in their order: those of
+        a PackedSequence run longest first.
+        """
+        order = self._orders[module]
+        return watched if order is None else watched[:, order.to(watched.device)]
+
     def _noting(self, name: str, layer: Recurrent) -> Callable[..., None]:
         def note(_: Any, args: Any, kwargs: Any, found: Any) -> None:
             output, hx = found
             h = hx[0] if isinstance(hx, tuple) else hx
             self.final = h.reshape(h.shape[0], -1, h.shape[-1])[-layer.num_directions :]
-            self.lengths[name] = kwargs.get("lengths")
+            self.lengths[name], self._orders[name] = kwargs.get("lengths"), None
             if isinstance(output, PackedSequence):
                 _, self.lengths[name] = pad_packed_sequence(output)
+                self._orders[name] = output.unsorted_indices
 
         return note
 
 
-def _by_lag(seen: Seen, place: Place, lengths: Any) -> Any:
-    """The norms (K, B) of the whole state by lag from each sequence's own end."""
+def _by_lag(seen: Seen, place: Place, ends: Ends) -> tuple[Any, Any]:
+    """The norms (K, B) of the whole state by lag from each sequence's own end, and where there are
+    any.
+    """
     squares: Any = sum(n.square() for n in seen.norms.values())
-    norms = squares.sqrt().cpu().numpy()
+    norms = ends.as_given(place.module, squares.sqrt()).cpu().numpy()
     steps, rows = norms.shape
+    lengths = ends.lengths[place.module]
     time, there = time_at(np.arange(steps)[:, None], steps, rows, lengths, place.direction)
     row = np.arange(rows)[None]
-    return np.where(there, norms[time, row], np.nan)
+    return np.where(there, norms[time, row], np.nan), there
 
 
 def time_at(lag: Any, steps: int, rows: int, lengths: Any, direction: int) -> tuple[Any, Any]:

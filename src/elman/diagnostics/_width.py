@@ -65,7 +65,7 @@ def width_run(model: nn.Module, run: Callable[[], Any], lag: int, *, seed: int =
             torch.autograd.grad(value, parameters, allow_unused=True, retain_graph=True)
             for place, seen in flow.last.items():
                 assert seen.vectors is not None
-                whole = torch.cat([*seen.vectors.values()], -1)
+                whole = ends.as_given(place.module, torch.cat([*seen.vectors.values()], -1))
                 lengths = ends.lengths[place.module]
                 there.setdefault(place, []).append(_at_lag(whole, lag, lengths, place.direction))
                 here.setdefault(place, []).append(_at_lag(whole, 0, lengths, place.direction))

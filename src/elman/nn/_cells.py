@@ -16,7 +16,14 @@ from elman.ops import (
     with_tensors,
 )
 
-from ._check import INITS, check_dtype, check_one_of, check_positive, check_state
+from ._check import (
+    INITS,
+    check_dtype,
+    check_flag,
+    check_one_of,
+    check_positive,
+    check_state,
+)
 from ._init import initialise, initialise_like_torch
 from ._quickly import step_quickly
 from ._repr import described
@@ -43,6 +50,7 @@ class RecurrentCell(nn.Module):
         where = type(self).__name__
         check_positive(where, "input_size", input_size)
         check_positive(where, "hidden_size", hidden_size)
+        check_flag(where, "bias", bias)
         check_one_of(where, "init", init, INITS)
         check_backend(backend, where)
         self.cell, self.init, self.backend = cell, init, backend

@@ -19,9 +19,7 @@ def check_options(layer: Any) -> None:
     for name in ("input_size", "hidden_size", "num_layers"):
         check_positive(where, name, getattr(layer, name))
     for name in ("bias", "batch_first", "bidirectional", "residual", "layer_norm"):
-        value = getattr(layer, name)
-        if not isinstance(value, bool):
-            raise TypeError(f"{where}: {name}={value!r} is no bool; give True or False.")
+        check_flag(where, name, getattr(layer, name))
     for name in ("dropout", "recurrent_dropout", "zoneout"):
         if not 0 <= getattr(layer, name) <= 1:
             raise ValueError(f"{where}: {name}={getattr(layer, name)} lies outside [0, 1].")
@@ -70,10 +68,33 @@ def check_positive(where: str, name: str, value: Any) -> None:
         raise ValueError(f"{where}: {name}={value}; give a whole number above zero.")
 
 
+def check_flag(where: str, name: str, value: Any) -> None:
+    """Raises unless the value is True or False."""
+    if not isinstance(value, bool):
+        raise TypeError(f"{where}: {name}={value!r} is no bool; give True or False.")
+
+
 def check_one_of(where: str, name: str, value: Any, known: tuple[str, ...]) -> None:
     """Raises unless the value is one of the known words."""
     if value not in known:
         raise ValueError(f"{where}: {name}={value!r} is not known; give one of {', '.join(known)}.")
+
+
+def check_layers(where: str, layers: Any) -> None:
+    """Raises unless these are recurrent layers that take (T, B, I)."""
+    if not hasattr(layers, "state_size"):
+        raise TypeError(
+            f"{where}: the layers are a {type(layers).__module__}.{type(layers).__name__}; give an"
+            " RNN, GRU or LSTM of elman.nn. elman.nn.convert makes one of torch's."
+        )
+    if layers.batch_first:
+        raise ValueError(f"{where}: the layers are batch_first; give such as take (T, B, I).")
+
+
+def check_tensor(where: str, name: str, value: Any) -> None:
+    """Raises unless the value is a tensor."""
+    if not isinstance(value, Tensor):
+        raise TypeError(f"{where}: {name} is a {type(value).__name__}; give a tensor.")
 
 
 def check_dtype(where: str, input: Tensor, weight: Tensor) -> None:
@@ -84,6 +105,16 @@ def check_dtype(where: str, input: Tensor, weight: Tensor) -> None:
         f"{where}: input is {input.dtype}, but the weights are {weight.dtype}; convert one:"
         f" input.to({weight.dtype}) or layer.to({input.dtype})."
     )
+
+
+def check_states_dtype(where: str, cell: Cell, states: tuple[Tensor, ...], input: Tensor) -> None:
+    """Raises ValueError where a state is of another type than the input, and autocast is off."""
+    for letter, state in zip(cell.states, states, strict=True):
+        if state.dtype != input.dtype and not is_lowered(input):
+            raise ValueError(
+                f"{where}: hx: {letter} is {state.dtype}, but the input is {input.dtype}; convert"
+                f" one: {letter}.to({input.dtype})."
+            )
 
 
 def check_state(
@@ -108,6 +139,11 @@ def check_state(
             f"{where}: hx is not a tuple of {len(letters)} tensors; give ({', '.join(letters)})."
         )
     for letter, tensor, shape in zip(letters, hx, shapes, strict=True):
+        if not isinstance(tensor, Tensor):
+            raise TypeError(
+                f"{where}: hx: {letter} is a {type(tensor).__name__}; give a tensor, or None in"
+                " place of the whole hx for zeros."
+            )
         if tuple(tensor.shape) != shape:
             raise ValueError(
                 f"{where}: hx: {letter} has shape {tuple(tensor.shape)}, expected {shape}, {form}."

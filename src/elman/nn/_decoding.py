@@ -9,6 +9,8 @@ from typing import Any, Protocol, Self
 import torch
 from torch import Tensor
 
+from elman.ops import is_integer
+
 
 class Selectable(Protocol):
     """The state of a model for a batch of rows."""
@@ -59,6 +61,9 @@ def draw(
     Returns:
         (N,).
 
+    Raises:
+        ValueError: an option lies outside its range.
+
     Reference:
         Holtzman et al. 2020, "The curious case of neural text degeneration", ICLR (top-p).
 
@@ -67,6 +72,7 @@ def draw(
         >>> draw(torch.tensor([[0.1, 2.0, 0.3]]), temperature=0).tolist()
         [1]
     """
+    _check_drawing(temperature, top_k, top_p)
     if temperature == 0:
         return scores.argmax(-1)
     scores, order = (scores / temperature).sort(descending=True, stable=True)
@@ -78,6 +84,15 @@ def draw(
         scores[(p.cumsum(-1) - p) >= top_p] = -torch.inf
     drawn = torch.multinomial(scores.softmax(-1), 1, generator=generator)
     return order.gather(-1, drawn)[:, 0]
+
+
+def _check_drawing(temperature: float, top_k: int | None, top_p: float | None) -> None:
+    if not 0 <= temperature < float("inf"):
+        raise ValueError(f"draw: temperature={temperature!r}; give a number from 0 on.")
+    if top_k is not None and not (is_integer(top_k) and top_k >= 1):
+        raise ValueError(f"draw: top_k={top_k!r}; give a whole number above zero, or None.")
+    if top_p is not None and not 0 < top_p <= 1:
+        raise ValueError(f"draw: top_p={top_p!r}; give a number above 0 and up to 1, or None.")
 
 
 @torch.no_grad()

@@ -13,6 +13,7 @@ from elman.ops import dropout
 
 from ._attention import Attention
 from ._bridge import Bridge
+from ._check import check_layers
 from ._recurrent import Recurrent
 
 States = tuple[Tensor, ...]
@@ -230,6 +231,8 @@ def _run(layers: Recurrent, x: Tensor, state: States, lengths: Tensor | None) ->
 def _check(encoders: list[Recurrent], decoder: Recurrent, upper: Recurrent | None) -> None:
     if not encoders:
         raise ValueError("EncoderDecoder: no encoder; give at least one.")
+    for layers in (*encoders, decoder, *([] if upper is None else [upper])):
+        check_layers("EncoderDecoder", layers)
     for lower, above in pairwise(encoders):
         width = lower.state_size * lower.num_directions
         if above.input_size != width:
@@ -243,8 +246,6 @@ def _check(encoders: list[Recurrent], decoder: Recurrent, upper: Recurrent | Non
                 f"EncoderDecoder: the {name} is bidirectional, and what comes later is not known"
                 " yet; give layers of one direction."
             )
-    if any(layers is not None and layers.batch_first for layers in (*encoders, decoder, upper)):
-        raise ValueError("EncoderDecoder: layers are batch_first; give such as take (T, B, I).")
     if upper is not None and upper.input_size != upper.state_size:
         raise ValueError(
             f"EncoderDecoder: the upper layers read {upper.input_size} features and put out"

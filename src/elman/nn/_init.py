@@ -35,7 +35,7 @@ def initialise(layer: Any) -> None:
         with torch.no_grad():
             if name.startswith("weight_hh"):
                 for block in parameter.chunk(len(cell.gates)):
-                    nn.init.eye_(block) if is_relu else nn.init.orthogonal_(block)
+                    nn.init.eye_(block) if is_relu else _make_orthogonal(block)
             elif name.startswith("weight_ih"):
                 for block in parameter.chunk(len(cell.gates)):
                     nn.init.xavier_uniform_(block)
@@ -47,6 +47,12 @@ def initialise(layer: Any) -> None:
                 nn.init.zeros_(parameter)
             if name.startswith("bias_ih") and cell.states == ("h", "c"):
                 _forget_block(cell.gates, parameter).fill_(1.0)
+
+
+def _make_orthogonal(block: Tensor) -> None:
+    # torch decomposes no matrix of less than float32
+    dtype = torch.promote_types(block.dtype, torch.float32)
+    block.copy_(nn.init.orthogonal_(torch.empty_like(block, dtype=dtype)))
 
 
 def _forget_block(gates: tuple[str, ...], bias: Tensor) -> Tensor:

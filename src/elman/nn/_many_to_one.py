@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from elman.ops import dropout
 
+from ._check import check_layers
 from ._pooling import Pooling
 from ._recurrent import Recurrent
 
@@ -24,6 +25,10 @@ class ManyToOne(nn.Module):
     Shape:
         - x: (T, B, I); lengths: (B,), T for each row if None. Returns (B, O).
 
+    Raises:
+        TypeError: the layers are none of `elman.nn`.
+        ValueError: the layers are `batch_first`.
+
     Example:
         >>> import torch, elman
         >>> model = elman.nn.ManyToOne(elman.nn.GRU(3, 4), 2, pooling="mean")
@@ -35,6 +40,7 @@ class ManyToOne(nn.Module):
         self, layers: Recurrent, outputs: int, *, pooling: str = "last", dropout: float = 0.0
     ) -> None:
         super().__init__()
+        check_layers("ManyToOne", layers)
         width = layers.state_size * layers.num_directions
         self.layers, self.dropout = layers, dropout
         self.pooling = Pooling(pooling, width, layers.num_directions)

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from elman.ops import dropout
 
 from ._bridge import Bridge
-from ._check import check_one_of
+from ._check import check_layers, check_one_of
 from ._recurrent import Recurrent
 
 CONDITIONS = ("state", "input", "both")
@@ -35,7 +35,8 @@ class OneToMany(nn.Module):
         - vector: (B, C); x: (T, B, I); lengths: (B,). Returns (T, B, O).
 
     Raises:
-        ValueError: the layers read from both ends, or `how` is not known.
+        TypeError: the layers are none of `elman.nn`.
+        ValueError: the layers read from both ends or are `batch_first`, or `how` is not known.
 
     Reference:
         Vinyals et al. 2015, https://arxiv.org/abs/1411.4555 (a picture starts a sentence).
@@ -65,6 +66,7 @@ class OneToMany(nn.Module):
     ) -> None:
         super().__init__()
         check_one_of("OneToMany", "how", how, CONDITIONS)
+        check_layers("OneToMany", layers)
         if layers.num_directions > 1:
             raise ValueError(
                 "OneToMany: the layers are bidirectional, and what comes later is not known yet;"

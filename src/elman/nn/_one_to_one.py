@@ -2,6 +2,7 @@
 
 from torch import Tensor, nn
 
+from ._check import check_layers
 from ._recurrent import Recurrent
 
 
@@ -16,6 +17,10 @@ class OneToOne(nn.Module):
     Shape:
         - x: (B, I). Returns (B, O).
 
+    Raises:
+        TypeError: the layers are none of `elman.nn`.
+        ValueError: the layers are `batch_first`.
+
     Example:
         >>> import torch, elman
         >>> elman.nn.OneToOne(elman.nn.RNN(3, 4), 2)(torch.randn(5, 3)).shape
@@ -24,6 +29,7 @@ class OneToOne(nn.Module):
 
     def __init__(self, layers: Recurrent, outputs: int) -> None:
         super().__init__()
+        check_layers("OneToOne", layers)
         self.layers = layers
         self.head = nn.Linear(layers.state_size * layers.num_directions, outputs)
 

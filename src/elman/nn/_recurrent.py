@@ -13,7 +13,7 @@ from elman.cells import Cell
 from elman.ops import Call, Watch, Weights, Zoneout, check_backend, scan, wanted
 from elman.ops import dropout as drop
 
-from ._check import check_options, check_state, checked_number
+from ._check import check_options, check_state, check_states_dtype, check_tensor, checked_number
 from ._init import initialise, initialise_like_torch
 from ._quickly import run_quickly
 from ._repr import described
@@ -172,11 +172,12 @@ class Recurrent(nn.Module):
             >>> y.shape
             torch.Size([2, 4])
         """
-        if x_t.dim() == 2:
+        if isinstance(x_t, Tensor) and x_t.dim() == 2:  # pyright: ignore
             found = run_quickly(self, x_t, hx)
             if found is not None:
                 return found
         where = f"{type(self).__name__}.step"
+        check_tensor(where, "x_t", x_t)
         self._refuse_bidirectional(where)
         if x_t.dim() not in (1, 2) or x_t.shape[-1] != self.input_size:
             raise ValueError(
@@ -354,7 +355,9 @@ class Recurrent(nn.Module):
         form = "(L * D, size)" if sequences.unbatched else "(L * D, B, size)"
         lead = (rows,) if sequences.unbatched else (rows, batch)
         shapes = [(*lead, width) for width in self._widths]
-        return sequences.read_state(check_state(where, self.cell, hx, shapes, form))
+        states = check_state(where, self.cell, hx, shapes, form)
+        check_states_dtype(where, self.cell, states, sequences.input)
+        return sequences.read_state(states)
 
     def first_state(self, batch: int) -> States:
         """The state before the first step where none is given: zeros, or the learned one; a

@@ -126,6 +126,11 @@ class RNN(Recurrent):
                 f"RNN: output_size={output_size} needs an output layer;"
                 ' give feedback="output" with it.'
             )
+        elif output_nonlinearity != "identity":
+            raise ValueError(
+                f"RNN: output_nonlinearity={output_nonlinearity!r} needs an output layer;"
+                ' give feedback="output" with it.'
+            )
         super().__init__(
             rnn.cell(nonlinearity, output_nonlinearity),
             input_size,

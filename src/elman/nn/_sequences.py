@@ -5,11 +5,12 @@ back as they came.
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence
 
-from ._check import check_dtype
+from ._check import check_dtype, check_tensor
 from ._packed import gather, pad
 
 States = tuple[Tensor, ...]
@@ -23,7 +24,7 @@ class Sequences:
         input: (T, B, I).
         lengths: (B,) or None.
         resets: (T, B) bool or None.
-        batch_first: whether the batch came as (B, T, I).
+        batch_first: whether the layer lays batches out as (B, T, I).
         unbatched: whether it came as one sequence, (T, I).
         packed: the PackedSequence it came as, or None.
         places: where its data stand among the T * B steps of the input.
@@ -49,14 +50,14 @@ class Sequences:
             )
         if self.unbatched:
             return output.squeeze(1)
-        return self.arrange(output)
+        return output.transpose(0, 1) if self.batch_first else output
 
     def arrange(self, sequence: Tensor) -> Tensor:
-        """(T, B, ·) as the caller lays batches out; rows of a PackedSequence in their original
+        """(T, B, ·) as the layer lays batches out; rows of a PackedSequence in their original
         order.
         """
         if self.packed is not None and self.packed.unsorted_indices is not None:
-            return sequence.index_select(1, self.packed.unsorted_indices)
+            sequence = sequence.index_select(1, self.packed.unsorted_indices)
         return sequence.transpose(0, 1) if self.batch_first else sequence
 
     def read_state(self, state: States) -> States:
@@ -96,10 +97,11 @@ def read_sequences(
         lengths = _check_lengths(where, lengths, x, unbatched)
     if resets is not None:
         resets = _check_resets(where, resets, input, batch_first, unbatched)
-    return Sequences(x, lengths, resets, batch_first, unbatched)
+    return Sequences(x, lengths, resets, layer.batch_first, unbatched)
 
 
 def _check_input(layer: Any, where: str, input: Tensor) -> None:
+    check_tensor(where, "input", input)
     shape = tuple(input.shape)
     is_readable = 2 <= len(shape) <= 3 and shape[-1] == layer.input_size
     # a weight that a parametrisation computes is not computed for its type
@@ -128,7 +130,12 @@ def _check_lengths(where: str, lengths: Tensor, x: Tensor, unbatched: bool) -> T
     """The lengths as (B,) int64."""
     steps, batch = x.shape[:2]
     if not isinstance(lengths, Tensor):  # pyright: ignore[reportUnnecessaryIsInstance]
-        lengths = torch.as_tensor(lengths, device="cpu")
+        try:
+            lengths = torch.as_tensor(lengths, device="cpu")
+        except (TypeError, ValueError, RuntimeError):
+            raise TypeError(
+                f"{where}: lengths are {lengths!r}; give whole numbers, one for each row."
+            ) from None
     if unbatched and lengths.dim() == 0:
         lengths = lengths[None]
     if tuple(lengths.shape) != (batch,):
@@ -159,6 +166,9 @@ def _check_resets(
     """The resets as (T, B)."""
     form = "(T,)" if unbatched else "(B, T)" if batch_first else "(T, B)"
     needed = tuple(input.shape[:-1])
+    if isinstance(resets, np.ndarray):
+        resets = torch.as_tensor(resets, device="cpu")
+    check_tensor(where, "resets", resets)
     if resets.dtype != torch.bool:
         raise TypeError(
             f"{where}: resets is {resets.dtype}; give a boolean tensor {needed}, {form}."
@@ -187,4 +197,4 @@ def _read_packed(
     _check_input(layer, where, packed.data)
     # without its indices, the rows come longest first
     x, lengths, places = pad(PackedSequence(packed.data, packed.batch_sizes), where)
-    return Sequences(x, lengths, None, False, False, packed, places)
+    return Sequences(x, lengths, None, layer.batch_first, False, packed, places)

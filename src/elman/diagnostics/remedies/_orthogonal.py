@@ -6,6 +6,8 @@ from torch.nn.utils import parametrize
 
 from elman.nn import Recurrent
 
+from ._weights import edited, parametrizations_of, squares_of, wide
+
 # steps of the iteration that takes a nearly orthogonal matrix to an orthogonal one
 _ITERATIONS = 2
 
@@ -26,7 +28,8 @@ class _Orthogonal(nn.Module):
         return (self.start.unflatten(0, (self.gates, -1)) @ turned).flatten(0, 1)
 
     def right_inverse(self, w: Tensor) -> Tensor:
-        """A = 0 stands for the start."""
+        """A = 0 stands for the start, which is the nearest to W."""
+        self.start.copy_(_nearest(w, self.gates))
         return torch.zeros_like(w)
 
 
@@ -42,6 +45,9 @@ def keep_orthogonal(layer: Recurrent) -> None:
 
     `torch.nn.utils.parametrize.remove_parametrizations` makes it a plain parameter again.
 
+    Raises:
+        ValueError: W is not square gate by gate, or no parameter but computed by something else.
+
     Reference:
         Lezcano-Casado & Martínez-Rubio 2019, https://arxiv.org/abs/1901.08428
 
@@ -55,16 +61,22 @@ def keep_orthogonal(layer: Recurrent) -> None:
         >>> torch.allclose(w @ w.T, torch.eye(3), atol=1e-5)
         True
     """
-    gates = len(layer.cell.gates)
-    for name, weight in list(layer.named_parameters()):
-        if not name.startswith("weight_hh"):
-            continue
-        if weight.shape[1] * gates != weight.shape[0]:
+    squares = squares_of(layer, "keep_orthogonal")
+    # what is kept already stays as it is
+    named = {name: w for name, w in squares.items() if not _is_kept(layer, name)}
+    for name in named:
+        if not isinstance(getattr(layer, name), nn.Parameter):
             raise ValueError(
-                f"keep_orthogonal: {name} of shape {tuple(weight.shape)} is not square gate by"
-                " gate."
+                f"keep_orthogonal: {name} is no parameter, but computed by something (a"
+                " parametrisation, a pruning); remove that first."
             )
-        parametrize.register_parametrization(layer, name, _Orthogonal(weight, gates))
+    for name, weight in named.items():
+        made = _Orthogonal(weight, len(layer.cell.gates))
+        parametrize.register_parametrization(layer, name, made)
+
+
+def _is_kept(layer: Recurrent, name: str) -> bool:
+    return any(isinstance(one, _Orthogonal) for one in parametrizations_of(layer, name))
 
 
 def project_orthogonal(layer: Recurrent) -> None:
@@ -72,6 +84,9 @@ def project_orthogonal(layer: Recurrent) -> None:
     for after each step of an optimiser.
 
     Two steps of Newton's iteration W ← W (3 I - Wᵀ W) / 2.
+
+    Raises:
+        ValueError: W is not square gate by gate, or a parametrisation of it cannot make it so.
 
     Reference:
         Björck & Bowie 1971, SIAM Journal on Numerical Analysis 8.
@@ -86,12 +101,9 @@ def project_orthogonal(layer: Recurrent) -> None:
         >>> torch.allclose(w @ w.T, torch.eye(3), atol=1e-4)
         True
     """
-    gates = len(layer.cell.gates)
-    with torch.no_grad():
-        for name, weight in layer.named_parameters():
-            if not name.startswith("weight_hh") or weight.shape[1] * gates != weight.shape[0]:
-                continue
-            w = weight.unflatten(0, (gates, -1))
+    with edited(layer, "project_orthogonal", [*squares_of(layer, "project_orthogonal")]) as weights:
+        for weight in weights.values():
+            w = weight.to(wide(weight)).unflatten(0, (len(layer.cell.gates), -1))
             for _ in range(_ITERATIONS):
                 w = 1.5 * w - 0.5 * w @ (w.mT @ w)
             weight.copy_(w.flatten(0, 1))

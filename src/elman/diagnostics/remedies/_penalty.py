@@ -1,5 +1,7 @@
 """A term of the loss that keeps the gradient's size from step to step."""
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -8,7 +10,15 @@ from elman.nn import Recurrent
 from elman.ops import Call, scan
 
 
-def flow_penalty(layer: Recurrent, input: Tensor, flow: Flow, module: str = "") -> Tensor:
+def flow_penalty(
+    layer: Recurrent,
+    input: Tensor,
+    flow: Flow,
+    module: str = "",
+    *,
+    hx: Any = None,
+    resets: Tensor | None = None,
+) -> Tensor:
     r"""Pascanu's regulariser of the gradient's flow.
 
     .. math::
@@ -17,13 +27,16 @@ def flow_penalty(layer: Recurrent, input: Tensor, flow: Flow, module: str = "") 
         \quad \delta_t = \frac{\partial L}{\partial h_t}
 
     with the gradient by the weights of the step alone: the states and :math:`\delta` count as
-    constants, as in the paper. Steps to which no gradient came are left out.
+    constants, as in the paper. Steps to which no gradient came are left out, and those before which
+    the state began anew.
 
     Args:
         layer: a layer of one direction, whose backward pass was watched with `vectors=True`.
         input: what it was called with, (T, B, I), or (B, T, I) with `batch_first`.
         flow: what watched it.
         module: the layer's name in the watched model; empty if it is the model.
+        hx: the state that it was called with, or None.
+        resets: the resets that it was called with, or None.
 
     Returns:
         A scalar to add to the loss; its own backward pass reaches the layer's weights.
@@ -44,8 +57,9 @@ def flow_penalty(layer: Recurrent, input: Tensor, flow: Flow, module: str = "") 
     if layer.bidirectional:
         raise ValueError("flow_penalty: the layer has two directions; give one of one direction.")
     with torch.no_grad():
-        traces = layer.trace(input)
+        traces = layer.trace(input, hx, resets=resets)
     x = input.transpose(0, 1) if layer.batch_first else input
+    anew = resets.T if resets is not None and layer.batch_first else resets
     terms: list[Tensor] = []
     for trace in traces:
         seen = flow.last.get(Place(module, trace.layer, 0))
@@ -58,13 +72,20 @@ def flow_penalty(layer: Recurrent, input: Tensor, flow: Flow, module: str = "") 
         states[layer.cell.states[0]] = trace.output
         if layer.batch_first:
             states = {name: s.transpose(0, 1) for name, s in states.items()}
-        terms.append(_ratios(layer, trace.layer, x, states, seen.vectors))
-        x = next(iter(states.values()))
+        terms.append(_ratios(layer, trace.layer, x, states, seen.vectors, anew))
+        below, x = x, states[layer.cell.states[0]]
+        if layer.residual and trace.layer > 0:
+            x = x + below
     return torch.stack(terms).mean()
 
 
 def _ratios(
-    layer: Recurrent, number: int, x: Tensor, states: dict[str, Tensor], deltas: dict[str, Tensor]
+    layer: Recurrent,
+    number: int,
+    x: Tensor,
+    states: dict[str, Tensor],
+    deltas: dict[str, Tensor],
+    anew: Tensor | None,
 ) -> Tensor:
     """The mean of (ratio - 1)² over the steps of one layer."""
     before = tuple(s[:-1].flatten(0, 1).detach().requires_grad_() for s in states.values())
@@ -85,6 +106,8 @@ def _ratios(
     assert isinstance(size, Tensor)
     assert isinstance(handed, Tensor)
     there = size > 0
+    if anew is not None:
+        there = there & ~anew[1:].flatten(0, 1).to(there.device)
     if not bool(there.any()):
         return handed.sum() * 0
     ratio = (handed[there] / size[there]).clamp(min=1e-24).sqrt()
