@@ -4,7 +4,8 @@ import pytest
 import torch
 from torch import nn
 
-from elman.train import scan_window
+import elman
+from elman.train import scan_tail, scan_window
 
 T, B, I, H = 12, 3, 2, 4
 
@@ -86,3 +87,31 @@ def test_resets_are_cut_with_the_window():
     resets = torch.arange(7)[:, None] == torch.tensor([2, 5])
     scan_window(scan, torch.zeros(7, 2, 1), resets=resets, context=2, next_context=3)
     assert torch.equal(torch.cat(seen), resets)
+
+
+@pytest.mark.parametrize(("steps", "context"), [(3, 3), (3, 7), (0, 0)])
+def test_a_window_without_new_steps_is_refused(lstm, steps, context):
+    x = torch.zeros(steps, B, I, dtype=torch.float64)
+    with pytest.raises(ValueError, match=r"^scan_window: ") as caught:
+        scan_window(_scan(lstm), x, context=context)
+    assert str(caught.value) == (
+        f"scan_window: context={context} with an input of {steps} steps, none of them new; give"
+        " more steps than the context has."
+    )
+
+
+def test_the_last_steps_of_both_ends_are_refused():
+    layer, x = elman.nn.GRU(I, H, bidirectional=True), torch.randn(T, B, I)
+    for steps in (4, T):
+        with pytest.raises(ValueError, match=r"^scan_tail: the layer has bidirectional=True, .*"):
+            scan_tail(layer, x, torch.tensor([T, 5, 7]), steps)
+
+
+@pytest.mark.parametrize("steps", [4, 99])
+def test_a_length_beyond_the_input_is_refused(steps):
+    layer, x = elman.nn.GRU(I, H), torch.randn(T, B, I)
+    with pytest.raises(ValueError, match=r"^scan_tail: ") as caught:
+        scan_tail(layer, x, torch.tensor([T, 15, 7]), steps)
+    assert str(caught.value) == (
+        "scan_tail: lengths[1] is 15, expected 0 to 12, the steps of the input."
+    )

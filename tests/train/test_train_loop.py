@@ -1,19 +1,30 @@
 """The loop: what it steps, skips, stops and saves."""
 
 import os
+import random
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
 from train.trainings import Copy, Memory, Stopping, start, train, weights
 
 import elman
-from elman.train import Diverged, Interrupted, Loss, Run, TrainOptions, fit, seed
+from elman.train import (
+    Diverged,
+    Interrupted,
+    Loss,
+    Run,
+    TrainOptions,
+    check_train_options,
+    fit,
+    seed,
+)
 
 SCRIPT = """
 import sys, time
@@ -66,8 +77,9 @@ def test_killed_at_any_moment_it_resumes_bit_for_bit(tmp_path, schedule):
 @pytest.mark.parametrize("optimizer", ["adamw", "sgd"])
 def test_interrupted_it_resumes_bit_for_bit(tmp_path, schedule, optimizer):
     options = TrainOptions(
-        epochs=4, schedule=schedule, optimizer=optimizer, warmup_steps=3, momentum=0.5, lr=0.05
-    )
+        epochs=4, schedule=schedule, optimizer=optimizer, warmup_steps=3, lr=0.05,
+        momentum=0.5 if optimizer == "sgd" else 0.0,
+    )  # fmt: skip
     figures = {"evaluate": lambda: {"loss": 1.0}}
     expected, _ = train(options, **figures)
 
@@ -185,12 +197,96 @@ def test_evaluations_leave_the_training_as_it_was():
         ({"optimizer": "adam"}, "fit: optimizer='adam' is not known; give one of adamw, sgd."),
         ({"schedule": "step"}, "fit: schedule='step' is not known; give one of constant, cosine,"
          " linear, exponential, plateau."),
+        ({"warmup_steps": 2.5}, "fit: warmup_steps=2.5; give a whole number zero or above."),
+        ({"warmup_steps": -1}, "fit: warmup_steps=-1; give a whole number zero or above."),
+        ({"keep_best": "no"}, "fit: keep_best='no'; give True or False."),
+        ({"watch": "no"}, "fit: watch='no'; give True or False."),
+        ({"give_up": 1}, "fit: give_up=1; give True or False."),
+        ({"change_cell": None}, "fit: change_cell=None; give True or False."),
+        ({"momentum": 0.9}, "fit: momentum=0.9 with optimizer='adamw', which has none; give"
+         ' optimizer="sgd", or leave momentum out.'),
+        ({"random_state": "x"}, "fit: random_state='x'; give a whole number from 0 on as the seed,"
+         " or None."),
     ],
 )  # fmt: skip
 def test_options_are_checked(wrong, text):
     with pytest.raises(ValueError, match=r"^fit: ") as caught:
         fit(Memory(), Copy(), options=TrainOptions(**wrong))
     assert str(caught.value) == text
+
+
+def test_an_interrupt_while_patience_runs_out_is_heard(tmp_path):
+    options = TrainOptions(epochs=9, patience=1)
+    expected, _ = train(options, evaluate=lambda: {"loss": 1.0})
+    losses = iter([1.0, 2.0])
+
+    def evaluate():
+        loss = next(losses)
+        if loss == 2.0:
+            signal.raise_signal(signal.SIGINT)
+        return {"loss": loss}
+
+    with pytest.raises(Interrupted, match=r"^interrupted at step 12; .* holds the training so far"):
+        train(options, start(tmp_path), evaluate=evaluate)
+    # there is nothing left to evaluate
+    found, history = train(options, start(tmp_path), evaluate=evaluate)
+    assert (history.steps, history.best_step) == (12, 6)
+    assert torch.equal(found, expected)
+
+
+@pytest.mark.parametrize("watch", [False, True])
+def test_data_without_a_batch_is_refused(watch):
+    with pytest.raises(ValueError, match="^fit: the data has no batches; give at least one.$"):
+        fit(Memory(), Copy(0), options=TrainOptions(watch=watch))
+
+
+@pytest.mark.parametrize(
+    ("figures", "gave"), [({"accuracy": 1.0, "f1": 0.5}, "accuracy, f1"), ({}, "nothing")]
+)
+def test_an_evaluation_without_a_loss_is_refused(figures, gave):
+    with pytest.raises(ValueError, match=r"^fit: ") as caught:
+        fit(Memory(), Copy(), options=TrainOptions(epochs=1), evaluate=lambda: figures)
+    assert str(caught.value) == (
+        f'fit: evaluate gave {gave}, and no loss; give the validation loss as "loss".'
+    )
+
+
+class Empty(Memory):
+    """Batches whose losses are over no terms, where the first number is not above zero."""
+
+    def loss(self, batch, carry):
+        has_terms = bool(batch[0, 0, 0] > 0)
+        loss = super().loss(batch * has_terms, None)
+        return loss._replace(value=loss.value * has_terms, weight=4.0 * has_terms)
+
+
+class Signed(Copy):
+    """Two batches of terms, two without, two of which one has some."""
+
+    def epoch(self, epoch, start=0):
+        for batch, sign in zip(super().epoch(0), [1, 1, -1, -1, 1, -1], strict=True):
+            yield batch.abs() * sign
+
+
+def test_batches_without_terms_are_a_step_with_no_gradient():
+    sgd = {"optimizer": "sgd", "schedule": "constant", "lr": 0.1}
+    options = TrainOptions(epochs=1, accumulate=2, **sgd)
+    history = fit(Empty(dropout=0.0), Signed(), options=options)
+    assert (history.steps, history.skipped) == (3, 0)
+    losses = [one["loss"] for one in history.records]
+    assert losses[1] == history.records[1]["norm"] == 0
+    assert min(losses[0], losses[2]) > 0
+
+
+@pytest.mark.parametrize("make", [random.Random, np.random.RandomState, np.random.default_rng])
+def test_a_generator_is_drawn_from(make):
+    generator = make(0)
+    first = seed(generator)
+    drawn = torch.rand(3)
+    assert seed(make(0)) == first != seed(generator)
+    torch.manual_seed(first)
+    assert torch.equal(torch.rand(3), drawn)
+    check_train_options(TrainOptions(random_state=generator), "fit")
 
 
 class Kinds(Memory):

@@ -2,8 +2,9 @@
 
 from ._atomic import atomic_write, to_json
 from ._bptt import BPTT, detach, scan_tail, scan_window
+from ._diverged import Diverged
 from ._interrupt import Interrupted
-from ._loop import Diverged, fit
+from ._loop import fit
 from ._monitor import Checkup, Monitor
 from ._optim import pick_device
 from ._options import TrainOptions, check_train_options

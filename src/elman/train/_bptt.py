@@ -51,6 +51,9 @@ def scan_window(
     Returns:
         The output of the new steps, and the state to hand on, cut from the graph.
 
+    Raises:
+        ValueError: the window has no new steps.
+
     Reference:
         Williams & Peng 1990, "An efficient gradient-based algorithm for on-line training of
         recurrent network trajectories".
@@ -63,6 +66,11 @@ def scan_window(
         (torch.Size([5, 2, 4]), False)
     """
     steps = len(input)
+    if context >= steps:
+        raise ValueError(
+            f"scan_window: context={context} with an input of {steps} steps, none of them new; give"
+            " more steps than the context has."
+        )
     cuts = {context, steps - next_context, steps}
     if detach_every is not None:
         cuts |= set(range(context, steps, detach_every))
@@ -93,6 +101,9 @@ def scan_tail(layer: Any, input: Tensor, lengths: Tensor, steps: int) -> Tensor:
     Returns:
         The output (T, B, R).
 
+    Raises:
+        ValueError: the layer reads from both ends, or a sequence is longer than the input.
+
     Example:
         >>> import torch, elman
         >>> rnn, x = elman.nn.RNN(2, 3), torch.randn(9, 1, 2, requires_grad=True)
@@ -100,6 +111,17 @@ def scan_tail(layer: Any, input: Tensor, lengths: Tensor, steps: int) -> Tensor:
         >>> [bool(g.any()) for g in x.grad]
         [False, False, False, False, False, True, True, True, True]
     """
+    if getattr(layer, "bidirectional", False):
+        raise ValueError(
+            "scan_tail: the layer has bidirectional=True, and the last steps of a sequence are the"
+            " first of its other direction; give a layer of one direction, or run it on the whole."
+        )
+    if len(lengths) and int(lengths.max()) > len(input):
+        row = int(lengths.argmax())
+        raise ValueError(
+            f"scan_tail: lengths[{row}] is {int(lengths[row])}, expected 0 to {len(input)}, the"
+            " steps of the input."
+        )
     cut = (lengths - steps).clamp(min=0)
     first = int(cut.max())
     if first == 0:

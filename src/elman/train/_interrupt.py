@@ -4,6 +4,7 @@ import signal
 import threading
 from collections.abc import Generator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 
@@ -42,3 +43,15 @@ class Interrupt:
             yield
         finally:
             signal.signal(signal.SIGINT, before)
+
+
+def interruption(step: int, folder: Path | None) -> Interrupted:
+    """What a training is left with at a step, and what of it is kept in a run folder."""
+    if folder is None:
+        return Interrupted(
+            f"interrupted at step {step}; nothing was saved, as there is no run folder."
+        )
+    return Interrupted(
+        f"interrupted at step {step}; {folder} holds the training so far:"
+        " the same command goes on from there."
+    )

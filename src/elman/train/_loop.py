@@ -1,6 +1,5 @@
 """The training loop."""
 
-import warnings
 from collections.abc import Callable
 from contextlib import ExitStack, nullcontext
 from math import inf, isfinite
@@ -9,36 +8,24 @@ from typing import Any
 import torch
 from torch import autocast, bfloat16
 from torch.nn.utils import clip_grad_value_
-from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from ._average import Average
 from ._checkpoint import Checkpoints, load_checkpoint, random_states, set_random_states
-from ._interrupt import Interrupt, Interrupted
+from ._course import check_course, course
+from ._diverged import STRIKES, Diverged, divergence
+from ._interrupt import Interrupt, interruption
 from ._monitor import Checkup, Monitor
-from ._optim import clip_norm, load_schedule_state, make_optimizer, make_schedule, schedule_state
+from ._optim import clip_norm, make_optimizer
 from ._options import TrainOptions, check_train_options
 from ._progress import ProgressLine
 from ._protocols import Batches, History, Objective, Progress
 from ._remedy import Remedies
 from ._run import Run
+from ._schedule import Schedule
 from ._snapshot import copied, is_finite, restore, snapshot
 
-_STRIKES = 3
 # steps between copies of good weights
 _KEPT_EVERY = 100
-
-
-class Diverged(RuntimeError):
-    """Three steps in a row had a loss or gradient that is not finite.
-
-    Attributes:
-        history: what had happened until then.
-    """
-
-    def __init__(self, said: str, history: History) -> None:
-        super().__init__(said)
-        self.history = history
-
 
 Evaluate = Callable[[], dict[str, float]]
 
@@ -59,7 +46,9 @@ def fit(
     Every step checks that the loss and the gradient's norm are finite; a step where they are not
     is skipped and counted, and three in a row end the training with the last good weights in
     place. With a run folder the training is saved as it goes, and a training that was cut off at
-    any moment goes on from there to the same weights, bit for bit, as one that was not.
+    any moment goes on from there to the same weights, bit for bit, as one that was not. What says
+    when it ends may be another then: more epochs, where the learning rate does not fall with the
+    number of all steps, make it longer.
 
     Args:
         objective: the module and its loss.
@@ -75,7 +64,8 @@ def fit(
         What happened; the module holds the weights.
 
     Raises:
-        ValueError: an option cannot be.
+        ValueError: an option cannot be, there is no batch, the evaluation gives no loss, or the run
+            was begun with options from which other steps follow.
         Diverged: three steps in a row were not finite.
         Interrupted: the keyboard interrupted it; with a run folder everything was saved.
 
@@ -93,6 +83,8 @@ def fit(
         8
     """
     check_train_options(options, "fit")
+    if not len(batches):
+        raise ValueError("fit: the data has no batches; give at least one.")
     trainer = _Trainer(objective, batches, options, evaluate, run, checkup or Checkup())
     trainer.restore()
     with ProgressLine(trainer.total_steps, unit) as line:
@@ -118,8 +110,9 @@ class _Trainer:
         self.total_steps = each * options.epochs
         if options.max_steps is not None:
             self.total_steps = min(self.total_steps, options.max_steps)
+        self.course = course(options, len(batches))
         self.optimizer = make_optimizer(self.module, options)
-        self.schedule = make_schedule(self.optimizer, options, self.total_steps)
+        self.schedule = Schedule(self.optimizer, options, self.total_steps)
         self.at = Progress()
         self.records: list[dict[str, Any]] = []
         self.checkpoints: Checkpoints | None = None
@@ -146,15 +139,17 @@ class _Trainer:
     def renew(self) -> Any:
         """An optimiser and schedule for other parameters, at the step where the training stands."""
         self.optimizer = make_optimizer(self.module, self.options)
-        self.schedule = make_schedule(self.optimizer, self.options, self.total_steps)
-        if not isinstance(self.schedule, ReduceLROnPlateau):
-            with warnings.catch_warnings():
-                # the optimiser has stepped: the one before this one
-                warnings.simplefilter("ignore", UserWarning)
-                for _ in range(self.at.step):
-                    self.schedule.step()
+        self.schedule = Schedule(self.optimizer, self.options, self.total_steps)
+        self.schedule.skip(self.at.step)
         self.good = snapshot(self.module, self.optimizer)
         return self.optimizer
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the training is at its end: it was long enough, or patience is over, or hope."""
+        at, options = self.at, self.options
+        was_long = at.step >= self.total_steps or at.epoch >= options.epochs
+        return was_long or at.without_gain >= (options.patience or inf) or at.gave_up
 
     def train(self, line: ProgressLine | None) -> None:
         """Runs from where the training stands to its end."""
@@ -165,12 +160,17 @@ class _Trainer:
                 stack.enter_context(self.monitor)
                 if self.at.step == 0:
                     self.look()
-            while not self.at.done:
+            while not self.is_over:
                 self.train_epoch(line)
-        if self.options.keep_best and self.at.best is not None:
-            self.module.load_state_dict(self.at.best)
-        else:
+            # one that came behind the last step
+            self.heed()
+        at = self.at
+        if not self.options.keep_best or at.best is None:
             self.module.load_state_dict(self.average.weights)
+        elif self.remedies is None or at.best_changed is None:
+            self.module.load_state_dict(at.best)
+        else:
+            self.remedies.become(at.best_changed, at.best)
         self.module.eval()
 
     def train_epoch(self, line: ProgressLine | None) -> None:
@@ -187,6 +187,8 @@ class _Trainer:
             at.carry, at.batch = loss.carry, at.batch + 1
             if at.batch % self.options.accumulate and at.batch < len(self.batches):
                 continue
+            # batches of no terms at all are a step of nothing, not of nothing by nothing
+            weight = weight or 1.0
             self.step(total / weight, weight)
             if line is not None:
                 said = "" if self.monitor is None else self.monitor.text()
@@ -194,7 +196,7 @@ class _Trainer:
             weight, total, items = 0.0, 0.0, 0
             self.look()
             self.after_step()
-            if at.done:
+            if self.is_over:
                 return
         at.epoch, at.batch, at.carry = at.epoch + 1, 0, None
         self.after_epoch()
@@ -241,8 +243,7 @@ class _Trainer:
             self.optimizer.step()
         self.average.update()
         self.at.strikes = 0
-        if not isinstance(self.schedule, ReduceLROnPlateau):
-            self.schedule.step()
+        self.schedule.step()
 
     def look(self) -> None:
         """Probes the gradient through time where it is time, and treats what is found."""
@@ -256,13 +257,13 @@ class _Trainer:
         if self.remedies is not None and self.remedies.look(at.step, found):
             self.average.restart()
         if self.options.give_up and monitor.is_beyond_help:
-            at.done = at.gave_up = True
+            at.gave_up = True
 
     def strike(self, loss: float) -> None:
         """Counts a step that is not finite; the third in a row ends the training."""
         at = self.at
         at.skipped, at.strikes, at.carry = at.skipped + 1, at.strikes + 1, None
-        if at.strikes >= _STRIKES:
+        if at.strikes >= STRIKES:
             self.diverge(loss)
 
     def diverge(self, loss: float) -> None:
@@ -272,41 +273,36 @@ class _Trainer:
             restore(self.good, self.module, self.optimizer)
         if self.run is not None:
             self.run.save_weights(self.module.state_dict())
-        tried = (
-            f", a learning rate of {self.rate:.0e} times that was tried" if self.remedies else ""
+        rate = None if self.remedies is None else self.rate
+        said = divergence(
+            loss, self.norm, self.at.step + 1, self.options, rate=rate, saved=self.run is not None
         )
-        raise Diverged(
-            f"training: the loss ({loss:g}) or the gradient norm ({self.norm:g}) was not finite"
-            f" {_STRIKES} times in a row, at step {self.at.step + 1} with lr={self.options.lr:g}"
-            f" and clip_norm={self.options.clip_norm}{tried}; the last good weights are kept."
-            f" Try a lower lr or a smaller clip_norm{', in another folder' if self.run else ''}, or"
-            " look for extreme values in the data.",
-            self.history(),
-        )
+        raise Diverged(said, self.history())
 
     def after_step(self) -> None:
         """Evaluates, stops and saves where it is time."""
         at, every = self.at, self.options.evaluate_every
-        last = at.step >= self.total_steps
-        if last or (every is not None and at.step % every == 0):
+        if at.step >= self.total_steps or (every is not None and at.step % every == 0):
             self.judge()
-        at.done = at.done or last
-        if self.interrupt.came:
-            self.save()
-            raise Interrupted(self.interruption())
+        self.heed()
         if self.checkpoints is not None and self.checkpoints.is_due:
             self.save()
+
+    def heed(self) -> None:
+        """Saves and ends where the keyboard interrupted."""
+        if self.interrupt.came:
+            self.save()
+            raise interruption(self.at.step, None if self.run is None else self.run.path)
 
     def after_epoch(self) -> None:
         """Evaluates, stops and saves at the end of an epoch."""
         if self.options.evaluate_every is None:
             self.judge()
-        self.at.done = self.at.done or self.at.epoch >= self.options.epochs
         self.save()
 
     def judge(self) -> None:
-        """Evaluates, keeps the best weights, and stops when patience is over."""
-        if self.evaluate is None:
+        """Evaluates, and keeps the best weights."""
+        if self.evaluate is None or self.at.judged == self.at.step:
             return
         kept = random_states()
         self.module.eval()
@@ -315,16 +311,21 @@ class _Trainer:
         self.module.train()
         # an evaluation, whatever it draws, leaves the training as it was
         set_random_states(kept)
+        if "loss" not in figures:
+            raise ValueError(
+                f"fit: evaluate gave {', '.join(figures) or 'nothing'}, and no loss; give the"
+                ' validation loss as "loss".'
+            )
         at, loss = self.at, figures["loss"]
+        at.judged = at.step
         self.record({f"validation_{name}": value for name, value in figures.items()})
-        if isinstance(self.schedule, ReduceLROnPlateau):
-            self.schedule.step(loss)
+        self.schedule.judge(loss)
         if loss < at.best_loss:
             at.best_loss, at.best_step, at.without_gain = loss, at.step, 0
             at.best = copied(self.average.weights)
+            at.best_changed = {} if self.remedies is None else dict(self.remedies.changed)
         else:
             at.without_gain += 1
-        at.done = at.done or at.without_gain >= (self.options.patience or inf)
 
     def record(self, figures: dict[str, Any]) -> None:
         """Notes figures of this step."""
@@ -340,12 +341,14 @@ class _Trainer:
         state = {
             "module": self.module.state_dict(),
             "optimizer": self.optimizer.state_dict(),
-            "schedule": schedule_state(self.schedule),
+            "schedule": self.schedule.state(),
             "progress": vars(self.at),
             "records": len(self.records),
             "random": random_states(),
             "remedies": None if self.remedies is None else self.remedies.state(),
             "average": self.average.state(),
+            "monitor": None if self.monitor is None else self.monitor.state(),
+            "course": self.course,
         }
         self.checkpoints.save(self.at.step, state)
 
@@ -357,27 +360,23 @@ class _Trainer:
         if state is None:
             self.run.cut_metrics(0)
             return
-        self.at = Progress(**state["progress"])
+        # an older checkpoint holds none
+        check_course(self.run.path, state.get("course", {}), self.course)
+        self.at = Progress.of(state["progress"])
+        self.at.gave_up = self.at.gave_up and self.options.give_up
         if self.remedies is not None and state.get("remedies") is not None:
             self.remedies.load(state["remedies"])
+            if self.remedies.has_changed_network and self.at.best_changed is None:
+                self.at.forget_best()
+        if self.monitor is not None and state.get("monitor") is not None:
+            self.monitor.load(state["monitor"])
         self.module.load_state_dict(state["module"])
         self.average.load(state.get("average"))
         self.optimizer.load_state_dict(state["optimizer"])
-        load_schedule_state(self.schedule, state["schedule"])
+        self.schedule.load(state["schedule"])
         set_random_states(state["random"])
         self.run.cut_metrics(state["records"])
         self.records = self.run.metrics()
-
-    def interruption(self) -> str:
-        """What an interruption leaves behind."""
-        if self.run is None:
-            return (
-                f"interrupted at step {self.at.step}; nothing was saved, as there is no run folder."
-            )
-        return (
-            f"interrupted at step {self.at.step}; {self.run.path} holds the training so far:"
-            " the same command goes on from there."
-        )
 
     def history(self) -> History:
         """What happened."""

@@ -44,7 +44,7 @@ class Monitor:
     Attributes:
         flow: the watch.
         diagnosis: the newest; None before the first probe.
-        found: every diagnosis, by step.
+        found: every diagnosis of this monitor's own, by step.
     """
 
     def __init__(self, module: nn.Module, checkup: Checkup, total_steps: int) -> None:
@@ -53,6 +53,8 @@ class Monitor:
         self.every = checkup.every or max(1, total_steps // _PROBES)
         self.diagnosis: Diagnosis | None = None
         self.found: dict[int, Diagnosis] = {}
+        # the reaches of all the training, also of its part before a checkpoint
+        self._lags: dict[int, int | None] = {}
         self._clipped: deque[bool] = deque(maxlen=100)
         self._run = checkup.run
         self._stack = ExitStack()
@@ -81,6 +83,7 @@ class Monitor:
             directions=1,
         )
         self.found[step] = self.diagnosis
+        self._lags[step] = self.diagnosis.reach.lag
         return self.diagnosis
 
     def note(self, step: int, clipped: bool) -> None:
@@ -103,12 +106,27 @@ class Monitor:
         """
         if self.diagnosis is None or self.diagnosis.can_learn is not False:
             return False
-        steps = sorted(self.found)
+        steps = sorted(self._lags)
         if steps[-1] < _JUDGED_AFTER * self.total_steps or len(steps) < 4:
             return False
         needed = self.diagnosis.needed
-        lags = [self.found[step].reach.lag for step in steps]
+        lags = [self._lags[step] for step in steps]
         return needed is None or not is_on_its_way(lags, needed)
+
+    def state(self) -> dict[str, Any]:
+        """What is to be judged by, for a checkpoint."""
+        return {
+            "lags": self._lags,
+            "clipped": list(self._clipped),
+            "diagnosis": None if self.diagnosis is None else self.diagnosis.to_json(),
+        }
+
+    def load(self, state: dict[str, Any]) -> None:
+        """Sets what `state` gave."""
+        self._lags = dict(state["lags"])
+        self._clipped.extend(state["clipped"])
+        newest = state["diagnosis"]
+        self.diagnosis = None if newest is None else Diagnosis.from_json(newest)
 
     def text(self) -> str:
         """What the live line says."""

@@ -1,4 +1,4 @@
-"""Torch's optimisers and schedules, built from the options."""
+"""Torch's optimisers, built from the options."""
 
 import inspect
 from typing import Any
@@ -7,15 +7,6 @@ import torch
 from torch import nn
 from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 from torch.optim import SGD, AdamW, Optimizer
-from torch.optim.lr_scheduler import (
-    ConstantLR,
-    CosineAnnealingLR,
-    ExponentialLR,
-    LinearLR,
-    LRScheduler,
-    ReduceLROnPlateau,
-    SequentialLR,
-)
 
 from ._options import TrainOptions
 
@@ -70,53 +61,6 @@ def clip_norm(parameters: list[nn.Parameter], bound: float) -> float:
     if not norm + _ADDED <= bound:
         clip_grads_with_norm_(parameters, bound, norm)
     return float(norm)
-
-
-def make_schedule(
-    optimizer: Optimizer, options: TrainOptions, steps: int
-) -> LRScheduler | ReduceLROnPlateau:
-    """The schedule over so many optimiser steps; a plateau's is stepped by evaluations, the others
-    by steps.
-    """
-    if options.schedule == "plateau":
-        return ReduceLROnPlateau(optimizer, factor=0.5, patience=0)
-    falling = max(steps - options.warmup_steps, 1)
-    after: LRScheduler
-    if options.schedule == "cosine":
-        after = CosineAnnealingLR(optimizer, falling)
-    elif options.schedule == "linear":
-        after = LinearLR(optimizer, 1.0, 0.0, falling)
-    elif options.schedule == "exponential":
-        after = ExponentialLR(optimizer, 0.01 ** (1 / falling))
-    else:
-        after = ConstantLR(optimizer, 1.0)
-    if not options.warmup_steps:
-        return after
-    rise = LinearLR(optimizer, 1 / (options.warmup_steps + 1), 1.0, options.warmup_steps)
-    return SequentialLR(optimizer, [rise, after], [options.warmup_steps])
-
-
-def schedule_state(schedule: Any) -> dict[str, Any]:
-    """The schedule's state as plain numbers, the schedules inside it included."""
-    state = {k: v for k, v in schedule.state_dict().items() if _is_plain(v)}
-    if isinstance(schedule, SequentialLR):
-        # torch keeps the inner schedules in a private list of this name
-        state["inner"] = [schedule_state(one) for one in schedule._schedulers]  # pyright: ignore
-    return state
-
-
-def load_schedule_state(schedule: Any, state: dict[str, Any]) -> None:
-    """Sets what `schedule_state` gave."""
-    inner = state.pop("inner", [])
-    schedule.__dict__.update(state)
-    for one, its in zip(getattr(schedule, "_schedulers", []), inner, strict=True):
-        load_schedule_state(one, its)
-
-
-def _is_plain(value: Any) -> bool:
-    if isinstance(value, list):
-        return all(_is_plain(one) for one in value)
-    return isinstance(value, int | float | str | bool | None)
 
 
 def pick_device(device: str) -> torch.device:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-from elman.ops import is_integer, is_number, is_whole
+from elman.ops import is_flag, is_integer, is_number, is_whole
 
 OPTIMIZERS = ("adamw", "sgd")
 REMEDIES = ("none", "auto")
@@ -18,14 +18,15 @@ class TrainOptions:
     Args:
         epochs: passes over the data.
         max_steps: optimiser steps after which to stop; None for no limit.
-        batch_size: sequences in a batch, B.
+        batch_size: sequences in a batch, B; the estimators make their batches by it, `fit` is given
+            them.
         lr: learning rate at its highest.
         optimizer: "adamw" or "sgd".
         weight_decay: AdamW's decoupled decay, or SGD's.
-        momentum: of SGD.
+        momentum: of SGD; AdamW has none, and is refused with one.
         schedule: how the learning rate falls: "constant", "cosine" and "linear" (to zero),
             "exponential" (to a hundredth), "plateau" (halved after an evaluation that brought
-            nothing).
+            nothing, the warm-up's not counted).
         warmup_steps: optimiser steps over which it rises first.
         clip_norm: bound of the norm of all gradients together; None for none.
         clip_value: bound of each entry of the gradients; None for none.
@@ -46,8 +47,11 @@ class TrainOptions:
         keep_best: whether the weights with the lowest validation loss are the result, rather than
             the last ones. What is told may go on to become better after the loss has turned, as the
             part of a `Translator`'s texts without a fault: compare both.
-        device: "auto" (a GPU where there is one), "cpu", "cuda", ….
-        random_state: seed of everything; None draws one.
+        device: "auto" (a GPU where there is one), "cpu", "cuda", …; the estimators put their module
+            there, `fit` trains where it finds it.
+        random_state: seed of everything, or a generator of Python or NumPy to draw it from; None
+            draws one. The estimators seed with it; `fit` draws on from where torch's generators
+            stand (see `seed`).
 
     Example:
         >>> TrainOptions(lr=1e-3).epochs
@@ -82,9 +86,17 @@ class TrainOptions:
 
 _WHOLE = ("epochs", "batch_size", "accumulate")
 _WHOLE_OR_NONE = ("max_steps", "patience", "evaluate_every")
+_WHOLE_OR_ZERO = ("warmup_steps",)
 _POSITIVE = ("lr",)
 _POSITIVE_OR_NONE = ("clip_norm", "clip_value")
-_NOT_NEGATIVE = ("weight_decay", "momentum", "warmup_steps", "checkpoint_seconds")
+_NOT_NEGATIVE = ("weight_decay", "momentum", "checkpoint_seconds")
+_FLAGS = ("watch", "change_cell", "give_up", "keep_best")
+_WORDS = {
+    "optimizer": OPTIMIZERS,
+    "schedule": SCHEDULES,
+    "remedy": REMEDIES,
+    "precision": PRECISIONS,
+}
 
 
 def check_train_options(options: TrainOptions, where: str) -> None:
@@ -95,12 +107,40 @@ def check_train_options(options: TrainOptions, where: str) -> None:
         Traceback (most recent call last):
         ValueError: fit: lr=-1; give a number above zero.
     """
-    for name in (*_WHOLE, *_WHOLE_OR_NONE):
+    _check_numbers(options, where)
+    average: Any = options.average
+    if not is_number(average) or not 0 <= average < 1:
+        raise ValueError(f"{where}: average={average!r}; give 0 up to below 1.")
+    for name in _FLAGS:
+        if not is_flag(getattr(options, name)):
+            raise ValueError(f"{where}: {name}={getattr(options, name)!r}; give True or False.")
+    seed = options.random_state
+    draws = hasattr(seed, "randint") or hasattr(seed, "integers")
+    if not (seed is None or draws or (is_integer(seed) and 0 <= seed < 2**63)):
+        raise ValueError(
+            f"{where}: random_state={seed!r}; give a whole number from 0 on as the seed, or None."
+        )
+    for name, known in _WORDS.items():
+        if getattr(options, name) not in known:
+            raise ValueError(
+                f"{where}: {name}={getattr(options, name)!r} is not known;"
+                f" give one of {', '.join(known)}."
+            )
+    if options.momentum and options.optimizer != "sgd":
+        raise ValueError(
+            f"{where}: momentum={options.momentum!r} with optimizer={options.optimizer!r}, which"
+            ' has none; give optimizer="sgd", or leave momentum out.'
+        )
+
+
+def _check_numbers(options: TrainOptions, where: str) -> None:
+    for name in (*_WHOLE, *_WHOLE_OR_NONE, *_WHOLE_OR_ZERO):
         value = getattr(options, name)
-        if value is None and name in _WHOLE_OR_NONE:
-            continue
-        if not is_whole(value):
-            raise ValueError(f"{where}: {name}={value!r}; give a whole number above zero.")
+        may_be_zero = name in _WHOLE_OR_ZERO
+        is_none = value is None and name in _WHOLE_OR_NONE
+        if not (is_none or is_whole(value) or (may_be_zero and is_integer(value) and value == 0)):
+            least = "zero or above" if may_be_zero else "above zero"
+            raise ValueError(f"{where}: {name}={value!r}; give a whole number {least}.")
     for name in (*_POSITIVE, *_POSITIVE_OR_NONE, *_NOT_NEGATIVE):
         value = getattr(options, name)
         if value is None and name in _POSITIVE_OR_NONE:
@@ -109,24 +149,3 @@ def check_train_options(options: TrainOptions, where: str) -> None:
         if not is_number(value) or not (value > 0 or (value == 0 and may_be_zero)):
             least = "a number, zero or above" if may_be_zero else "a number above zero"
             raise ValueError(f"{where}: {name}={value!r}; give {least}.")
-    average: Any = options.average
-    if not is_number(average) or not 0 <= average < 1:
-        raise ValueError(f"{where}: average={average!r}; give 0 up to below 1.")
-    seed = options.random_state
-    draws = hasattr(seed, "randint") or hasattr(seed, "integers")
-    if not (seed is None or draws or (is_integer(seed) and 0 <= seed < 2**63)):
-        raise ValueError(
-            f"{where}: random_state={seed!r}; give a whole number from 0 on as the seed, or None."
-        )
-    words = (
-        ("optimizer", OPTIMIZERS),
-        ("schedule", SCHEDULES),
-        ("remedy", REMEDIES),
-        ("precision", PRECISIONS),
-    )
-    for name, known in words:
-        if getattr(options, name) not in known:
-            raise ValueError(
-                f"{where}: {name}={getattr(options, name)!r} is not known;"
-                f" give one of {', '.join(known)}."
-            )

@@ -1,8 +1,9 @@
 """What a training is made of."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
-from typing import Any, NamedTuple, Protocol
+from dataclasses import dataclass, field, fields
+from math import inf
+from typing import Any, NamedTuple, Protocol, Self
 
 from torch import Tensor, nn
 
@@ -47,20 +48,37 @@ class Batches(Protocol):
 
 @dataclass
 class Progress:
-    """Where a training stands; all of it is in a checkpoint."""
+    """Where a training stands; all of it is in a checkpoint.
+
+    Attributes:
+        judged: the step of the newest evaluation.
+        best: the weights with the lowest validation loss.
+        best_changed: what remedies had changed about the network that they are of; None where an
+            older checkpoint does not tell.
+    """
 
     epoch: int = 0
     batch: int = 0
     step: int = 0
     skipped: int = 0
     strikes: int = 0
-    best_loss: float = float("inf")
+    best_loss: float = inf
     best_step: int = 0
     without_gain: int = 0
-    done: bool = False
+    judged: int = -1
     gave_up: bool = False
     carry: Any = None
     best: dict[str, Tensor] | None = None
+    best_changed: dict[str, str] | None = None
+
+    @classmethod
+    def of(cls, state: dict[str, Any]) -> Self:
+        """What a checkpoint holds; an older one holds more, or less."""
+        return cls(**{one.name: state[one.name] for one in fields(cls) if one.name in state})
+
+    def forget_best(self) -> None:
+        """As if nothing had been evaluated: what the best weights are of is not known."""
+        self.best, self.best_loss, self.best_step, self.without_gain = None, inf, 0, 0
 
 
 @dataclass
@@ -84,7 +102,7 @@ class History:
     records: list[dict[str, Any]] = field(default_factory=list)
     steps: int = 0
     skipped: int = 0
-    best_loss: float = float("inf")
+    best_loss: float = inf
     best_step: int = 0
     changed: dict[str, str] = field(default_factory=dict)
     diagnosis: dict[str, Any] | None = None

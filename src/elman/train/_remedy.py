@@ -7,13 +7,13 @@ from math import isfinite
 from statistics import median
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from elman.diagnostics import Diagnosis
 
 from ._snapshot import restore, snapshot
-from ._treatment import Treatment
+from ._treatment import CHANGING, Treatment
 
 # a loss that lies so many times the median's size above the median of the newest is an explosion
 _EXPLODED, _STAYS, _LOSSES, _FEW = 10.0, 10, 50, 5
@@ -83,6 +83,18 @@ class Remedies:
     def changed(self) -> dict[str, str]:
         """What was changed about the network, for `apply_changes`."""
         return self._network.changed
+
+    @property
+    def has_changed_network(self) -> bool:
+        """Whether it has ever been another one than before besides its weights."""
+        return any(name in CHANGING for name in self.tried)
+
+    def become(self, changed: dict[str, str], weights: dict[str, Tensor]) -> None:
+        """Makes the network at the end what it was with other changes, and its weights of then."""
+        if changed == self.changed:
+            self.module.load_state_dict(weights)
+        else:
+            self._network.become(changed, weights)
 
     def look(self, step: int, found: Diagnosis) -> bool:
         """Takes a diagnosis: treats what is ill, and undoes what did not help. Tells whether it

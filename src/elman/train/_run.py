@@ -76,12 +76,8 @@ class Run:
             given = json.loads(to_json({"task": task, "params": params, "data": data}))
             known = json.loads(to_json(defaults or {}))
             here = {**run.config, "params": known | run.config["params"]}
-            differences = _differences(here, given)
-            if differences:
-                raise ValueError(
-                    f"{path}: holds a run with other options: {'; '.join(differences)}."
-                    " Give the same options to go on, or another folder."
-                )
+            if found := _all_differences(here, given):
+                raise other_options(path, found)
             return run
         path.mkdir(parents=True, exist_ok=True)
         run = cls(path, {"format": FORMAT, "elman": version("elman"), "status": "training"})
@@ -236,16 +232,30 @@ def _read_json(file: Path) -> Any:
         raise ValueError(f"{file}: damaged ({error}); restore it or train again.") from None
 
 
-def _differences(here: dict[str, Any], now: dict[str, Any]) -> list[str]:
-    """Every entry that differs, by name."""
-    found: list[str] = []
-    if here.get("task") != now["task"]:
-        found.append(f"task: here {here.get('task')!r}, now {now['task']!r}")
-    for group in ("params", "data"):
-        old, new = here.get(group, {}), now[group]
-        found += [
-            f"{name}: here {old.get(name)!r}, now {new.get(name)!r}"
-            for name in sorted({*old, *new})
-            if old.get(name) != new.get(name)
-        ]
-    return found
+def other_options(path: Path, differences: list[str]) -> ValueError:
+    """What a run is refused with that is to go on with other options than it was begun with."""
+    return ValueError(
+        f"{path}: holds a run with other options: {'; '.join(differences)}."
+        " Give the same options to go on, or another folder."
+    )
+
+
+def differences(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
+    """Every entry that differs, by name.
+
+    Example:
+        >>> differences({"lr": 0.1, "layers": 2}, {"lr": 0.2, "layers": 2})
+        ['lr: here 0.1, now 0.2']
+    """
+    return [
+        f"{name}: here {old.get(name)!r}, now {new.get(name)!r}"
+        for name in sorted({*old, *new})
+        if old.get(name) != new.get(name)
+    ]
+
+
+def _all_differences(here: dict[str, Any], now: dict[str, Any]) -> list[str]:
+    """Those of the task, the parameters and the data."""
+    tasks = ({"task": here.get("task")}, {"task": now["task"]})
+    groups = ((here.get(group, {}), now[group]) for group in ("params", "data"))
+    return [one for old, new in (tasks, *groups) for one in differences(old, new)]

@@ -9,7 +9,8 @@ def seed(random_state: Any) -> int:
     """Seeds torch and gives the seed for the order of the data.
 
     Args:
-        random_state: an int, None (draws one), or a NumPy RandomState or Generator (draws from it).
+        random_state: an int, None (draws one), or a NumPy RandomState or Generator or a
+            `random.Random` (draws from it).
 
     Example:
         >>> seed(3)
@@ -17,6 +18,9 @@ def seed(random_state: Any) -> int:
     """
     if random_state is None:
         number = torch.seed() % 2**31
+    elif hasattr(random_state, "randrange"):
+        # of Python's own; its randint has other arguments than NumPy's
+        number = int(random_state.randrange(2**31 - 1))
     elif hasattr(random_state, "randint"):
         number = int(random_state.randint(2**31 - 1))
     elif hasattr(random_state, "integers"):

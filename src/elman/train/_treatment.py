@@ -11,6 +11,9 @@ from elman.nn import RNN, Recurrent, change_cell
 
 from ._snapshot import copied
 
+CHANGING = ("identity", "gru")
+"""The remedies that change more about a network than its weights."""
+
 _GATED = (("i", "f", "g", "o"), ("r", "z", "n"))
 # the part that is left of U where W is the identity, whose sums grow with the steps
 _SMALL = 0.1
@@ -126,13 +129,18 @@ class Treatment:
 
     def undo(self, weights: dict[str, Tensor]) -> None:
         """Takes back what was changed, to weights of before."""
-        self._slow = False
+        self.become({}, weights)
+
+    def become(self, changed: dict[str, str], weights: dict[str, Tensor]) -> None:
+        """Makes the network again what it was when that and nothing else was changed about it, with
+        the weights that it had.
+        """
         for name, layer in self._replaced.items():
             _put(self.module, name, layer)
         self._replaced = {}
-        self.changed.clear()
         for name, layer in _simple(self.module).items():
             change_cell(layer, nonlinearity=self._nonlinearities[name])
+        self.load({"changed": changed, "slow": False})
         self.module.load_state_dict(weights)
 
     @contextmanager

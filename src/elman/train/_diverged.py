@@ -1,0 +1,42 @@
+"""A training that came to no good end."""
+
+from ._options import TrainOptions
+from ._protocols import History
+
+STRIKES = 3
+"""Steps in a row that are not finite, and end a training."""
+
+
+class Diverged(RuntimeError):
+    """Three steps in a row had a loss or gradient that is not finite.
+
+    Attributes:
+        history: what had happened until then.
+    """
+
+    def __init__(self, said: str, history: History) -> None:
+        super().__init__(said)
+        self.history = history
+
+
+def divergence(
+    loss: float, norm: float, step: int, options: TrainOptions, *, rate: float | None, saved: bool
+) -> str:
+    """What is said about it.
+
+    Args:
+        loss: of the last step.
+        norm: of its gradient.
+        step: its number.
+        options: of the training.
+        rate: what remedies multiplied the learning rate with; None without remedies.
+        saved: whether there is a run folder.
+    """
+    tried = "" if rate is None else f", a learning rate of {rate:.0e} times that was tried"
+    return (
+        f"training: the loss ({loss:g}) or the gradient norm ({norm:g}) was not finite"
+        f" {STRIKES} times in a row, at step {step} with lr={options.lr:g}"
+        f" and clip_norm={options.clip_norm}{tried}; the last good weights are kept."
+        f" Try a lower lr or a smaller clip_norm{', in another folder' if saved else ''}, or"
+        " look for extreme values in the data."
+    )
