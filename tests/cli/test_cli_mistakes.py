@@ -90,8 +90,8 @@ FILES = {
         ("train classify gap.csv --id-column id --out o", "gap.csv: row 2, column 'pulse': nothing,"
          " or NaN (1 such values); mend it, or give missing=ffill or mask."),
         ("train classify none.jsonl --out o", "sequence 1 has no steps; drop it."),
-        ("train regress side.tsv --out o", "SequenceRegressor.fit: y holds something that is no"
-         " number; give numbers."),
+        ("train regress side.tsv --out o", "side.tsv: the label of row 1 is 'sideways', no number;"
+         " give a number for each."),
         ("train tag order.conll --out o", "order.conll: line 5: the tag 'I-P' behind 'O' goes on"
          " with what has not begun; give B-P to the first word of a span."),
         ("train tag short.conll --out o", "short.conll: line 2 has 1 columns, the line before it 2;"

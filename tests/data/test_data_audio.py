@@ -91,6 +91,7 @@ def test_feature_files_round_trip(tmp_path):
     np.save(tmp_path / "a.npy", frames)
     assert np.array_equal(read_features(tmp_path / "a.npy"), frames)
     assert np.array_equal(read_features(mfc(tmp_path / "a.mfc", frames)), frames)
+    assert np.array_equal(read_features(mfc(tmp_path / "b.MFC", frames)), frames)
 
 
 @pytest.mark.parametrize("cut", [0, 4, 20, 43])
@@ -98,6 +99,15 @@ def test_a_broken_wav_is_named(tmp_path, cut):
     path = wav(tmp_path / "a.wav")
     path.write_bytes(path.read_bytes()[:cut])
     with pytest.raises(ValueError, match=r"a\.wav: "):
+        read_wav(path)
+
+
+@pytest.mark.parametrize(("bad", "said"), [(np.nan, "nan"), (-np.inf, "-inf")])
+def test_a_sound_that_is_not_finite_is_named(tmp_path, bad, said):
+    samples = np.stack([TONE, TONE], 1)
+    samples[70, 1] = bad
+    path = wav(tmp_path / "a.wav", samples, kind="float32")
+    with pytest.raises(ValueError, match=rf"a\.wav: sample 70 is {said}; mend the sound, or take"):
         read_wav(path)
 
 

@@ -34,6 +34,13 @@ def test_a_copy_is_found_and_checked(known, tmp_path):
     (tmp_path / "b.txt.gz").write_bytes(gzip.compress(b"b.txt"))
     found = check_dataset("both", tmp_path)
     assert [one.name for one in found] == ["a.txt", "b.txt.gz"]
+    # another file of the name, before it and behind it, hides nothing
+    for folder in ("a", "z"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "b.txt").write_text("another")
+    assert check_dataset("both", tmp_path) == found
+    for folder in ("a", "z"):
+        (tmp_path / folder / "b.txt").unlink()
     (tmp_path / "b.txt.gz").write_bytes(gzip.compress(b"other"))
     with pytest.raises(ValueError, match=r"b\.txt\.gz: another content than both's"):
         check_dataset("both", tmp_path)

@@ -52,6 +52,19 @@ def test_texts_lists_and_long_tables(tmp_path):
          "d: row 2 has nothing in column 'text'; drop it."),
         ({"id": [1, 1], "v": [1, 2], "label": ["a", "b"]}, Columns(id="id"),
          "d: the sequence 1 has several labels ('a', 'b'); give one for all its rows."),
+        ({"text": ["x", "y"], "label": ["a", " "]}, Columns(),
+         "d: row 2 has nothing in column 'label'; drop it."),
+        ({"text": ["x", "y"], "label": [1.0, float("nan")]}, Columns(),
+         "d: row 2 has nothing in column 'label'; drop it."),
+        ({"id": ["a", ""], "v": [1, 2], "label": ["a", "a"]}, Columns(id="id"),
+         "d: row 2 has nothing in column 'id'; drop it."),
+        ({"id": [1, 1], "v": [1, 2], "t": [float("nan"), 2], "label": ["a", "a"]},
+         Columns(id="id", time="t"), "d: row 1 has nothing in column 't'; drop it."),
+        ({"text": ["x"], "label": ["a"]}, Columns(id="label", label="text"),
+         "d: no column of numbers is left for the steps; the columns are 'text', 'label'."
+         " Name columns of numbers with --feature."),
+        ({"s": [[1.0]]}, Columns(),
+         "d: which column holds the labels? The columns are 's'. Name one with --label-column."),
         ({"text": ["x"], "label": [1]}, Columns(label="lable"),
          "d: no column 'lable'; the columns are 'text', 'label'. Did you mean 'label'?"),
         ({"id": [1, 1], "v": [1, 2], "when": ["t2", "t10"], "label": ["a", "a"]},
@@ -65,6 +78,40 @@ def test_mistakes_in_tables(columns, given, text):
     with pytest.raises(ValueError, match="^d: ") as caught:
         _read(pa.table(columns), given)
     assert str(caught.value) == text
+
+
+def test_texts_may_be_empty():
+    assert _read(pa.table({"text": ["", "x"], "label": [0, 1]}))[1] == ["", "x"]
+    # labels that are not asked for are not read
+    table = pa.table({"text": ["x", "y"], "label": ["a", ""]})
+    assert _read(table, labelled=False) == (Columns(text="text"), ["x", "y"], None)
+
+
+@pytest.mark.parametrize(
+    ("names", "given", "label"),
+    [
+        (("category", "text"), Columns(), "category"),
+        (("Category", "Message"), Columns(), "Category"),
+        (("Y", "message", "from"), Columns(), "Y"),
+        (("Label", "target", "Text"), Columns(), "target"),
+        (("kind", "essay"), Columns(text="essay"), "kind"),
+        (("a", "b", "essay"), Columns(text="essay"), "b"),
+        (("text", "review"), Columns(text="text"), "review"),
+        (("x", "kind", "id"), Columns(id="id", features=("x",)), "kind"),
+        (("kind", "x", "id", "t"), Columns(id="id", time="t", features=("x",)), "kind"),
+        (("text", "kind"), Columns(), "kind"),
+    ],
+)
+def test_what_the_label_may_be(names, given, label):
+    table = pa.table({name: ["1", "2"] for name in names})
+    found = guess_columns(table, given, "d", labelled=True)
+    assert found.label == label
+    assert found.text != label
+
+
+def test_lists_are_no_labels():
+    table = pa.table({"kind": ["a"], "steps": [[1.0, 2.0]]})
+    assert guess_columns(table, Columns(), "d", labelled=True) == Columns("kind", sequence="steps")
 
 
 def test_tables_come_in_many_forms(tmp_path):

@@ -47,6 +47,18 @@ def test_lines_that_do_not_go_together_are_named(tmp_path, first, second, said):
         aligned_lines(tmp_path / "a", tmp_path / "b")
 
 
+def test_a_table_is_no_text_whose_lines_go_with_others(tmp_path):
+    (tmp_path / "a.csv").write_text("de,en\na,b\n")
+    (tmp_path / "b.txt").write_text("x\ny\n")
+    for pair in (("a.csv", "b.txt"), ("b.txt", "a.csv")):
+        with pytest.raises(ValueError, match="^/") as caught:
+            aligned_lines(*(tmp_path / one for one in pair))
+        assert str(caught.value) == (
+            f"{tmp_path / 'a.csv'}: this is a table, whose lines are no texts; give two text files"
+            " whose lines go together, or the table alone."
+        )
+
+
 @pytest.mark.parametrize(
     ("text", "columns", "said"),
     [

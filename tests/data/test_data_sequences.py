@@ -60,6 +60,12 @@ def test_forward_fill_against_a_loop():
     assert np.array_equal(forward_fill(array), expected)
 
 
+@pytest.mark.parametrize("constant", [0.1, 9.99, 1 / 3, 1e-9, 0.0, 1e30])
+def test_a_constant_keeps_its_scale_though_its_mean_is_rounded(constant):
+    scaler = Scaler.fit([np.full((180, 1), constant), np.full((93, 1), constant)])
+    assert scaler.std.tolist() == [1.0]
+
+
 def test_scaling_goes_both_ways():
     rng = np.random.default_rng(0)
     arrays = [rng.normal(3, 5, size=(n, 2)) for n in (4, 9)]

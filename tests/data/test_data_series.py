@@ -1,5 +1,7 @@
 """Time series from tables and arrays: the axis, the season, gaps, what is known ahead."""
 
+from datetime import UTC, datetime, time, timedelta, timezone
+
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -9,6 +11,9 @@ from hypothesis import strategies as st
 from elman.data import Calendar, Series, SeriesColumns, as_series
 
 from elman.data import guess_series_columns, series_of_table  # isort: skip
+
+
+START = datetime(2024, 1, 1)
 
 
 def axis(*times):
@@ -25,6 +30,11 @@ def axis(*times):
         (("2024-01-01", "2024-02-01"), 12, "2024-03-01T00:00:00", 2),
         (("2024-01-15", "2024-02-15"), 12, "2024-03-15T00:00:00", 2),
         (("2024-01-31", "2024-02-29"), 12, "2024-03-31T00:00:00", 2),
+        (("2024-06-30", "2024-07-31"), 12, "2024-08-31T00:00:00", 2),
+        (("2023-12-31T12", "2024-01-31T12"), 12, "2024-02-29T12:00:00", 2),
+        (("2024-01-30T12", "2024-03-30T12"), 1, "2024-05-30T12:00:00", 2),
+        (("2024-06-30", "2024-09-30"), 4, "2024-12-31T00:00:00", 2),
+        (("2022-02-28", "2023-02-28"), 1, "2024-02-29T00:00:00", 0),
         (("2024-01-01", "2024-04-01"), 4, "2024-07-01T00:00:00", 2),
         (("2023-01-01", "2024-01-01"), 1, "2025-01-01T00:00:00", 0),
         (("2024-01-01T00:00:00", "2024-01-01T00:00:07"), 1, "2024-01-01T00:00:14", 6),
@@ -92,6 +102,49 @@ def test_many_series_and_what_is_known_ahead():
     assert read({"when": stamps, "v": [1, 2]})[0].time == "when"
 
 
+@pytest.mark.parametrize(
+    ("times", "found"),
+    [
+        ([20240228, 20240229], ["2024-02-28", "2024-02-29", "2024-03-01"]),
+        (["20240228", "20240229"], ["2024-02-28", "2024-02-29", "2024-03-01"]),
+        ([1999, 2000], ["1999-01-01", "2000-01-01", "2001-01-01"]),
+        # a jitter below a hundredth of the step
+        (
+            [START, START + timedelta(seconds=60.007)],
+            [START, "2024-01-01T00:01", "2024-01-01T00:02"],
+        ),
+        ([datetime(9999, 1, 1), datetime(9999, 1, 2)], ["9999-01-01", "9999-01-02", "9999-01-03"]),
+    ],
+)
+def test_whole_numbers_and_fine_times(times, found):
+    (one,) = read({"t": times, "v": [1, 2]}, SeriesColumns(time="t"))[1]
+    np.testing.assert_array_equal(one.calendar.times(3), np.array(found, "datetime64[s]"))
+
+
+@pytest.mark.parametrize(
+    "times",
+    [
+        ["2024-03-31T00:00:00+01:00", "2024-03-31T03:00:00+02:00"],
+        ["2024-03-30T23:00:00Z", "2024-03-31 01:00Z"],
+        [datetime(2024, 3, 30, 23, tzinfo=UTC), datetime(2024, 3, 31, 1, tzinfo=UTC)],
+        [datetime(2024, 3, 31, hour, tzinfo=timezone(timedelta(hours=1))) for hour in (0, 2)],
+    ],
+)
+def test_times_with_a_zone_become_utc_with_one_notice(times):
+    said = "^d: the times in column 'date' have a zone; they are read, and forecast, in UTC.$"
+    with pytest.warns(UserWarning, match=said) as notices:
+        (one,) = read({"date": times, "v": [1, 2]})[1]
+    assert len(notices) == 1
+    found = np.array(["2024-03-30T23", "2024-03-31T01", "2024-03-31T03"], "datetime64[s]")
+    np.testing.assert_array_equal(one.calendar.times(3), found)
+
+
+def test_a_time_of_day_does_not_hide_the_date():
+    table = {"time": [time(12), time(12)], "date": ["2024-01-01", "2024-01-02"], "v": [1, 2]}
+    assert read(table)[0].time == "date"
+    assert read({"month": ["May", "June"], "v": [1, 2]})[0].time is None
+
+
 def test_a_whole_series_in_each_row():
     table = {"id": [7, 8], "date": ["2024-01-01"] * 2, "y": [[1, 2, 3], [4, None]]}
     columns, (a, b) = read(table, missing="ffill")
@@ -108,6 +161,8 @@ def test_a_whole_series_in_each_row():
         ({"name": ["x"]}, None, "d: no column of numbers to forecast; the columns are 'name'."
          " Name one with --target-column."),
         ({"v": [1.0]}, SeriesColumns(target="w"), "d: no column 'w'; the columns are 'v'."),
+        ({"v": [1.0]}, SeriesColumns(target="v", known=("v",)), "d: column 'v' is given 2 times among"
+         " the target and the covariates; give it once, for what is forecast is not known ahead."),
         ({"v": ["x"]}, SeriesColumns(target="v"), "d: column 'v' holds no numbers ('x' in row 1);"
          " name a column of numbers."),
         ({"v": [1.0, None, 2.0]}, None, "d: row 2, column 'v': nothing, or NaN (1 such values);"
@@ -138,6 +193,27 @@ def test_a_whole_series_in_each_row():
         ({"t": ["2024-01-01", "soon"], "v": [1, 2]}, SeriesColumns(time="t"),
          "d: row 2, column 't': 'soon' is no time; give ISO dates as 2024-12-31 or"
          " 2024-12-31 23:00."),
+        ({"date": ["01/05/2024", "01/06/2024"], "v": [1, 2]}, None, "d: row 1, column 'date':"
+         " '01/05/2024' is no time; give ISO dates as 2024-12-31 or 2024-12-31 23:00."),
+        ({"ds": ["5.1.24", "6.1.24"], "v": [1, 2]}, None, "d: row 1, column 'ds': '5.1.24' is no"
+         " time; give ISO dates as 2024-12-31 or 2024-12-31 23:00."),
+        ({"month": ["May 2024", "June 2024"], "v": [1, 2]}, None, "d: row 1, column 'month':"
+         " 'May 2024' is no time; give ISO dates as 2024-12-31 or 2024-12-31 23:00."),
+        ({"time": [time(0, 0), time(0, 1)], "v": [1, 2]}, None, "d: row 1, column 'time':"
+         " '00:00:00' is no time; give ISO dates as 2024-12-31 or 2024-12-31 23:00."),
+        ({"t": [0, 1], "v": [1, 2]}, SeriesColumns(time="t"), "d: row 1, column 't': 0 is no time;"
+         " give ISO dates as 2024-12-31 or 2024-12-31 23:00."),
+        ({"t": [20241301, 20241302], "v": [1, 2]}, SeriesColumns(time="t"), "d: row 1, column 't':"
+         " 20241301 is no time; give ISO dates as 2024-12-31 or 2024-12-31 23:00."),
+        ({"t": [1704067200000], "v": [1]}, SeriesColumns(time="t"), "d: row 1, column 't':"
+         " 1704067200000 is no time; give ISO dates as 2024-12-31 or 2024-12-31 23:00."),
+        ({"date": [START, START + timedelta(seconds=1.5)], "v": [1, 2]}, None, "d: row 2, column"
+         " 'date': 2024-01-01T00:00:01.500000 is 1.5 seconds from the row before it, and steps are"
+         " whole seconds; round the times, or leave the column out."),
+        ({"date": ["2024-01-01T00:00:00.1", "2024-01-01T00:00:00.2"], "v": [1, 2]}, None, "d: row"
+         " 2, column 'date': 2024-01-01T00:00:00.200000 is 0.1 seconds from the row before it, and"
+         " steps are whole seconds; round the times, or leave the column out."),
+        ({"id": ["a", " "], "v": [1.0, 2.0]}, None, "d: row 2 has nothing in column 'id'; drop it."),
         ({"date": ["2024-01-01", None], "v": [1, 2]}, None,
          "d: row 2 has nothing in column 'date'; drop it."),
         ({"id": ["a", "b"], "v": [1.0, None]}, None,

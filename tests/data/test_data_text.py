@@ -54,6 +54,13 @@ def test_folders_tables_gzip_and_strings(tmp_path):
          " Name one with --text-column."),
         ("a.csv", b"", "a.csv: the file is empty; give a file with data in it."),
         ("a.csv", b"a,b\n1\n", "a.csv: cannot be read as .csv: CSV parse error"),
+        ("a.csv", b"a,b\n1,2\n3,4,5\n6,7\n", "a.csv: cannot be read as .csv: CSV parse error: line 3:"
+         " Expected 2 columns, got 3: 3,4,5."),
+        ("a.csv", b"text;label\na b;x\n", "a.csv: its line of names has ';' between the columns; put"
+         " commas there, as .csv files have them."),
+        ("a.csv", b"text|label\na, b|x\n", "a.csv: its line of names has '|' between the columns;"),
+        ("a.tsv", b"text,label\na b,x\n", "a.tsv: its line of names has ',' between the columns; put"
+         " tabs there, as .tsv files have them."),
         ("a.csv", b"text\n", "a.csv: the table has no rows; give a file with data in it."),
         ("a.parquet", b"x", "a.parquet: cannot be read as .parquet"),
         ("a.jsonl", b'{"text": "a"}\n{"text": null}\n', "row 2 has no text in column 'text'"),
@@ -102,6 +109,16 @@ def test_fingerprints_tell_contents_apart(tmp_path):
     (tmp_path / "a.txt").write_text("two")
     assert fingerprint(tmp_path) != first
     assert fingerprint(["ab"]) != fingerprint(["a", "b"])
+
+
+def test_a_tab_file_has_quotes_where_all_its_names_have(tmp_path):
+    (tmp_path / "a.tsv").write_text('"text"\t"n"\n"a ""b""\tc\nd"\t1\n')
+    assert read_table(tmp_path / "a.tsv").to_pydict() == {"text": ['a "b"\tc\nd'], "n": [1]}
+    (tmp_path / "a.tsv").write_text('"text"\tn\n"a\t1\n')
+    assert read_table(tmp_path / "a.tsv").to_pydict() == {'"text"': ['"a'], "n": [1]}
+    # one column of sentences is no table with another separator
+    (tmp_path / "a.tsv").write_text("Well, hello; you\nHi\n")
+    assert read_table(tmp_path / "a.tsv").num_rows == 1
 
 
 def test_nameless_empty_columns_and_rows_of_megabytes(tmp_path):

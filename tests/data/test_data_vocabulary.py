@@ -1,4 +1,6 @@
 import json
+import re
+import unicodedata
 
 import numpy as np
 import pytest
@@ -15,6 +17,10 @@ TEXT = "Don't panic: \"it's (only) 42 %\", said she.\nNaïve ☃ — twice, twic
 
 def _one(text):
     return [iter([text])]
+
+
+def is_mark(one):
+    return unicodedata.category(one).startswith("M")
 
 
 def test_characters_are_lossless():
@@ -35,6 +41,34 @@ def test_words_read_and_write_well():
     assert small.words == ["a", "b"]
     assert WordVocabulary.fit(_one("The the"), lowercase=True).encode("THE").tolist() == [2]
     assert WordVocabulary.fit(_one("a a b"), min_count=2).words == ["a"]
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("नमस्ते दुनिया।", ["नमस्ते", "दुनिया", "।"]),
+        ("cafe\u0301's e\u0301a", ["cafe\u0301's", "e\u0301a"]),
+        (
+            "\U00011103\U00011127\U00011101, ☃\ufe0f",
+            ["\U00011103\U00011127\U00011101", ",", "☃\ufe0f"],
+        ),
+        (" \u0301a", ["\u0301", "a"]),
+    ],
+)
+def test_marks_belong_to_what_they_stand_on(text, words):
+    assert WordVocabulary.split(text) == words
+
+
+def test_texts_without_marks_are_split_as_they_were():
+    others = [chr(one) for one in range(0x3100) if not is_mark(chr(one))]
+    text = "".join(f"a{one}b's {one}{one}" for one in others)
+    assert WordVocabulary.split(text) == re.findall(r"\n|\w+(?:['’]\w+)*|[^\w\s]", text)
+
+
+def test_every_mark_is_known():
+    word = "x" + "".join(filter(is_mark, map(chr, range(0x110000))))
+    assert len(word) > 2000
+    assert WordVocabulary.split(word) == [word]
 
 
 def test_subwords_write_every_text():

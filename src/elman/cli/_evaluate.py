@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from ._options import Data, there
+from ._options import Data, refuse_columns, there
 from ._output import show
 
 
@@ -38,6 +38,7 @@ def evaluate(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print results as JSON.")] = False,
 ) -> None:
+    from elman.data import is_table
     from elman.tasks import Adaptation, Forecaster, LanguageModel, Translator, load
 
     model = load(run)
@@ -54,6 +55,8 @@ def evaluate(
                 f"{run}: {option} is for the task {made.task}, and the run is of the task"
                 f" {model.task}; leave it out."
             )
+    if not is_table(data):
+        refuse_columns(data, {"--text-column": text_column}, "text")
     options: dict[str, Any] = {}
     if isinstance(model, LanguageModel):
         options["column"] = text_column

@@ -1,11 +1,12 @@
 """elman generate: text, or music, from a language model."""
 
-import json
 import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from ._output import json_line
 
 
 def generate(
@@ -38,7 +39,7 @@ def generate(
     )
     if as_json:
         written = {"notes": list(pieces)} if is_music else {"text": "".join(pieces)}
-        sys.stdout.write(json.dumps(written) + "\n")
+        sys.stdout.write(json_line(written))
         return
     for piece in pieces:
         # a line for each step

@@ -3,6 +3,7 @@
 What `elman` can do is told without importing a command, or typer.
 """
 
+import os
 import sys
 import warnings
 from importlib import import_module
@@ -43,8 +44,11 @@ def main() -> None:
         sys.stderr.write(_overview())
         sys.exit(_WRONG)
     else:
-        with own_process():
-            _run(given[0])
+        try:
+            with own_process():
+                _run(given[0])
+        except KeyboardInterrupt as error:
+            _end(str(error) or "interrupted.", _STOPPED)
 
 
 def _overview() -> str:
@@ -61,8 +65,7 @@ def _app(command: str) -> "typer.Typer":
     import typer
 
     app = typer.Typer(
-        no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,
-        rich_markup_mode=None, help=_PURPOSE,
+        no_args_is_help=True, add_completion=False, rich_markup_mode=None, help=_PURPOSE,
     )  # fmt: skip
     # typer takes a command that is alone for the whole program unless there is a callback
     app.callback()(lambda: None)
@@ -83,15 +86,21 @@ def _run(command: str) -> None:
     # a notice is a line, without the place in the code that gave it
     warnings.formatwarning = _notice
     try:
-        sys.exit(_app(command)(standalone_mode=False) or 0)
+        # an app that is called turns a Ctrl-C into an exit code, and what it said is lost
+        whole = typer.main.get_command(_app(command))
+        with whole.make_context("elman", sys.argv[1:]) as context:
+            whole.invoke(context)
+        sys.stdout.flush()
     except typer.Exit as error:
         sys.exit(error.exit_code)
     except usage_error as error:
         # a command without arguments shows its help, which has lines
         said = error.format_message()
         _end(said, _WRONG) if "\n" not in said else _help(said)
-    except (KeyboardInterrupt, typer.Abort) as error:
-        _end(str(error) or "interrupted.", _STOPPED)
+    except BrokenPipeError:
+        # nobody reads on, as behind elman … | head; nor is what is left to be written at the end
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        sys.exit(1)
     except OSError as error:
         said = error.strerror or str(error)
         _end(f"{error.filename}: {said}." if error.filename else str(error), _WRONG)

@@ -19,6 +19,22 @@ def there(path: Path | None) -> Path | None:
     return path
 
 
+def refuse_columns(data: Path, given: dict[str, Any], kind: str) -> None:
+    """Refuses options that name columns for data that has none.
+
+    Args:
+        data: what was given.
+        given: the options and their values; None and () are those that were left out.
+        kind: what the data is.
+
+    Raises:
+        ValueError: one was given.
+    """
+    for option, value in given.items():
+        if value not in (None, ()):
+            raise ValueError(f"{data}: {option} is for tables, and this is {kind}; leave it out.")
+
+
 Data = Annotated[
     Path,
     typer.Argument(help="Data with the columns that it was trained on.", callback=there),
@@ -142,6 +158,12 @@ class ManyToOne:
             self.time_column,
             tuple(self.feature or ()),
         )
+
+    def named(self) -> dict[str, Any]:
+        """The options that name columns, under the names that people give."""
+        names = ("label", "text", "sequence", "id", "time")
+        columns = {f"--{name}-column": getattr(self, f"{name}_column") for name in names}
+        return {**columns, "--feature": tuple(self.feature or ())}
 
     def given(self) -> dict[str, Any]:
         """The options under the estimators' names."""

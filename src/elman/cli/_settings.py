@@ -54,7 +54,7 @@ def _name(key: str, names: dict[str, str], where: str) -> str:
 def _read(config: Path) -> dict[str, Any]:
     """The keys `section.name` of a TOML file."""
     try:
-        content = tomllib.loads(config.read_text(encoding="utf-8"))
+        content = tomllib.loads(config.read_text(encoding="utf-8-sig"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ValueError(f"{config}: this is no TOML ({error}); mend the file.") from None
     flat: dict[str, Any] = {}

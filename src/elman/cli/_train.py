@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from ._options import HeldOut, ManyToOne, Training, spread, there
+from ._options import HeldOut, ManyToOne, Training, refuse_columns, spread, there
 from ._output import say, show
 from ._settings import settings
 
@@ -29,9 +29,15 @@ def language_model(
     validation: HeldOut = None,
 ) -> None:
     """The next character, word or subword of a text, or the next notes of a piece."""
+    from elman.data import is_table
     from elman.tasks import LanguageModel
 
+    if not is_table(shared.data):
+        refuse_columns(shared.data, {"--text-column": text_column}, "text")
     given = shared.given(level=level, bptt=bptt, transpose=transpose)
+    chosen = settings(LanguageModel, shared.config, shared.sets, given)
+    if transpose is not None and chosen.get("level") != "notes":
+        raise ValueError("--transpose is for pieces of music; leave it out, or give --level notes.")
     _run(LanguageModel, shared, given, column=text_column, validation=validation)
 
 
@@ -57,8 +63,11 @@ def _many_to_one(estimator: Any, shared: Training, sequences: ManyToOne) -> None
     from elman.data import guess_columns, read_table
 
     given = shared.given(**sequences.given())
-    if shared.data.is_dir() or ".ts" in shared.data.suffixes:
-        # a folder whose folders are classes, or a file that says what is what
+    is_ts = shared.data.name.removesuffix(".gz").endswith(".ts")
+    if is_ts or shared.data.is_dir():
+        # a file that says what is what, or a folder whose folders are classes
+        kind = "a .ts file" if is_ts else "a folder of classes"
+        refuse_columns(shared.data, sequences.named(), kind)
         _run(estimator, shared, given, validation=sequences.validation)
         return
     table = read_table(shared.data)
@@ -165,6 +174,9 @@ def translate(
     """A text for a text: two columns of a table, or two files."""
     from elman.tasks import Translator
 
+    if targets is not None:
+        named = {"--source-column": source_column, "--target-column": target_column}
+        refuse_columns(shared.data, named, "a text whose lines go with those of --targets")
     columns = _pair_columns(source_column, target_column)
     held: Any = validation
     if validation_targets is not None:

@@ -117,7 +117,8 @@ def read_wav(path: Path, rate: int | None = None) -> tuple[Array, int]:
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: it is no WAV file, is empty, or its samples are of another kind.
+        ValueError: it is no WAV file, is empty, its samples are of another kind, or one is NaN or
+            infinite.
     """
     from scipy.io import wavfile
     from scipy.signal import resample_poly
@@ -147,6 +148,11 @@ def read_wav(path: Path, rate: int | None = None) -> tuple[Array, int]:
             f" with sox {path.name} -b 16 out.wav."
         )
     samples = samples.astype(np.float64)
+    if not np.isfinite(samples).all():
+        at = int(np.argwhere(~np.isfinite(samples))[0][0])
+        raise ValueError(
+            f"{path}: sample {at} is {samples[at].min()}; mend the sound, or take it out."
+        )
     if samples.ndim == 2:
         samples = samples.mean(1)
     if rate is not None and found != rate:
@@ -164,7 +170,7 @@ def read_features(path: Path) -> Array:
     """
     if not path.exists():
         raise FileNotFoundError(f"{path}: no such file.")
-    if path.suffix == ".mfc":
+    if path.suffix.lower() == ".mfc":
         return _sphinx(path)
     try:
         found = np.load(path, allow_pickle=False)

@@ -23,6 +23,7 @@ class Calendar:
         start: the first time, datetime64[s].
         step: seconds between times, or months.
         months: whether the step is in months, which have no fixed length.
+        ends: whether the times are the months' last days.
 
     Example:
         >>> import numpy as np
@@ -34,6 +35,7 @@ class Calendar:
     start: np.datetime64
     step: int
     months: bool
+    ends: bool = False
 
     @classmethod
     def of(cls, times: Array) -> tuple[Calendar, Array]:
@@ -51,7 +53,8 @@ class Calendar:
             at = int(np.argmax(gaps <= 0)) + 1
             said = "is there twice" if gaps[at - 1] == 0 else f"comes after {times[at - 1]}"
             raise ValueError(f"{times[at]} {said}", at)
-        if _is_monthly(times, gaps):
+        is_monthly, ends = _months(times, gaps)
+        if is_monthly:
             places = times.astype("datetime64[M]").astype(np.int64)
             step = int(np.diff(places).min())
         else:
@@ -61,7 +64,7 @@ class Calendar:
         if (places % step).any():
             at = int(np.argmax(places % step > 0))
             raise ValueError(f"{times[at]} is off the series' step of {_words(step, gaps)}", at)
-        return cls(times[0], step, _is_monthly(times, gaps)), places // step
+        return cls(times[0], step, is_monthly, ends), places // step
 
     @property
     def season(self) -> int:
@@ -79,12 +82,12 @@ class Calendar:
         places = np.arange(start, stop) * self.step
         if not self.months:
             return self.start.astype("datetime64[s]") + places.astype("timedelta64[s]")
-        month = self.start.astype("datetime64[M]")
-        into = self.start.astype("datetime64[s]") - month.astype("datetime64[s]")
-        found = (month + places.astype("timedelta64[M]")).astype("datetime64[s]") + into
+        month, day = self.start.astype("datetime64[M]"), self.start.astype("datetime64[D]")
+        last = (month + places + 1).astype("datetime64[D]") - np.timedelta64(1, "D")
         # a month may be shorter than the day wants
-        last = (month + places + 1).astype("datetime64[s]") - np.timedelta64(1, "s")
-        return np.minimum(found, last.astype("datetime64[D]").astype("datetime64[s]"))
+        wanted = (month + places).astype("datetime64[D]") + (day - month.astype("datetime64[D]"))
+        days = last if self.ends else np.minimum(wanted, last)
+        return days.astype("datetime64[s]") + (self.start.astype("datetime64[s]") - day)
 
     def features(self, stop: int, start: int = 0) -> Array:
         """Sine and cosine of the place in the day, the week and the year, (T, F); those that the
@@ -104,16 +107,16 @@ class Calendar:
         return np.stack(waves, 1) if waves else np.zeros((len(times), 0))
 
 
-def _is_monthly(times: Array, gaps: Array) -> bool:
-    """Whether times lie on one day of the month, or on the months' last days, a month apart or
-    more.
+def _months(times: Array, gaps: Array) -> tuple[bool, bool]:
+    """Whether times lie on one day of the month or on the months' last days, a month apart or more,
+    and whether on the last.
     """
     if gaps.min() < 28 * _DAY:
-        return False
+        return False, False
     days = times.astype("datetime64[D]")
     of_month = days - times.astype("datetime64[M]").astype("datetime64[D]")
-    ends = (days + 1).astype("datetime64[M]") != times.astype("datetime64[M]")
-    return bool((of_month == of_month[0]).all() or ends.all())
+    ends = ((days + 1).astype("datetime64[M]") != times.astype("datetime64[M]")).all()
+    return bool(ends or (of_month == of_month[0]).all()), bool(ends)
 
 
 def _words(step: int, gaps: Array) -> str:

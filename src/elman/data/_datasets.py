@@ -156,7 +156,8 @@ def check_dataset(name: str, folder: Path) -> list[Path]:
 
     Args:
         name: of the data set.
-        folder: where the copy is; its files may lie anywhere below, and have .gz behind.
+        folder: where the copy is; its files may lie anywhere below, and have .gz behind. Of files
+            with one name, that with the content is taken.
 
     Raises:
         ValueError: the data set is not known, a file is missing or has another content.
@@ -179,13 +180,13 @@ def check_dataset(name: str, folder: Path) -> list[Path]:
                 f"{folder}: there is no {file} (or {file}.gz) below it; get it from"
                 f" {DATASETS[name].source}."
             )
-        seen = _digest(places[0])
-        if seen != digest:
+        seen = [_digest(place) for place in places]
+        if digest not in seen:
             raise ValueError(
-                f"{places[0]}: another content than {name}'s (SHA-256 {seen[:12]}…, not"
+                f"{places[0]}: another content than {name}'s (SHA-256 {seen[0][:12]}…, not"
                 f" {digest[:12]}…); get it from {DATASETS[name].source}."
             )
-        found.append(places[0])
+        found.append(places[seen.index(digest)])
     return found
 
 

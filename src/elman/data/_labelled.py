@@ -8,11 +8,20 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from ._series import describe_columns, times_of, tuples
-from ._table import column, is_number, list_columns, present, refuse_missing, string_columns
+from ._series import describe_columns, tuples
+from ._table import (
+    TEXT_NAMES,
+    column,
+    is_number,
+    list_columns,
+    present,
+    refuse_missing,
+    string_columns,
+    usual_name,
+)
+from ._times import times_of
 
 _LABELS = ("label", "target", "class", "y")
-_TEXTS = ("text", "sentence", "message", "review")
 
 
 @dataclass(frozen=True)
@@ -66,37 +75,54 @@ def guess_columns(table: pa.Table, given: Columns, where: str, *, labelled: bool
     for name in (given.label, given.text, given.sequence, given.id, given.time, *given.features):
         if name is not None:
             column(table, name, where)
-    names = list(table.column_names)
-    label = given.label or _label(names, where, labelled)
+    guess = given.label or _label(table, given, where, labelled)
+    # without `labelled` it is only known to be no text and no feature
+    label = guess if labelled else given.label
     if given.text or given.sequence or given.id:
         features = given.features
         if given.id and not features:
-            features = _numeric(table, {label, given.id, given.time})
+            features = _numeric(table, {guess, given.id, given.time}, where)
         return Columns(label, given.text, given.sequence, given.id, given.time, features)
-    if lists := list_columns(table):
+    if lists := [name for name in list_columns(table) if name != guess]:
         return Columns(label, sequence=lists[0])
-    strings = [name for name in string_columns(table) if name != label]
-    text = next((name for name in _TEXTS if name in strings), None)
+    strings = [name for name in string_columns(table) if name != guess]
+    text = usual_name(strings, TEXT_NAMES)
     if text or len(strings) == 1:
         return Columns(label, text=text or strings[0])
     raise ValueError(
-        f"{where}: which column holds the sequences? The columns are"
-        f" {', '.join(map(repr, names))}."
+        f"{where}: which column holds the sequences? The columns are {_listed(table)}."
         " Name one with --text-column, --sequence-column or --id-column."
     )
 
 
-def _label(names: list[str], where: str, labelled: bool) -> str | None:
-    found = next((name for name in _LABELS if name in names), None)
-    if found is None and labelled:
-        found = names[-1]
-    if found is None or found not in names:
-        return None
+def _listed(table: pa.Table) -> str:
+    return ", ".join(map(repr, table.column_names))
+
+
+def _label(table: pa.Table, given: Columns, where: str, labelled: bool) -> str | None:
+    """The column with a usual name, or the last one that can hold nothing else."""
+    used = (given.text, given.sequence, given.id, given.time, *given.features)
+    free = [name for name in table.column_names if name not in (*used, *list_columns(table))]
+    usual = usual_name(free, _LABELS)
+    if usual is not None or not labelled:
+        return usual
+    if not free:
+        raise ValueError(
+            f"{where}: which column holds the labels? The columns are {_listed(table)}."
+            " Name one with --label-column."
+        )
+    others = [name for name in free if name.lower() not in TEXT_NAMES]
+    return (others or free)[-1]
+
+
+def _numeric(table: pa.Table, without: set[str | None], where: str) -> tuple[str, ...]:
+    found = tuple(f.name for f in table.schema if f.name not in without and is_number(f.type))
+    if not found:
+        raise ValueError(
+            f"{where}: no column of numbers is left for the steps; the columns are"
+            f" {_listed(table)}. Name columns of numbers with --feature."
+        )
     return found
-
-
-def _numeric(table: pa.Table, without: set[str | None]) -> tuple[str, ...]:
-    return tuple(f.name for f in table.schema if f.name not in without and is_number(f.type))
 
 
 def labelled_sequences(
@@ -124,7 +150,7 @@ def labelled_sequences(
     if columns.label is not None:
         labels = present(table, columns.label, where)
     if columns.text is not None:
-        return [str(text) for text in present(table, columns.text, where)], labels
+        return [str(text) for text in present(table, columns.text, where, blank=True)], labels
     assert columns.sequence is not None
     found = present(table, columns.sequence, where)
     return [numbers_of(value, row, where) for row, value in enumerate(found, 1)], labels

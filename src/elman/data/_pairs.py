@@ -45,7 +45,8 @@ def aligned_lines(sources: Path, targets: Path) -> tuple[list[str], list[str]]:
     r"""Two text files whose lines go together.
 
     Raises:
-        ValueError: one has more lines, or a line is empty; the text names the first such line.
+        ValueError: one is a table or has more lines, or a line is empty; the text names the first
+            such line.
 
     Example:
         >>> import tempfile, pathlib
@@ -55,6 +56,12 @@ def aligned_lines(sources: Path, targets: Path) -> tuple[list[str], list[str]]:
         Traceback (most recent call last):
         ValueError: ...a.de has 2 lines and ...a.en 1: line 2 of a.de has no partner; ...
     """
+    for path in (sources, targets):
+        if is_table(path):
+            raise ValueError(
+                f"{path}: this is a table, whose lines are no texts; give two text files whose"
+                " lines go together, or the table alone."
+            )
     read = read_lines(sources), read_lines(targets)
     a, b = (len(lines) for lines in read)
     if a != b:
@@ -115,7 +122,7 @@ def _count(texts: int) -> str:
 
 
 def _texts(table: pa.Table, name: str, where: str) -> list[str]:
-    found = [str(text) for text in present(table, name, where)]
+    found = [str(text) for text in present(table, name, where, blank=True)]
     _refuse_empty(found, f"{where}: column {name!r}, row")
     return found
 

@@ -128,7 +128,9 @@ class Scaler:
     def fit(cls, sequences: Sequence[Array]) -> Scaler:
         """Measures the features over all steps."""
         stacked = np.concatenate(sequences).astype(np.float64)
-        std = stacked.std(0)
+        # a constant's deviation may be 1e-15, for its mean is rounded
+        varies = stacked.max(0) > stacked.min(0)
+        std = np.where(varies, stacked.std(0), 0.0)
         return cls(stacked.mean(0), np.where(std > 0, std, 1.0))
 
     def transform(self, array: Array) -> Array:

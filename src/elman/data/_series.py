@@ -11,11 +11,11 @@ import pyarrow as pa
 
 from ._calendar import Calendar
 from ._table import column, is_number, present, refuse_missing
+from ._times import time_column, times_of, whole_seconds
 
 Array = npt.NDArray[Any]
 
 _TARGETS = ("y", "value", "target")
-_TIMES = ("date", "time", "timestamp", "datetime", "ds", "month", "day", "hour", "week", "year")
 _IDS = ("id", "series", "unique_id", "item_id", "series_id")
 
 
@@ -105,7 +105,7 @@ def guess_series_columns(table: pa.Table, given: SeriesColumns, where: str) -> S
     """The given columns, and guesses for the rest.
 
     Raises:
-        ValueError: a given column is not there, or nothing can be the target.
+        ValueError: a given column is not there or is given twice, or nothing can be the target.
 
     Example:
         >>> import pyarrow as pa
@@ -117,8 +117,9 @@ def guess_series_columns(table: pa.Table, given: SeriesColumns, where: str) -> S
     for name in used:
         if name is not None:
             column(table, name, where)
+    _refuse_twice(given, where)
     free = [name for name in table.column_names if name not in used]
-    time = given.time or next((name for name in free if _is_time(table, name)), None)
+    time = given.time or time_column(table, free)
     one = given.id or next((name for name in free if name.lower() in _IDS), None)
     kinds = {name: table[name].type for name in free if name not in (time, one)}
     numbers = [name for name, kind in kinds.items() if is_number(kind) or _is_list(kind)]
@@ -135,23 +136,14 @@ def guess_series_columns(table: pa.Table, given: SeriesColumns, where: str) -> S
     return SeriesColumns(target, time, one, given.observed, given.known)
 
 
-def _is_time(table: pa.Table, name: str) -> bool:
-    """Whether a column holds times: by its type, or by its name and its first value."""
-    kind = table[name].type
-    if pa.types.is_temporal(kind):
-        return True
-    if name.lower() not in _TIMES or not pa.types.is_string(kind):
-        return False
-    return _parse(table[name][0].as_py()) is not None
-
-
-def _parse(text: Any) -> np.datetime64 | None:
-    try:
-        found = np.datetime64(text, "s")
-    except (ValueError, TypeError):
-        return None
-    # "1-01" is a year 1 to NumPy, and a counter to everyone else
-    return None if np.isnat(found) or not str(text)[:4].isdigit() else found
+def _refuse_twice(given: SeriesColumns, where: str) -> None:
+    numbers = (given.target, *given.observed, *given.known)
+    for name in numbers:
+        if name is not None and numbers.count(name) > 1:
+            raise ValueError(
+                f"{where}: column {name!r} is given {numbers.count(name)} times among the target"
+                " and the covariates; give it once, for what is forecast is not known ahead."
+            )
 
 
 def series_of_table(
@@ -232,25 +224,6 @@ def _numbers(table: pa.Table, name: str, where: str) -> Array:
     return found.cast(pa.float64()).to_numpy(zero_copy_only=False)
 
 
-def times_of(table: pa.Table, name: str, where: str) -> Array:
-    """A column of times; strings are ISO dates.
-
-    Raises:
-        ValueError: a cell is empty or no time; the text names its row.
-    """
-    values = present(table, name, where)
-    if pa.types.is_temporal(table[name].type):
-        return np.array(values, dtype="datetime64[s]")
-    found = [_parse(value) for value in values]
-    if None in found:
-        row = found.index(None)
-        raise ValueError(
-            f"{where}: row {row + 1}, column {name!r}: {values[row]!r} is no time;"
-            " give ISO dates as 2024-12-31 or 2024-12-31 23:00."
-        )
-    return np.array(found, dtype="datetime64[s]")
-
-
 def _one(
     name: str,
     block: Array,
@@ -273,13 +246,14 @@ def _one(
     refuse_missing(block[:, many:], rows, columns.known, missing, where)
     calendar = None
     if times is not None and len(rows) > 1:
-        calendar, places = _axis(times[rows], rows, where)
+        mine = whole_seconds(times[rows], rows, columns.time or "", where)
+        calendar, places = _axis(mine, rows, where)
         if len(places) < places[-1] + 1 and missing == "error":
             at = int(np.argmax(np.diff(places) > 1)) + 1
             lack = int(places[at] - places[at - 1] - 1)
             raise ValueError(
                 f"{where}: row {rows[at] + 1}: {lack} step{'s are' if lack > 1 else ' is'} missing"
-                f" before {times[rows[at]]}; add the rows, or give missing=ffill or mask."
+                f" before {mine[at]}; add the rows, or give missing=ffill or mask."
             )
         whole = np.full((int(places[-1]) + 1, block.shape[1]), np.nan)
         whole[places] = block

@@ -9,7 +9,14 @@ import numpy as np
 import pyarrow as pa
 
 from ._series import tuples
-from ._table import column, is_number, list_columns, present, string_columns
+from ._table import (
+    column,
+    is_number,
+    list_columns,
+    present,
+    refuse_missing,
+    string_columns,
+)
 
 _SEQUENCES = ("text", "name", "sequence", "sentence")
 _STARTS = ("label", "class", "start")
@@ -84,13 +91,16 @@ def started_sequences(
     """
     chosen = guess_start_columns(table, columns, where, labelled=labelled)
     values = [present(table, name, where) for name in chosen.start]
+    if all(is_number(table[name].type) for name in chosen.start):
+        block = np.array(values, dtype=np.float64).T
+        refuse_missing(block, range(len(block)), chosen.start, "error", where)
     starts: list[Any] = (
         values[0] if len(values) == 1 else [list(row) for row in zip(*values, strict=True)]
     )
     if not labelled:
         return starts, None
     assert chosen.sequence is not None
-    found = present(table, chosen.sequence, where)
+    found = present(table, chosen.sequence, where, blank=True)
     if chosen.sequence not in string_columns(table):
         found = [np.asarray(one, dtype=np.float32) for one in found]
     return starts, found

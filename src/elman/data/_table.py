@@ -1,5 +1,7 @@
 """Tables in, through pyarrow: CSV, TSV, JSON lines, Parquet and any data frame."""
 
+import re
+from collections.abc import Iterable
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
@@ -8,9 +10,12 @@ import numpy as np
 import pyarrow as pa
 
 TABLES = (".csv", ".tsv", ".jsonl", ".ndjson", ".parquet")
-_TEXT_NAMES = ("text", "sentence", "message", "review")
+TEXT_NAMES = ("text", "sentence", "message", "review")
 # a row is to fit into one: a book, or half a minute of features
 _BLOCK = 1 << 26
+# what is looked at to say what a file is
+_HEAD = 1 << 16
+_QUOTED = re.compile(rb'("[^"\t]*"\t)*"[^"\t]*"')
 
 
 def suffix(path: Path) -> str:
@@ -55,6 +60,8 @@ def read_table(path: Path) -> pa.Table:
         table = _read(path, kind)
     except (pa.ArrowInvalid, OSError) as error:
         raise ValueError(f"{path}: {_reason(path, kind, str(error))}.") from None
+    if kind in (".csv", ".tsv") and table.num_columns == 1:
+        _refuse_separator(path, kind)
     if table.num_rows == 0:
         raise ValueError(f"{path}: the table has no rows; give a file with data in it.")
     if kind in (".csv", ".tsv"):
@@ -116,19 +123,43 @@ def _read(path: Path, kind: str) -> pa.Table:
     if kind in (".csv", ".tsv"):
         import pyarrow.csv as csv
 
-        # a tab file has no quotes by custom; an SMS may hold one
+        # a tab file has no quotes by custom, and an SMS may hold one; those of elman predict do
+        is_quoted = kind == ".csv" or _QUOTED.fullmatch(_first_line(path)) is not None
         parse = csv.ParseOptions(
             delimiter="\t" if kind == ".tsv" else ",",
-            quote_char=False if kind == ".tsv" else '"',
-            newlines_in_values=kind == ".csv",
+            quote_char='"' if is_quoted else False,
+            newlines_in_values=is_quoted,
         )
         convert = csv.ConvertOptions(strings_can_be_null=False)
-        blocks = csv.ReadOptions(block_size=_BLOCK)
-        return csv.read_csv(path, blocks, parse, convert)
+        try:
+            return csv.read_csv(path, csv.ReadOptions(block_size=_BLOCK), parse, convert)
+        except pa.ArrowInvalid:
+            # one thread alone counts the rows
+            blocks = csv.ReadOptions(block_size=_BLOCK, use_threads=False)
+            return csv.read_csv(path, blocks, parse, convert)
     import pyarrow.json as json
 
     with pa.input_stream(str(path), compression="detect") as stream:
         return json.read_json(stream, json.ReadOptions(block_size=_BLOCK))
+
+
+def _first_line(path: Path) -> bytes:
+    with pa.input_stream(str(path), compression="detect") as stream:
+        return stream.read(_HEAD).split(b"\n")[0].rstrip(b"\r")
+
+
+def _refuse_separator(path: Path, kind: str) -> None:
+    """Refuses a table whose columns are parted by something else than its ending says."""
+    head = _first_line(path)
+    other = next((one for one in (b";", b"\t", b"|", b",") if one in head), None)
+    # a sentence has blanks, where a file without a line of names begins with one
+    is_own = (b"," if kind == ".csv" else b"\t") in head
+    if other is not None and not is_own and b" " not in head:
+        wanted = "commas" if kind == ".csv" else "tabs"
+        raise ValueError(
+            f"{path}: its line of names has {other.decode()!r} between the columns; put {wanted}"
+            f" there, as {kind} files have them."
+        )
 
 
 def _reason(path: Path, kind: str, said: str) -> str:
@@ -136,12 +167,14 @@ def _reason(path: Path, kind: str, said: str) -> str:
     said = " ".join(said.split())
     if kind != ".parquet" and path.suffix != ".gz":
         with path.open("rb") as stream:
-            start = stream.read(1 << 16)
+            start = stream.read(_HEAD)
         if not start.strip():
             return "the file is empty; give a file with data in it"
         if b"\0" in start:
             return f"a binary file (a zero byte at {start.index(0)}); give a {kind} file"
-    return f"cannot be read as {kind}: {said}"
+        if kind in (".csv", ".tsv"):
+            _refuse_separator(path, kind)
+    return f"cannot be read as {kind}: {said.replace('Row #', 'line ')}"
 
 
 def table_of(X: Any, where: str) -> tuple[pa.Table, str] | None:
@@ -217,9 +250,8 @@ def text_column(table: pa.Table, where: str) -> str:
         ValueError: it cannot be told.
     """
     found = string_columns(table)
-    for name in _TEXT_NAMES:
-        if name in found:
-            return name
+    if (usual := usual_name(found, TEXT_NAMES)) is not None:
+        return usual
     if len(found) == 1:
         return found[0]
     names = ", ".join(repr(one) for one in table.column_names)
@@ -241,17 +273,43 @@ def is_list(kind: Any) -> bool:
     )
 
 
-def present(table: pa.Table, name: str, where: str) -> list[Any]:
+def present(table: pa.Table, name: str, where: str, *, blank: bool = False) -> list[Any]:
     """A column without gaps, as a list.
 
+    Args:
+        table: the table.
+        name: of the column.
+        where: what the message starts with.
+        blank: whether a text may be empty, as texts may that are read, and no label or id.
+
     Raises:
-        ValueError: a row has nothing in it; the text names the row.
+        ValueError: a row has nothing in it, or NaN; the text names the row.
     """
     values = column(table, name, where).to_pylist()
     for row, value in enumerate(values, 1):
-        if value is None:
+        # NaN alone is not itself
+        if value is None or value != value or (not blank and _is_blank(value)):
             raise ValueError(f"{where}: row {row} has nothing in column {name!r}; drop it.")
     return values
+
+
+def _is_blank(value: Any) -> bool:
+    return isinstance(value, str) and not value.strip()
+
+
+def usual_name(names: Iterable[str], usual: Iterable[str]) -> str | None:
+    """The first of the usual names that a column has, in whatever case; None without one.
+
+    Example:
+        >>> usual_name(["Message", "Category"], ["text", "message"])
+        'Message'
+    """
+    names, usual = list(names), list(usual)
+    lower = {name.lower(): name for name in names}
+    # a name that is written as usual goes first
+    found = [one for one in usual if one in names]
+    found += [lower[one] for one in usual if one in lower]
+    return next(iter(found), None)
 
 
 def refuse_missing(block: Any, rows: Any, names: tuple[str, ...], missing: str, where: str) -> None:

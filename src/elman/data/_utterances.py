@@ -145,7 +145,7 @@ def _said(table: pa.Table, columns: SpeechColumns, other: str, where: str) -> li
     text = columns.text or next((one for one in _TEXTS if one in names), None)
     if text is None:
         raise _unknown(table, where, "text", "--text-column")
-    return [str(one) for one in present(table, text, where)]
+    return [str(one) for one in present(table, text, where, blank=True)]
 
 
 def _unknown(table: pa.Table, where: str, what: str, option: str) -> ValueError:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from functools import cache
 from typing import Any, Protocol
 
 import numpy as np
@@ -93,6 +95,27 @@ def _code_points(text: str) -> npt.NDArray[np.uint32]:
 
 
 _WORD = re.compile(r"\n|\w+(?:['’]\w+)*|[^\w\s]")
+
+
+def _words(text: str) -> list[str]:
+    return (_WORD if text.isascii() else _word_with_marks()).findall(text)
+
+
+@cache
+def _word_with_marks() -> re.Pattern[str]:
+    """Words with the combining marks in them. Those are no letters to a regular expression: words
+    of Hindi or Thai, and letters with accents that stand alone, would fall apart.
+    """
+    # all that Unicode has, without looking through the million of code points where none are
+    codes = (*range(0x300, 0x1F000), *range(0xE0100, 0xE01F0))
+    marks = [chr(one) for one in codes if unicodedata.category(chr(one)).startswith("M")]
+    # a class is looked up at once below 65,536 alone; above, it is looked through
+    low, high = ("".join(one for one in marks if (one > "\uffff") is far) for far in (False, True))
+    word = r"\w+(?:M+\w*)*"
+    pattern = rf"\n|{word}(?:['’]{word})*|[^\w\s]M*"
+    return re.compile(pattern.replace("M", f"(?:[{low}]|(?=[^\0-\uffff])[{high}])"))
+
+
 _CLOSING = set(".,;:!?)]}%…")
 _OPENING = set("([{$#@")
 # words counted at once before the rare ones are dropped: bounds the memory at a few hundred MB
@@ -100,7 +123,8 @@ _MOST_COUNTED = 2_000_000
 
 
 class WordVocabulary:
-    """Words, numbers, punctuation marks and line ends are tokens; the most frequent ones are known.
+    """Words, numbers, punctuation marks and line ends are tokens, each with the combining marks
+    behind it; the most frequent ones are known.
 
     Args:
         words: the words, most frequent first.
@@ -129,7 +153,7 @@ class WordVocabulary:
         counts: Counter[str] = Counter()
         for pieces in documents:
             for text in pieces:
-                counts.update(_WORD.findall(text.lower() if lowercase else text))
+                counts.update(_words(text.lower() if lowercase else text))
                 if len(counts) > _MOST_COUNTED:
                     counts = Counter({word: n for word, n in counts.items() if n > 1})
         return cls(_commonest(counts, max_size, min_count), lowercase=lowercase)
@@ -145,7 +169,7 @@ class WordVocabulary:
     @staticmethod
     def split(text: str) -> list[str]:
         """The words, numbers, punctuation marks and line ends of a text."""
-        return _WORD.findall(text)
+        return _words(text)
 
     def decode(self, ids: Sequence[int] | Ids) -> str:
         """The words with spaces where they belong; an unknown one is <unk>."""
