@@ -11,7 +11,7 @@ import elman
 from elman.data import Calendar, Series, SeriesColumns
 from elman.tasks._forecast_network import sample_paths
 from elman.tasks._forecast_windows import lagged
-from elman.tasks._frames import back
+from elman.tasks._frames import Framer, back
 from elman.tasks._skill import Skill, mase_scale, persistence, rse, seasonal_naive, smape
 
 RNG = np.random.default_rng(0)
@@ -26,6 +26,12 @@ SMALL = {
 
 def forecaster(**more):
     return elman.Forecaster(**{**SMALL, **more})
+
+
+def timed(seconds, name=""):
+    """A series with a time every so many seconds."""
+    times = np.datetime64("2024-01-01", "s") + np.arange(90) * np.timedelta64(seconds, "s")
+    return Series(WAVES[:90], calendar=Calendar.of(times)[0], name=name)
 
 
 def weights(estimator):
@@ -288,6 +294,19 @@ def test_scikit_learn_finds_its_contract():
          "Forecaster.fit: series 1 has 0 observed and 0 known covariates; 1 and 0 are needed."),
         (lambda: forecaster(missing="ffill").fit([Series([np.nan] * 90, name="x")]),
          "Forecaster.fit: series 'x' has no numbers to learn from."),
+        (lambda: forecaster().fit([timed(86_400, name="a"), timed(900, name="b")]),
+         "Forecaster.fit: series 'b' has a step of 15 minutes, and the model's is 1 day; give series"
+         " of one step."),
+        (lambda: forecaster(epochs=1).fit([timed(3600)]).predict([timed(900)]),
+         "Forecaster.predict: series 0 has a step of 15 minutes, and the model's is 1 hour; give"
+         " series of one step."),
+        (lambda: forecaster(epochs=1, calendar=False).fit([timed(60)]).evaluate([timed(2)]),
+         "Forecaster.evaluate: series 0 has a step of 2 seconds, and the model's is 1 minute; give"
+         " series of one step."),
+        (lambda: forecaster(epochs=1).fit(WAVES).evaluate(WAVES, last=-7),
+         "Forecaster.evaluate: last=-7; give a whole number from the horizon, 6, on."),
+        (lambda: forecaster(epochs=1).fit(WAVES).evaluate(WAVES, last=5),
+         "Forecaster.evaluate: last=5; give a whole number from the horizon, 6, on."),
         (lambda: forecaster().fit([np.append(WAVES, np.inf)]),
          "Forecaster.fit: inf in target of series 0, step 300 (1 such values); mend it."),
     ],
@@ -298,10 +317,23 @@ def test_mistakes(call, text):
     assert str(caught.value) == text
 
 
+def test_runs_that_know_no_step_take_any():
+    model = forecaster(epochs=1).fit([timed(3600)])
+    # of a run of before
+    saved = {k: v for k, v in model.framer_.to_json().items() if k not in ("step", "months")}
+    model.framer_ = Framer.from_json(saved)
+    assert model.predict([timed(900)]).shape == (1, 6)
+
+
 def test_a_constant_series_has_no_scale():
     model = forecaster(epochs=1).fit(np.ones(90))
     assert "mase" not in model.results_
     assert model.predict(np.ones(90)).round(2).tolist() == [[1.0] * 6]
+    # the mean of tenths is not quite a tenth
+    tenths = np.full(90, 0.1)
+    assert tenths.std() > 0
+    assert "rse" not in model.evaluate(tenths)
+    assert model.framer_.scale(Series(tenths), 80, "test")[1] == 1
 
 
 def test_the_naive_forecasts_and_the_scale_by_hand():

@@ -105,6 +105,9 @@ def test_tables_of_labels_and_of_numbers(tmp_path):
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
     model = generator(epochs=2).fit(path)
     assert model.evaluate(path)["loss"] == pytest.approx(model.evaluate(X, y)["loss"], rel=1e-3)
+    path.write_text('{"label": "a", "y": [1, 2]}\n{"label": "b", "y": [1, null]}\n')
+    with pytest.raises(ValueError, match="names.jsonl: the sequence of row 2 has nan in step 1"):
+        generator().fit(path)
     path.write_text('{"label": "a", "n": 1}\n')
     with pytest.raises(ValueError, match="which column holds the sequences"):
         generator().fit(path)
@@ -129,6 +132,13 @@ def test_the_contract_of_an_estimator():
         (["a"], ["x"], {"condition": "first"}, "condition='first' is not known"),
         (["a"], ["x"], {"level": "words"}, "level='words' is not known"),
         (["a"], ["x"], {"beam": 0}, "beam=0; give a whole number above zero"),
+        (["a"], ["x"], {"vocabulary_size": 1}, "vocabulary_size=1; give a whole number from 3 on"),
+        (
+            ["a", "b"],
+            [[1.0], [1.0, np.nan, np.inf]],
+            {},
+            r"fit: sequence 1 has nan in step 1 \(2 such values\); mend it, or take it out",
+        ),
     ],
 )
 def test_what_does_not_fit_is_said(tmp_path, X, y, options, said):

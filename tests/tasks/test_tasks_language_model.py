@@ -84,6 +84,11 @@ def test_bits_per_character_are_those_of_the_text():
     # one token a character, the first given by nothing; the end token counts as surprise, not as text
     assert found["bits_per_character"] == pytest.approx(found["loss"] / math.log(2))
     assert fitted.score(["to be, or not"]) == -found["loss"]
+    # of a training: its held-out tokens are cut into streams of one length, the rest is not scored
+    text = ["".join(TEXT)[:200]]
+    told = model(batch_size=8).fit(text).results_
+    assert told["held_out_tokens"] == 16
+    assert told["bits_per_character"] == pytest.approx(told["loss"] / math.log(2))
 
 
 def test_generating_obeys_its_options():
@@ -95,7 +100,11 @@ def test_generating_obeys_its_options():
     assert "".join(fitted.stream("to be", length=30, temperature=0)) == greedy
     texts = {fitted.generate("to", length=20, temperature=3.0, seed=s) for s in range(4)}
     assert len(texts) == 4
-    for wrong in ({"temperature": -1}, {"top_k": 0}, {"top_p": 0.0}):
+    for wrong in (
+        {"temperature": -1}, {"temperature": math.nan}, {"temperature": math.inf},
+        {"temperature": 1e-300}, {"temperature": 1e300}, {"top_k": 0}, {"top_k": 2.5},
+        {"top_p": 0.0}, {"seed": 2**63}, {"seed": 0.5},
+    ):  # fmt: skip
         with pytest.raises(ValueError, match=f"LanguageModel.generate: {next(iter(wrong))}="):
             fitted.generate("to", **wrong)
 
@@ -179,6 +188,10 @@ def test_killed_it_ends_with_the_same_weights(tmp_path):
         (
             {"level": "word"},
             "level='word' is not known; give one of characters, words, tokens, subwords, notes.",
+        ),
+        (
+            {"level": "words", "vocabulary_size": 1},
+            "LanguageModel: vocabulary_size=1; give a whole number from 3 on.",
         ),
         ({"bptt": 0}, "LanguageModel: bptt=0; give a whole number above zero."),
         (

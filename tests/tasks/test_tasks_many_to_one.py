@@ -1,5 +1,7 @@
 """Classifiers and regressors learn, say what is wrong, and come back from their folders."""
 
+from datetime import date
+
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -179,8 +181,28 @@ def test_missing_values_are_handled_when_asked(missing):
          " embedding_size='x'; give a whole number above zero."),
         (lambda: classifier().fit(NUMBERS, LABELS).predict([[[1.0]]]), "SequenceClassifier.predict:"
          " the sequences have 1 features, the model was trained on 2; give the same."),
-        (lambda: regressor().fit(NUMBERS, LABELS), "SequenceRegressor.fit: y holds something that"
-         " is no number; give numbers."),
+        (lambda: classifier(class_weight={"up": "x"}).fit(TEXTS, LABELS), "SequenceClassifier:"
+         " class_weight={'up': 'x'}; give numbers from 0 on, one of them above 0."),
+        (lambda: classifier(class_weight={"up": -1.0}).fit(TEXTS, LABELS), "SequenceClassifier:"
+         " class_weight={'up': -1.0}; give numbers from 0 on, one of them above 0."),
+        (lambda: classifier(class_weight={"up": 0, "down": 0}).fit(TEXTS, LABELS),
+         "SequenceClassifier: class_weight={'up': 0, 'down': 0}; give numbers from 0 on, one of them"
+         " above 0."),
+        (lambda: classifier(vocabulary_size=1).fit(TEXTS, LABELS), "SequenceClassifier:"
+         " vocabulary_size=1; give a whole number from 3 on."),
+        (lambda: classifier().fit(TEXTS, [date(2024, 1, 1)] * 80),
+         "SequenceClassifier.fit: the label '2024-01-01' is a date; give texts or numbers as"
+         " labels."),
+        (lambda: classifier().fit({"text": ["a", "b", " "], "label": ["x", "y", "x"]}),
+         "SequenceClassifier.fit: the text of row 3 is empty; drop that row."),
+        (lambda: regressor().fit(NUMBERS, ["1.5", *LABELS[:79]]), "SequenceRegressor.fit: y[1] is"
+         f" '{LABELS[0]}', no number; give a number for each."),
+        (lambda: regressor().fit(NUMBERS, SIGN).evaluate(NUMBERS[:2], [1, "x"]),
+         "SequenceRegressor.evaluate: y[1] is 'x', no number; give a number for each."),
+        (lambda: regressor().fit({"text": ["a", "b"], "label": ["1.5", "two"]}), "SequenceRegressor.fit: the"
+         " label of row 2 is 'two', no number; give a number for each."),
+        (lambda: regressor().fit(NUMBERS[:2], [[1, 2], [3]]), "SequenceRegressor.fit: y holds"
+         " numbers of 2 shapes; give as many for each sequence."),
         (lambda: regressor().fit(NUMBERS, [np.nan] * 80), "SequenceRegressor.fit: y[0] is not"
          " finite; drop that sequence."),
     ],
@@ -201,6 +223,13 @@ def test_numbers_and_flags_of_numpy_are_options_too(tmp_path):
     params = elman.load(tmp_path / "run").get_params()
     assert {name: params[name] for name in given} == given
     assert [type(params[name]) for name in given] == [float, int, bool]
+
+
+def test_weights_of_classes_may_be_given_by_their_names():
+    # the keys of a file of options are texts
+    one, other = (classifier(class_weight=w).fit(NUMBERS, SIGN) for w in ({1: 3.0}, {"1": 3.0}))
+    assert torch.equal(weights(one), weights(other))
+    assert not torch.equal(weights(one), weights(classifier().fit(NUMBERS, SIGN)))
 
 
 def test_a_text_among_numbers_and_a_lone_text():

@@ -69,6 +69,11 @@ def test_words_as_symbols():
     # a word that was never heard is a fault like another
     known, unknown = (model.evaluate(X, ["aa", one])["wer"] for one in ("bb", "cba"))
     assert (known, unknown) == (0, 0.5)
+    # "bb" to "cba" takes two of five characters, whatever is told of the word
+    found = model.evaluate(X, ["aa", "cba"])
+    assert found["cer"] == pytest.approx(2 / 5)
+    assert found["loss"] == pytest.approx(model.evaluate(X[:1], ["aa"])["loss"], rel=1e-4)
+    assert set(model.evaluate(X[:1], ["cba"])) == {"wer", "cer"}
     assert set(" ".join(model.predict([spoken("aa bb", rng)])).split()) <= {"aa", "bb", "cc"}
 
 
@@ -223,6 +228,11 @@ def test_texts_that_cannot_be_are_named(fitted, tmp_path):
         recognizer().fit(X, ["", *y[1:]], run=tmp_path / "run")
     with pytest.raises(ValueError, match="4 features a frame, the model was trained on 4|3 feat"):
         fitted.predict([x[:, :3] for x in X])
+    holes = [x.copy() for x in X]
+    holes[2][1, 3] = np.nan
+    for call in (lambda: recognizer().fit(holes, y), lambda: fitted.predict(holes)):
+        with pytest.raises(ValueError, match=r"utterance 2 has nan in step 1 \(1 such values\)"):
+            call()
     with pytest.raises(ValueError, match="stack=0; give a whole number above zero"):
         recognizer(stack=0).fit(X, y, run=tmp_path / "run")
     with pytest.raises(ValueError, match="level='letters' is not known"):

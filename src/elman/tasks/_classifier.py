@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -11,6 +12,7 @@ from sklearn.base import ClassifierMixin
 from sklearn.metrics import accuracy_score, f1_score, log_loss
 from sklearn.model_selection import train_test_split
 
+from elman.ops import is_number
 from elman.train import Run
 
 from ._options import check_part
@@ -42,12 +44,12 @@ class SequenceClassifier(ClassifierMixin, SequenceEstimator):
             `input_dropout`, the higher one, if None.
         bidirectional: whether the layers read from both ends.
         pooling: how the steps become one vector: "last", "mean", "max" or "attention".
-        class_weight: None, "balanced", or a dict from class to weight.
+        class_weight: None, "balanced", or a dict from class, or its name, to weight, 0 or above.
         label_smoothing: the part of the target that is spread over all classes in training, so
             that the model grows less sure of itself (Szegedy et al. 2016).
         missing: for numbers, what to do about NaN: "error", "ffill" or "mask" (also an input).
-        validation_fraction: the part of the sequences that is held out, each class alike; 0 for
-            none.
+        validation_fraction: the part of the sequences that is held out, each class alike, or a
+            sequence of each where the part is too small for that; 0 for none.
 
     The other arguments are those of `elman.train.TrainOptions` and of the network (cell,
     hidden_size, num_layers, …).
@@ -93,15 +95,19 @@ class SequenceClassifier(ClassifierMixin, SequenceEstimator):
         super()._check()
         check_part(self, "SequenceClassifier", "label_smoothing")
 
-    def _read_targets(self, y: Any) -> Any:
-        self.classes_, targets = np.unique(np.asarray(y), return_inverse=True)
+    def _read_targets(self, y: Any, train: Any) -> Any:
+        where = "SequenceClassifier.fit"
+        labels = np.asarray(y if train is None else [y[i] for i in train])
+        _check_labels(labels, where)
+        self.classes_, targets = np.unique(labels, return_inverse=True)
         if len(self.classes_) < 2:
             raise ValueError(
-                f"SequenceClassifier.fit: all labels are {self.classes_.tolist()[0]!r};"
+                f"{where}: all labels are {self.classes_.tolist()[0]!r};"
                 " give sequences of two classes or more."
             )
         self._check_weights()
-        return targets
+        # a class that training does not have cannot be told
+        return targets if train is None else self._known_targets(y, where)
 
     def _known_targets(self, y: Any, where: str) -> Any:
         index = {label: i for i, label in enumerate(self.classes_.tolist())}
@@ -129,20 +135,34 @@ class SequenceClassifier(ClassifierMixin, SequenceEstimator):
         return Supervised(network, classes=True, weights=weights, label_smoothing=smoothing)
 
     def _check_weights(self) -> None:
-        given, labels = self.class_weight, self.classes_.tolist()
-        is_dict = isinstance(given, dict) and not set(given) - set(labels)
-        if not is_dict and given not in (None, "balanced"):
+        given: Any = self.class_weight
+        labels = self.classes_.tolist()
+        if given is None or given == "balanced":
+            return
+        if not isinstance(given, dict) or set(map(str, given)) - set(map(str, labels)):
             raise ValueError(
                 f"SequenceClassifier: class_weight={given!r};"
                 f" give None, 'balanced', or a dict over {', '.join(map(repr, labels))}."
             )
+        weights: list[Any] = list(given.values())
+        are_numbers = all(is_number(one) and 0 <= one < float("inf") for one in weights)
+        if not are_numbers or not any(self._given_weights(given)):
+            raise ValueError(
+                f"SequenceClassifier: class_weight={given!r}; give numbers from 0 on, one of them"
+                " above 0."
+            )
+
+    def _given_weights(self, given: dict[Any, float]) -> list[float]:
+        """The weight of each class. Keys of a file of options are texts, whatever the labels."""
+        by_name = {str(label): float(weight) for label, weight in given.items()}
+        return [by_name.get(str(label), 1.0) for label in self.classes_.tolist()]
 
     def _weights(self, targets: Any) -> list[float]:
         labels = self.classes_.tolist()
         if self.class_weight == "balanced":
             counts = np.bincount(targets, minlength=len(labels))
             return (len(targets) / (len(labels) * np.maximum(counts, 1))).tolist()
-        return [float(self.class_weight.get(label, 1.0)) for label in labels]
+        return self._given_weights(self.class_weight)
 
     def _split(self, targets: Any, seed: int) -> tuple[Any, Any]:
         rows = np.arange(len(targets))
@@ -150,14 +170,26 @@ class SequenceClassifier(ClassifierMixin, SequenceEstimator):
         held = round(len(rows) * self.validation_fraction)
         # every class needs a row on either side; the only one of a class trains
         several, kinds = rows[counts[targets] > 1], int((counts > 1).sum())
-        if not kinds or held < kinds or len(several) - held < kinds:
+        if not held:
             return rows, rows[:0]
-        _, held_out = train_test_split(
-            several, test_size=held, stratify=targets[several], random_state=seed % 2**32
-        )
+        if not kinds:
+            warnings.warn(
+                "SequenceClassifier.fit: every class has one sequence, and nothing is held out to"
+                " measure the model; give more of each, or a validation of its own.",
+                stacklevel=2,
+            )
+            return rows, rows[:0]
+        if held < kinds or len(several) - held < kinds:
+            held_out = _held_out(several, targets, held, seed)
+        else:
+            _, held_out = train_test_split(
+                several, test_size=held, stratify=targets[several], random_state=seed % 2**32
+            )
         return np.setdiff1d(rows, held_out), np.sort(held_out)
 
     def _figures(self, outputs: Any, targets: Any) -> dict[str, float]:
+        if not np.isfinite(outputs).all():
+            return {"loss": float("nan")}
         p, found = softmax(outputs), outputs.argmax(1)
         figures = {
             "loss": float(log_loss(targets, p, labels=np.arange(len(self.classes_)))),
@@ -174,3 +206,30 @@ class SequenceClassifier(ClassifierMixin, SequenceEstimator):
     def _restore(self, run: Run, fitted: dict[str, Any]) -> None:
         self.classes_ = np.array(fitted["classes"])
         super()._restore(run, fitted)
+
+
+def _held_out(several: Any, targets: Any, held: int, seed: int) -> Any:
+    """The rows to hold out of classes of several rows, where the part that was asked for has fewer
+    rows than there are classes, or leaves fewer.
+    """
+    order = np.random.default_rng(seed).permutation(several)
+    # one of each class
+    first = np.unique(targets[order], return_index=True)[1]
+    if held >= len(first):
+        return np.setdiff1d(several, order[first])
+    # where classes are many and small, one of each would be too much of the data
+    return order[first] if len(first) <= 2 * held else order[np.sort(first)[:held]]
+
+
+def _check_labels(labels: Any, where: str) -> None:
+    """Refuses labels that a run folder cannot hold.
+
+    Raises:
+        ValueError: one is neither a text nor a number.
+    """
+    for one in labels:
+        if not isinstance(one, str | int | float | np.number | np.bool_):
+            raise ValueError(
+                f"{where}: the label {str(one)!r} is a {type(one).__name__}; give texts or numbers"
+                " as labels."
+            )

@@ -8,6 +8,7 @@ from abc import abstractmethod
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from math import isfinite
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -21,6 +22,7 @@ from elman.diagnostics import Diagnosis, plot_losses
 from elman.ops import native_kernels
 from elman.train import (
     Checkup,
+    Diverged,
     History,
     Run,
     TrainOptions,
@@ -86,12 +88,13 @@ class Estimator(TrainOptions, ModelOptions, BaseEstimator):
     @contextmanager
     def _preparing(self, run: Run | None) -> Generator[None]:
         """Takes a run folder that was made just now away again if the data is not fit to train
-        on, or somebody interrupts before the first step.
+        on, or what happens before the first checkpoint leaves nothing to go on from: the folder
+        would stand in the way of the mended call.
         """
         try:
             yield
         except BaseException:
-            if run is not None:
+            if run is not None and not _holds_training(run):
                 run.discard()
             raise
 
@@ -158,12 +161,39 @@ class Estimator(TrainOptions, ModelOptions, BaseEstimator):
             progress=progress,
             unit=self.unit,
         )
+        self._check_converged(run)
         folder = None if run is None else run.path
         self.diagnosis_ = None if held is None else inspect_into(self.module_, held, folder)
         if run is not None:
             draw_history(self.history_, run.path)
             run.update(fitted=self._fitted() | {"changed": self.history_.changed})
         return self.history_
+
+    def _check_converged(self, run: Run | None) -> None:
+        """Refuses weights that no figures can be taken of: training ended before it could see that
+        its steps lead nowhere.
+
+        Raises:
+            Diverged: so it is.
+        """
+        history = self.history_
+        losses = [one["validation_loss"] for one in history.records if "validation_loss" in one]
+        if losses:
+            # a run's records have null for what is not finite
+            last = float("nan") if losses[-1] is None else losses[-1]
+            is_lost = not isfinite(last) and not (self.keep_best and isfinite(history.best_loss))
+            found = f"the loss on the held-out part is {last:g}"
+        else:
+            is_lost = not all(bool(one.isfinite().all()) for one in self.module_.parameters())
+            found = "some weights are not finite"
+        if is_lost:
+            place = ", in another folder" if run is not None and _holds_training(run) else ""
+            raise Diverged(
+                f"training: {found} after step {history.steps}, the last one, with lr={self.lr:g}"
+                f" and clip_norm={self.clip_norm}. Try a lower lr or a smaller clip_norm{place}, or"
+                " look for extreme values in the data.",
+                history,
+            )
 
     def _finish(self, run: Run | None, results: dict[str, Any]) -> None:
         """Notes the results and completes the run folder."""
@@ -230,6 +260,14 @@ class Estimator(TrainOptions, ModelOptions, BaseEstimator):
     @property
     def _device(self) -> torch.device:
         return next(self.module_.parameters()).device
+
+
+def _holds_training(run: Run) -> bool:
+    """Whether a run holds a part of a training: a checkpoint, or the weights of one that
+    diverged.
+    """
+    saved = (run.path / "model.safetensors").is_file()
+    return saved or (run.checkpoints.is_dir() and any(run.checkpoints.iterdir()))
 
 
 def _plain(value: Any) -> Any:

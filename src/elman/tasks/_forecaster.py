@@ -19,6 +19,7 @@ from elman.data import (
     series_of_table,
     table_of,
 )
+from elman.ops import is_whole
 from elman.train import Run
 
 from ._estimator import Estimator
@@ -135,9 +136,15 @@ class Forecaster(Estimator):
             return self
         seed = self._seed()
         with self._preparing(opened):
-            stops = [self._stop(one, row, where) for row, one in enumerate(series)]
-            self.framer_ = Framer.fit(series, stops, self, where)
-            frames = self._frames(series, stops, where)
+            self._fit_series(series, seed, opened, progress, where)
+        return self
+
+    def _fit_series(
+        self, series: list[Series], seed: int, opened: Run | None, progress: bool, where: str
+    ) -> None:
+        stops = [self._stop(one, row, where) for row, one in enumerate(series)]
+        self.framer_ = Framer.fit(series, stops, self, where)
+        frames = self._frames(series, stops, where)
         season, steps = self.framer_.season, self._steps
         self.season_, self.context_ = season, self.framer_.context
         train = ForecastWindows(
@@ -160,7 +167,6 @@ class Forecaster(Estimator):
         )
         results = {"series": len(series), "season": season, "context": self.context_}
         self._finish(opened, results | self._measure(series, frames, stops))
-        return self
 
     def predict(self, X: Any, *, columns: SeriesColumns | None = None) -> Any:
         """The forecasts of the next steps behind the end of each series, (N, K)."""
@@ -207,14 +213,18 @@ class Forecaster(Estimator):
         Args:
             X: as for `fit`.
             columns: as for `fit`.
-            last: steps of the last part; `validation_fraction` of the series if None. What comes
-                before is read, and gives the scale of the MASE.
+            last: steps of the last part, at least one horizon; `validation_fraction` of the series
+                if None. What comes before is read, and gives the scale of the MASE.
 
         Returns:
             The figures of `results_`.
         """
         self._check_fitted()
         where = "Forecaster.evaluate"
+        if last is not None and (not is_whole(last) or last < self.horizon):
+            raise ValueError(
+                f"{where}: last={last!r}; give a whole number from the horizon, {self.horizon}, on."
+            )
         series, _ = self._read(X, columns or self.columns_, where)
         stops = [self._stop(one, row, where, last) for row, one in enumerate(series)]
         return self._measure(series, self._frames(series, stops, where), stops)

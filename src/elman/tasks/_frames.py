@@ -18,6 +18,8 @@ from ._forecast_windows import Frame
 LEAST_SPREAD = 0.02
 """The spread never falls below this part of the series' deviation."""
 
+_UNITS = ((604_800, "week"), (86_400, "day"), (3600, "hour"), (60, "minute"), (1, "second"))
+
 
 @dataclass
 class Framer:
@@ -35,6 +37,9 @@ class Framer:
         waves: features of the calendar; 0 without one.
         scales: mean and deviation of the series that have names.
         covariates: means and deviations of the covariates.
+        step: from one time to the next, in seconds, or months; None without times, and for runs of
+            before.
+        months: whether it is in months.
     """
 
     season: int
@@ -48,6 +53,8 @@ class Framer:
     waves: int
     scales: dict[str, list[float]]
     covariates: dict[str, dict[str, list[float]]]
+    step: int | None = None
+    months: bool = False
 
     @classmethod
     def fit(
@@ -77,6 +84,8 @@ class Framer:
             season, lags, context, options.normalization, options.log, options.missing, observed,
             known, waves, {}, {},
         )  # fmt: skip
+        if calendars:
+            framer.step, framer.months = calendars[0].step, calendars[0].months
         pairs = list(zip(series, stops, strict=True))
         for row, (one, stop) in enumerate(pairs):
             framer.check(one, row, where)
@@ -108,6 +117,12 @@ class Framer:
             )
         if self.waves and one.calendar is None:
             raise ValueError(f"{where}: {name} has no times, but the model needs them; give them.")
+        found = None if one.calendar is None else (one.calendar.step, one.calendar.months)
+        if self.step is not None and found not in (None, (self.step, self.months)):
+            raise ValueError(
+                f"{where}: {name} has a step of {_in_words(*found)}, and the model's is"
+                f" {_in_words(self.step, self.months)}; give series of one step."
+            )
         for what in ("target", "observed", "known"):
             block = getattr(one, what)
             bad = ~np.isfinite(block) if self.missing == "error" else np.isinf(block)
@@ -127,7 +142,9 @@ class Framer:
         found = found[~np.isnan(found)]
         if len(found) == 0:
             raise ValueError(f"{where}: series {one.name!r} has no numbers to learn from.")
-        return [float(found.mean()), float(found.std()) or 1.0]
+        # numbers that are the same may lie beside their mean, which is rounded
+        std = float(found.std()) if found.max() > found.min() else 0.0
+        return [float(found.mean()), std or 1.0]
 
     def forward(self, y: Any, where: str) -> Any:
         """The numbers as they are scaled: their logarithms, or themselves."""
@@ -209,6 +226,13 @@ class Framer:
     def from_json(cls, saved: dict[str, Any]) -> Framer:
         """What `to_json` gave."""
         return cls(**saved)
+
+
+def _in_words(step: int, months: bool) -> str:
+    """A step as people say it."""
+    units = ((12, "year"), (1, "month")) if months else _UNITS
+    size, unit = next(one for one in units if step % one[0] == 0)
+    return f"{step // size} {unit}{'' if step == size else 's'}"
 
 
 def back(y: Any, lag: int) -> Any:

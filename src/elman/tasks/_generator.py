@@ -35,9 +35,9 @@ from ._generator_network import (
     token_step,
 )
 from ._inspect import LONGEST, ROWS, Sample
-from ._options import check_known, check_whole
+from ._options import check_known, check_vocabulary_size, check_whole
 from ._sampling import check_sampling
-from ._supervised import Pairs, SupervisedEstimator, check_pairs, mean_loss
+from ._supervised import Pairs, SupervisedEstimator, check_finite, check_pairs, mean_loss
 
 LEVELS = ("characters", "subwords", "tokens")
 CONDITIONS = ("state", "input", "both")
@@ -129,7 +129,7 @@ class SequenceGenerator(SupervisedEstimator):
             ValueError: the sequences are numbers, which are not drawn.
         """
         vectors = self._given(X, "SequenceGenerator.sample")
-        check_sampling("SequenceGenerator.sample", temperature, top_k, top_p)
+        check_sampling("SequenceGenerator.sample", temperature, top_k, top_p, seed)
         if not self.is_text_:
             raise ValueError("SequenceGenerator.sample: numbers are not drawn; call predict.")
         generator = torch.Generator().manual_seed(torch.seed() % 2**31 if seed is None else seed)
@@ -171,8 +171,8 @@ class SequenceGenerator(SupervisedEstimator):
     def _check(self) -> None:
         where = "SequenceGenerator"
         check_known(self, where, level=LEVELS, condition=CONDITIONS)
-        whole = ("vocabulary_size", "embedding_size", "beam")
-        check_whole(self, where, whole, or_none=("max_length",))
+        check_whole(self, where, ("embedding_size", "beam"), or_none=("max_length",))
+        check_vocabulary_size(self, where)
         super()._check()
 
     def _read(
@@ -183,12 +183,16 @@ class SequenceGenerator(SupervisedEstimator):
             table, name = given
             chosen = guess_start_columns(table, columns or StartColumns(), name, labelled=labelled)
             starts, sequences = started_sequences(table, chosen, name, labelled=labelled)
+            if sequences is not None and not isinstance(sequences[0], str):
+                check_finite(sequences, f"{name}: the sequence of row", 1)
             return starts, sequences, {"source": name, "chosen": chosen}
         if isinstance(X, str):
             raise TypeError(f"{where}: X is a str ({X[:30]!r}…); give a list of labels.")
         starts = list(X)
         sequences = None if y is None else list(y)
         check_pairs(starts, sequences, where, labelled=labelled)
+        if sequences is not None and not any(isinstance(one, str) for one in sequences):
+            check_finite(as_sequences(sequences, where), f"{where}: sequence", 0)
         return starts, sequences, {"source": f"{len(starts)} sequences"}
 
     def _learn_from(self, inputs: list[Any], targets: Any, train: Any, where: str) -> Pairs:

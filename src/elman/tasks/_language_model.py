@@ -16,7 +16,7 @@ from ._estimator import Estimator
 from ._inspect import Sample
 from ._material import Material
 from ._note_material import NoteMaterial
-from ._options import check_known, check_part, check_whole
+from ._options import check_known, check_part, check_vocabulary_size, check_whole
 from ._sampling import check_sampling
 from ._text_material import TextMaterial
 
@@ -130,11 +130,10 @@ class LanguageModel(Estimator):
             self._reopen(opened)
             return self
         seed = self._seed()
-        with tempfile.TemporaryDirectory() as scratch:
-            with self._preparing(opened):
-                study = material.study(given, held, column, Path(scratch), seed)
-                if opened is not None:
-                    material.write(opened)
+        with tempfile.TemporaryDirectory() as scratch, self._preparing(opened):
+            study = material.study(given, held, column, Path(scratch), seed)
+            if opened is not None:
+                material.write(opened)
             self._learn(
                 study.objective, study.batches, study.measure, opened, progress, study.sample
             )
@@ -213,7 +212,7 @@ class LanguageModel(Estimator):
     ) -> Iterator[Any]:
         """Continues piece by piece, or step by step, as `generate` does; the prompt comes first."""
         self._check_fitted()
-        check_sampling("LanguageModel.generate", temperature, top_k, top_p)
+        check_sampling("LanguageModel.generate", temperature, top_k, top_p, seed)
         yield from self._material.stream(
             prompt, length=length, temperature=temperature, top_k=top_k, top_p=top_p, seed=seed
         )
@@ -222,7 +221,8 @@ class LanguageModel(Estimator):
         where = "LanguageModel"
         check_known(self, where, level=LEVELS)
         check_part(self, where, "validation_fraction")
-        check_whole(self, where, ("bptt", "vocabulary_size"), or_none=_WHOLE_OR_NONE)
+        check_whole(self, where, ("bptt",), or_none=_WHOLE_OR_NONE)
+        check_vocabulary_size(self, where)
         if self.transpose not in range(KEYS):
             raise ValueError(
                 f"{where}: transpose={self.transpose!r}; give semitones, 0 up to {KEYS - 1}."

@@ -7,6 +7,9 @@ from typing import Any
 from elman import nn
 from elman.ops import is_flag, is_integer, is_number, is_whole
 
+# the unknown one, the end of a text, and one that is known
+_LEAST_TOKENS = 3
+
 _LAYERS: dict[str, Any] = {"rnn": nn.RNN, "gru": nn.GRU, "lstm": nn.LSTM}
 CELLS = tuple(_LAYERS)
 
@@ -100,6 +103,23 @@ def check_whole(
         value = getattr(options, name)
         if not is_whole(value) and not (value is None and name in or_none):
             raise ValueError(f"{where}: {name}={value!r}; give a whole number above zero.")
+
+
+def check_vocabulary_size(options: Any, where: str) -> None:
+    """Refuses a vocabulary without room for a token beside the unknown one and the end of a text.
+
+    Args:
+        options: what holds its `vocabulary_size`.
+        where: who asks, for the message.
+
+    Raises:
+        ValueError: it has none.
+    """
+    size = options.vocabulary_size
+    if not is_integer(size) or size < _LEAST_TOKENS:
+        raise ValueError(
+            f"{where}: vocabulary_size={size!r}; give a whole number from {_LEAST_TOKENS} on."
+        )
 
 
 def check_part(

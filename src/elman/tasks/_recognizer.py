@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
@@ -27,9 +27,16 @@ from ._inspect import LONGEST, ROWS, Sample
 from ._listening import Listening
 from ._options import check_known, check_whole
 from ._speech_network import BLANK, SpeechNetwork, SpokenText, Utterances, recognized
-from ._supervised import Pairs, SupervisedEstimator, check_pairs, mean_loss
+from ._supervised import Pairs, SupervisedEstimator, check_finite, check_pairs, mean_loss
 
 LEVELS = ("characters", "words")
+
+
+class Spoken(NamedTuple):
+    """What is said: the ids of its symbols, (S,), and the text as it was given."""
+
+    ids: Any
+    text: str
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
@@ -103,7 +110,11 @@ class SpeechRecognizer(SupervisedEstimator):
     def evaluate(
         self, X: Any, y: Any = None, *, columns: SpeechColumns | None = None
     ) -> dict[str, float]:
-        """Measures the model on utterances with texts, given as for `fit`."""
+        """Measures the model on utterances with texts, given as for `fit`.
+
+        A word that training never saw is a fault like another one; the "loss" is of the texts
+        without such words, and left out where there are none.
+        """
         self._check_fitted()
         where = "SpeechRecognizer.evaluate"
         features, texts, _ = self._read(X, y, columns or self.columns_, where, labelled=True)
@@ -153,6 +164,7 @@ class SpeechRecognizer(SupervisedEstimator):
             self.mel_ = read.mel
             return read.features, read.texts, {"source": str(X), "names": read.names}
         features = as_sequences(X, where)
+        check_finite(features, f"{where}: utterance", 0)
         check_pairs(features, y, where, labelled=labelled)
         names = [str(row) for row in range(len(features))]
         texts = None if y is None else [str(text) for text in y]
@@ -194,7 +206,7 @@ class SpeechRecognizer(SupervisedEstimator):
                     f"{where}: utterance {row} makes {steps} steps, and its {len(one)} symbols"
                     f" ({text[:30]!r}) take {needed}; give a smaller stack, or take it out."
                 )
-            ids.append(one)
+            ids.append(Spoken(one, text if self.level == "characters" else " ".join(text.split())))
         return Pairs(scaled, ids)
 
     def _scaled(self, features: Sequence[Any], where: str) -> list[Any]:
@@ -224,17 +236,22 @@ class SpeechRecognizer(SupervisedEstimator):
         return self._utterances(train, shuffle=True, seed=seed)
 
     def _utterances(self, pairs: Pairs, *, shuffle: bool = False, seed: int = 0) -> Utterances:
-        texts, size = pairs.targets or None, self.batch_size
+        texts, size = [one.ids for one in pairs.targets] or None, self.batch_size
         return Utterances(pairs.inputs, texts, batch_size=size, seed=seed, shuffle=shuffle)
 
     def _measure(self, pairs: Pairs) -> dict[str, float]:
         from jiwer import cer, wer
 
-        loss = mean_loss(SpokenText(self.module_), self._utterances(pairs))
-        true = [self.vocabulary_.decode(one) for one in pairs.targets]
+        # an unknown word has the blank's number, which is no symbol that a network could tell
+        known = [row for row, one in enumerate(pairs.targets) if (one.ids != BLANK).all()]
+        figures: dict[str, Any] = {}
+        if known:
+            batches = self._utterances(pairs.take(known))
+            figures["loss"] = mean_loss(SpokenText(self.module_), batches)
+        true = [one.text for one in pairs.targets]
         found = [text for text, _ in self._heard(pairs)]
-        figures = {"wer": wer(true, found), "cer": cer(true, found)}
-        return {"loss": loss, **{k: float(one) for k, one in figures.items()}}  # pyright: ignore[reportArgumentType]
+        figures |= {"wer": wer(true, found), "cer": cer(true, found)}
+        return {name: float(one) for name, one in figures.items()}
 
     def _heard(self, pairs: Pairs) -> list[tuple[str, float]]:
         found = recognized(self.module_, self._utterances(pairs), width=self.beam)

@@ -9,7 +9,7 @@ import numpy as np
 from sklearn.base import RegressorMixin
 from sklearn.metrics import mean_absolute_error, r2_score, root_mean_squared_error
 
-from elman.data import Scaler
+from elman.data import Columns, Scaler
 from elman.train import Run
 
 from ._pooled_network import PooledNetwork, Supervised
@@ -54,20 +54,25 @@ class SequenceRegressor(RegressorMixin, SequenceEstimator):
         found = self.target_scaler_.inverse(outputs)
         return found[:, 0] if self.is_flat_ else found
 
-    def _read_targets(self, y: Any) -> Any:
-        try:
-            targets = np.asarray(y, dtype=np.float64)
-        except (ValueError, TypeError):
-            raise ValueError(
-                "SequenceRegressor.fit: y holds something that is no number; give numbers."
-            ) from None
+    def _read(
+        self, X: Any, y: Any, columns: Columns | None, where: str, *, labelled: bool
+    ) -> tuple[list[Any], Any, dict[str, Any]]:
+        sequences, y, data = super()._read(X, y, columns, where, labelled=labelled)
+        if labelled:
+            chosen = data.get("chosen")
+            # where a row of the table is a step, they are counted as in a list
+            is_row = chosen is not None and chosen.id is None
+            _check_numbers(y, data["source"] if is_row else None, where)
+        return sequences, y, data
+
+    def _read_targets(self, y: Any, train: Any) -> Any:
+        targets = np.asarray(y, dtype=np.float64)
         self.is_flat_ = targets.ndim == 1
-        targets = targets.reshape(len(targets), -1)
-        if not np.isfinite(targets).all():
-            row = int(np.argwhere(~np.isfinite(targets))[0][0])
-            raise ValueError(f"SequenceRegressor.fit: y[{row}] is not finite; drop that sequence.")
-        self.target_scaler_ = Scaler.fit([targets])
-        return self.target_scaler_.transform(targets)
+        return targets.reshape(len(targets), -1)
+
+    def _learn_from(self, inputs: list[Any], targets: Any, train: Any, where: str) -> Pairs:
+        self.target_scaler_ = Scaler.fit([targets[train]])
+        return super()._learn_from(inputs, self.target_scaler_.transform(targets), train, where)
 
     def _known_targets(self, y: Any, where: str) -> Any:
         targets = np.asarray(y, dtype=np.float64)
@@ -80,6 +85,8 @@ class SequenceRegressor(RegressorMixin, SequenceEstimator):
         return Supervised(network, classes=False)
 
     def _figures(self, outputs: Any, targets: Any) -> dict[str, float]:
+        if not np.isfinite(outputs).all():
+            return {"loss": float("nan")}
         truth, found = (self.target_scaler_.inverse(a) for a in (targets, outputs))
         figures = {
             "loss": float(np.mean((outputs - targets) ** 2)),
@@ -98,3 +105,31 @@ class SequenceRegressor(RegressorMixin, SequenceEstimator):
         self.target_scaler_ = Scaler.from_json(fitted["targets"])
         self.is_flat_ = bool(fitted["is_flat"])
         super()._restore(run, fitted)
+
+
+def _check_numbers(y: Any, file: str | None, where: str) -> None:
+    """Refuses what is no number, or not finite, with its row, which counts from 1 in a file.
+
+    Raises:
+        ValueError: so it is.
+    """
+    try:
+        if np.isfinite(np.asarray(y, dtype=np.float64)).all():
+            return
+    except (ValueError, TypeError):
+        # the one that is to blame is looked for among them
+        pass
+    lengths = {np.shape(one) for one in y}
+    for row, one in enumerate(y):
+        place = f"{where}: y[{row}]" if file is None else f"{file}: the label of row {row + 1}"
+        try:
+            numbers = np.asarray(one, dtype=np.float64)
+        except (ValueError, TypeError):
+            raise ValueError(
+                f"{place} is {str(one)!r}, no number; give a number for each."
+            ) from None
+        if not np.isfinite(numbers).all():
+            raise ValueError(f"{place} is not finite; drop that sequence.")
+    raise ValueError(
+        f"{where}: y holds numbers of {len(lengths)} shapes; give as many for each sequence."
+    )

@@ -34,7 +34,7 @@ from elman.ops import is_whole
 from elman.train import BPTT, Run
 
 from ._inspect import LONGEST, ROWS, Sample, need_of_examples
-from ._options import check_known, check_whole
+from ._options import check_known, check_vocabulary_size, check_whole
 from ._pooled_network import Examples, PooledNetwork, batch_of, outputs_of
 from ._supervised import Pairs, SupervisedEstimator, check_pairs
 from ._word_features import Sentence, WordFeatures, check_word_dropouts
@@ -61,8 +61,8 @@ class SequenceEstimator(SupervisedEstimator):
     bptt_steps: int = 100
 
     @abstractmethod
-    def _read_targets(self, y: Any) -> Any:
-        """The targets as the loss wants them; sets what prediction needs."""
+    def _read_targets(self, y: Any, train: Any) -> Any:
+        """The targets in numbers; the rows that train are given where they are known already."""
 
     @abstractmethod
     def _outputs(self) -> int:
@@ -76,7 +76,8 @@ class SequenceEstimator(SupervisedEstimator):
         self, inputs: list[Any], targets: Any, rows: Any, seed: int, where: str
     ) -> tuple[Pairs, Any, Any]:
         # the rows to hold out are chosen by class
-        return super()._prepare(inputs, self._read_targets(targets), rows, seed, where)
+        read = self._read_targets(targets, None if rows is None else rows[0])
+        return super()._prepare(inputs, read, rows, seed, where)
 
     def _forget(self) -> None:
         self.mel_ = LogMel()
@@ -183,6 +184,8 @@ class SequenceEstimator(SupervisedEstimator):
             table, name = given
             chosen = guess_columns(table, columns or Columns(), name, labelled=labelled)
             sequences, found = labelled_sequences(table, chosen, self.missing, name)
+            if chosen.text is not None:
+                self._check_texts(sequences, name)
             data = {"source": name, "columns": chosen.describe(), "chosen": chosen}
             return sequences, found, data
         if isinstance(X, str):
@@ -190,6 +193,13 @@ class SequenceEstimator(SupervisedEstimator):
         sequences: list[Any] = list(X)
         check_pairs(sequences, y, where, labelled=labelled)
         return sequences, y, {"source": f"{len(sequences)} sequences"}
+
+    def _check_texts(self, texts: list[str], where: str) -> None:
+        """Refuses a table's texts in which nothing stands."""
+        for row, text in enumerate(texts, 1):
+            # a blank is a character like others
+            if not (text if self.level == "characters" else text.strip()):
+                raise ValueError(f"{where}: the text of row {row} is empty; drop that row.")
 
     def _learn_inputs(self, train: list[Any], sequences: list[Any], where: str) -> list[Any]:
         """Learns the vocabulary or the scale from the training part, and encodes everything."""
@@ -304,7 +314,8 @@ class SequenceEstimator(SupervisedEstimator):
                 f'{where}: bptt="truncated" keeps the last steps of a sequence, and bidirectional='
                 'True reads from both ends; give bptt="checkpointed" to save memory.'
             )
-        check_whole(self, where, ("vocabulary_size", "bptt_steps"), or_none=("embedding_size",))
+        check_whole(self, where, ("bptt_steps",), or_none=("embedding_size",))
+        check_vocabulary_size(self, where)
         Pooling(self.pooling, 1)
         super()._check()
 

@@ -74,7 +74,10 @@ def rse(truth: Any, said: Any) -> float | None:
     """
     known = ~np.isnan(truth)
     truth, said = truth[known], said[known]
-    about = ((truth - truth.mean()) ** 2).sum() if known.any() else 0.0
+    # numbers that are the same may lie beside their mean, which is rounded
+    if not known.any() or truth.max() == truth.min():
+        return None
+    about = ((truth - truth.mean()) ** 2).sum()
     return float(np.sqrt(((truth - said) ** 2).sum() / about)) if about > 0 else None
 
 

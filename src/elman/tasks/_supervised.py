@@ -122,13 +122,15 @@ class SupervisedEstimator(Estimator):
         # what was guessed holds for every other table too
         self.columns_ = columns = data.pop("chosen", columns)
         own = len(inputs)
+        data |= {"content": _digest(inputs, targets)}
         if validation is not None:
             held_x, held_y = validation if isinstance(validation, tuple) else (validation, None)
             more, more_y, held_data = self._read(held_x, held_y, columns, where, labelled=True)
             inputs, targets = [*inputs, *more], [*targets, *more_y]
-            data = data | {"validation": held_data["source"]}
-        data = {key: one for key, one in data.items() if key != "names"}
-        opened = self._begin(run, {**data, "content": _digest(inputs, targets)})
+            # of its own: a row that moves from one part to the other makes another run
+            held_content = _digest(more, more_y)
+            data |= {"validation": held_data["source"], "validation_content": held_content}
+        opened = self._begin(run, {key: one for key, one in data.items() if key != "names"})
         if opened is not None and opened.finished:
             self._reopen(opened)
             return self
@@ -138,8 +140,8 @@ class SupervisedEstimator(Estimator):
             pairs, train, held = self._prepare(inputs, targets, rows, seed, where)
             if opened is not None:
                 self._write_fitted(opened)
-        known = Pairs(inputs, targets).take(held)
-        self._fit_pairs(pairs, train, held, known, seed, opened, progress)
+            known = Pairs(inputs, targets).take(held)
+            self._fit_pairs(pairs, train, held, known, seed, opened, progress)
         return self
 
     def _prepare(
@@ -211,6 +213,28 @@ def check_pairs(inputs: list[Any], y: Any, where: str, *, labelled: bool) -> Non
         )
     if not inputs:
         raise ValueError(f"{where}: there are no sequences; give at least one.")
+
+
+def check_finite(sequences: Sequence[Any], where: str, first: int) -> None:
+    """Refuses NaN and infinite numbers.
+
+    Args:
+        sequences: arrays (T_i, I) or (T_i,).
+        where: what messages start with, up to the number of a sequence.
+        first: the number of the first sequence.
+
+    Raises:
+        ValueError: there are some; the text names the place.
+    """
+    for row, one in enumerate(sequences, first):
+        one = np.atleast_1d(one)
+        bad = ~np.isfinite(one)
+        if bad.any():
+            step = int(np.argwhere(bad)[0][0])
+            raise ValueError(
+                f"{where} {row} has {one[bad][0]} in step {step} ({int(bad.sum())} such values);"
+                " mend it, or take it out."
+            )
 
 
 def _digest(inputs: list[Any], targets: Any) -> str:

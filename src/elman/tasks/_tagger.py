@@ -25,6 +25,7 @@ from elman.ops import is_integer, is_number
 from elman.train import Run
 
 from ._inspect import LONGEST, ROWS, Sample
+from ._options import check_vocabulary_size
 from ._supervised import Pairs, SupervisedEstimator, check_pairs, mean_loss
 from ._tagger_answers import Answer, Names, answers_of, check_spans
 from ._tagger_network import Sentences, TaggerNetwork, TagLoss, told_by
@@ -137,7 +138,6 @@ class SequenceTagger(SupervisedEstimator):
     def _check(self) -> None:
         for name, least in (
             ("embedding_size", 1),
-            ("vocabulary_size", 3),
             ("min_count", 1),
             ("character_size", 0),
         ):
@@ -150,6 +150,7 @@ class SequenceTagger(SupervisedEstimator):
             raise ValueError(
                 f"SequenceTagger: label_weight={self.label_weight!r}; give a number above 0."
             )
+        check_vocabulary_size(self, "SequenceTagger")
         check_word_dropouts(self)
         super()._check()
 
@@ -194,7 +195,7 @@ class SequenceTagger(SupervisedEstimator):
         return self._read(X, None, self.columns_, where, labelled=False)[0]
 
     def _learn_from(self, inputs: list[Any], targets: Any, train: Any, where: str) -> Pairs:
-        self._know(Names.of(answers_of(targets, where), where))
+        self._know(Names.of(answers_of(targets, where), train, where))
         words = [word for i in train for word in inputs[i]]
         self.vocabulary_ = TokenVocabulary.fit(
             [map(_joined, words)],

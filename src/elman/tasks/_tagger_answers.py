@@ -62,8 +62,8 @@ class Names:
         self._labels = {label: i for i, label in enumerate(self.labels)}
 
     @classmethod
-    def of(cls, answers: Sequence[Answer], where: str) -> Names:
-        """Those of these answers.
+    def of(cls, answers: Sequence[Answer], train: Sequence[int], where: str) -> Names:
+        """Those of these answers; which go together tell the ones that train.
 
         Raises:
             ValueError: all labels are the same.
@@ -76,7 +76,7 @@ class Names:
             )
         names = cls(sorted({tag for one in answers for tag in one.tags}), labels)
         if labels:
-            for one in names.numbers(answers, where):
+            for one in names.numbers([answers[i] for i in train], where):
                 np.add.at(names.together[one.label], one.tags, 1)
         return names
 

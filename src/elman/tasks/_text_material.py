@@ -81,7 +81,9 @@ class TextMaterial(Material):
             told: dict[str, Any] = {"tokens": len(tokens), "vocabulary": len(model.vocabulary_)}
             if validated is not None:
                 loss, count = surprise(network, validated)
-                told |= self._figures(loss, count, part.tokens, part.first + 1)
+                # streams of one length leave some tokens at the end out
+                start = part.first + 1
+                told |= self._figures(loss, count, part.tokens, start, start + count)
             return told
 
         return Study(
@@ -135,9 +137,11 @@ class TextMaterial(Material):
         network.to(pick_device(model.device))
         return network
 
-    def _figures(self, loss: float, count: int, tokens: TokenFile, start: int) -> dict[str, Any]:
-        """The loss in all units, of the tokens from `start` on."""
-        step, stop = 1 << 16, len(tokens)
+    def _figures(
+        self, loss: float, count: int, tokens: TokenFile, start: int, stop: int
+    ) -> dict[str, Any]:
+        """The loss in all units, of the tokens from `start` up to `stop`."""
+        step = 1 << 16
         parts = (tokens.read(i, min(i + step, stop)) for i in range(start, stop, step))
         characters = sum(len(self.model.vocabulary_.decode(part)) for part in parts)
         bits = loss * count / math.log(2) / max(characters, 1)
@@ -156,7 +160,7 @@ class TextMaterial(Material):
             else:
                 windows = StreamWindows(tokens, batch_size=1, bptt=model.bptt)
                 loss, count = adapted_surprise(model.module_, windows, adaptation)
-            return self._figures(loss, count, tokens, 0)
+            return self._figures(loss, count, tokens, 0, len(tokens))
 
     def sample(self, given: Given) -> Sample:
         """Streams from the start of the text."""

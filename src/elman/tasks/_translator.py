@@ -31,7 +31,7 @@ from elman.nn import EncoderDecoder
 from elman.train import Run
 
 from ._inspect import LONGEST, ROWS, Sample
-from ._options import check_known, check_part, check_whole
+from ._options import check_known, check_part, check_vocabulary_size, check_whole
 from ._supervised import Pairs, SupervisedEstimator, check_pairs, mean_loss
 from ._translation import (
     PairBatches,
@@ -210,8 +210,9 @@ class Translator(SupervisedEstimator):
     def _check(self) -> None:
         where = "Translator"
         check_known(self, where, source_level=LEVELS, target_level=LEVELS, attention=ATTENTIONS)
-        whole = ("vocabulary_size", "min_count", "embedding_size", "beam")
+        whole = ("min_count", "embedding_size", "beam")
         check_whole(self, where, whole, or_none=("decoder_layers", "max_length"))
+        check_vocabulary_size(self, where)
         check_sizes(self, where)
         check_part(self, where, "label_smoothing", "teacher_forcing", whole=True)
         super()._check()
