@@ -13,7 +13,7 @@ SHAPES = {
     "ManyToOne": lambda layers: ManyToOne(layers, 2),
     "OneToOne": lambda layers: OneToOne(layers, 2),
     "OneToMany": lambda layers: OneToMany(layers, 2, 3),
-    "EncoderDecoder": lambda layers: EncoderDecoder(layers, layers),
+    "EncoderDecoder": lambda layers: EncoderDecoder(layers, layers, sources=9, targets=9),
 }
 # what runs a call that torch has no kernel for
 ABLE = "cpu" if cpu.is_built() else "reference"

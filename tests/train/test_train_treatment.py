@@ -74,3 +74,19 @@ def test_there_is_nothing_to_do_where_no_product_is_square():
     assert Treatment(fed, change_cells=True).plan() == []
     apply_changes(fed, {"cell": "gru"})
     assert type(fed["fed"]) is elman.nn.RNN
+
+
+def test_weights_that_something_computes_are_left_alone_and_small_gates_are_not_raised():
+    computed, plain = elman.nn.RNN(3, 4), elman.nn.RNN(3, 4)
+    torch.nn.utils.parametrizations.weight_norm(computed, "weight_hh_l0")
+    with torch.no_grad():
+        plain.weight_hh_l0.copy_(0.3 * torch.eye(4))
+    network = torch.nn.ModuleList([computed, plain])
+    before = [one.weight_hh_l0.detach().clone() for one in network]
+    treatment = Treatment(network, change_cells=False)
+    treatment.apply("spectral", 0)
+    for one, other in zip(network, before, strict=True):
+        assert torch.equal(one.weight_hh_l0, other)
+    treatment.apply("orthogonal", 0)
+    assert torch.equal(computed.weight_hh_l0, before[0])
+    assert not torch.equal(plain.weight_hh_l0, before[1])

@@ -109,7 +109,7 @@ class EncoderDecoder(nn.Module):
         tied: bool = False,
     ) -> None:
         super().__init__()
-        encoders = [encoder] if isinstance(encoder, Recurrent) else [*encoder]
+        encoders = [encoder] if isinstance(encoder, Recurrent) else _several(encoder)
         _check(encoders, decoder, upper)
         *below, encoder = encoders
         self.below_encoder = nn.ModuleList(below)
@@ -226,6 +226,12 @@ def _run(layers: Recurrent, x: Tensor, state: States, lengths: Tensor | None) ->
     bare = next(iter(state)) if len(state) == 1 else state
     output, hx = layers(x, bare, lengths=lengths)
     return output, hx if isinstance(hx, tuple) else (hx,)
+
+
+def _several(encoders: Sequence[Recurrent]) -> list[Recurrent]:
+    if isinstance(encoders, nn.RNNBase):
+        check_layers("EncoderDecoder", encoders)
+    return [*encoders]
 
 
 def _check(encoders: list[Recurrent], decoder: Recurrent, upper: Recurrent | None) -> None:

@@ -63,8 +63,8 @@ class Treatment:
 
     @property
     def _square(self) -> list[Recurrent]:
-        """The layers whose W is square."""
-        return [one for one in self._layers if not one.fed_back]
+        """The layers whose W is square, and a parameter that nothing else computes."""
+        return [one for one in self._layers if not one.fed_back and _has_plain_weights(one)]
 
     @property
     def _simple_square(self) -> list[Recurrent]:
@@ -89,7 +89,7 @@ class Treatment:
         match name:
             case "spectral":
                 for layer in self._square:
-                    remedies.spectral(layer, 1.0)
+                    remedies.spectral(layer, 1.0, at_most=True)
             case "orthogonal":
                 for layer in self._square:
                     remedies.orthogonal(layer)
@@ -165,6 +165,12 @@ class Treatment:
         if "cell" in self.changed:
             self._replaced = _simple(self.module)
         apply_changes(self.module, self.changed)
+
+
+def _has_plain_weights(layer: Recurrent) -> bool:
+    named = [name for name, _ in layer.named_parameters(recurse=False)]
+    plain = sum(name.startswith("weight_hh") for name in named)
+    return plain == layer.num_layers * layer.num_directions
 
 
 def apply_changes(module: nn.Module, changed: dict[str, str]) -> None:
