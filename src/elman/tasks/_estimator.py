@@ -31,6 +31,7 @@ from elman.train import (
     fit,
     pick_device,
     seed,
+    what_to_try,
 )
 
 from ._card import model_card
@@ -187,11 +188,10 @@ class Estimator(TrainOptions, ModelOptions, BaseEstimator):
             is_lost = not all(bool(one.isfinite().all()) for one in self.module_.parameters())
             found = "some weights are not finite"
         if is_lost:
-            place = ", in another folder" if run is not None and _holds_training(run) else ""
+            saved = run is not None and _holds_training(run)
             raise Diverged(
                 f"training: {found} after step {history.steps}, the last one, with lr={self.lr:g}"
-                f" and clip_norm={self.clip_norm}. Try a lower lr or a smaller clip_norm{place}, or"
-                " look for extreme values in the data.",
+                f" and clip_norm={self.clip_norm}. {what_to_try(saved=saved)}",
                 history,
             )
 

@@ -2,7 +2,7 @@
 
 from ._atomic import atomic_write, to_json
 from ._bptt import BPTT, detach, scan_tail, scan_window
-from ._diverged import Diverged
+from ._diverged import Diverged, what_to_try
 from ._interrupt import Interrupted
 from ._loop import fit
 from ._monitor import Checkup, Monitor
@@ -35,4 +35,5 @@ __all__ = [
     "scan_window",
     "seed",
     "to_json",
+    "what_to_try",
 ]

@@ -37,6 +37,16 @@ def divergence(
         f"training: the loss ({loss:g}) or the gradient norm ({norm:g}) was not finite"
         f" {STRIKES} times in a row, at step {step} with lr={options.lr:g}"
         f" and clip_norm={options.clip_norm}{tried}; the last good weights are kept."
-        f" Try a lower lr or a smaller clip_norm{', in another folder' if saved else ''}, or"
-        " look for extreme values in the data."
+        f" {what_to_try(saved=saved)}"
     )
+
+
+def what_to_try(*, saved: bool) -> str:
+    """What to do about a training that has diverged.
+
+    Example:
+        >>> what_to_try(saved=False)
+        'Try a lower lr or a smaller clip_norm, or look for extreme values in the data.'
+    """
+    place = ", in another folder" if saved else ""
+    return f"Try a lower lr or a smaller clip_norm{place}, or look for extreme values in the data."
