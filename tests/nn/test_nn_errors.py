@@ -1,4 +1,5 @@
 import re
+from functools import partial
 
 import numpy as np
 import pytest
@@ -6,7 +7,17 @@ import torch
 
 import elman
 from elman.kernels import cpu
-from elman.nn import GRU, LSTM, RNN, EncoderDecoder, ManyToOne, OneToMany, OneToOne, draw
+from elman.nn import (
+    GRU,
+    LSTM,
+    RNN,
+    EncoderDecoder,
+    ManyToMany,
+    ManyToOne,
+    OneToMany,
+    OneToOne,
+    draw,
+)
 
 X = torch.zeros(10, 8, 64)
 SHAPES = {
@@ -15,6 +26,9 @@ SHAPES = {
     "OneToMany": lambda layers: OneToMany(layers, 2, 3),
     "EncoderDecoder": lambda layers: EncoderDecoder(layers, layers, sources=9, targets=9),
 }
+PACKED = torch.nn.utils.rnn.pack_sequence([X[:, 0], X[:5, 1]])
+LENGTHS = torch.tensor([10] * 8)
+SEQ2SEQ = partial(EncoderDecoder, GRU(64, 4), GRU(4, 4), sources=None, targets=9)
 # what runs a call that torch has no kernel for
 ABLE = "cpu" if cpu.is_built() else "reference"
 
@@ -121,6 +135,52 @@ ABLE = "cpu" if cpu.is_built() else "reference"
            f"{name}: the layers are a torch.nn.modules.rnn.GRU; give an RNN, GRU or LSTM of"
            " elman.nn. elman.nn.convert makes one of torch's.")
           for name, shape in SHAPES.items()),
+        *((call, TypeError, f"{name}: the layers are a torch.nn.modules.{kind}; give an RNN, GRU or"
+           " LSTM of elman.nn. elman.nn.convert makes one of torch's.")
+          for name, kind, call in (
+              ("ManyToMany", "rnn.GRU", lambda: ManyToMany(torch.nn.GRU(64, 4), 2)),
+              ("ManyToMany", "linear.Linear", lambda: ManyToMany(torch.nn.Linear(64, 4), 2)),
+              ("Bridge", "rnn.LSTM", lambda: elman.nn.Bridge(3, torch.nn.LSTM(64, 4))),
+              ("change_cell", "rnn.GRU", lambda: elman.nn.change_cell(torch.nn.GRU(64, 4), cell="rnn")),
+              ("Stepper", "rnn.GRU", lambda: elman.nn.Stepper(torch.nn.GRU(64, 4))),
+              ("EncoderDecoder", "linear.Linear",
+               lambda: EncoderDecoder(torch.nn.Linear(64, 4), GRU(4, 4), sources=9, targets=9)),
+          )),
+        (lambda: ManyToOne(GRU, 2), TypeError,
+         "ManyToOne: the layers are the class GRU; give a layer that was made of it, with its sizes."),
+        *((call, TypeError, f"{name} is a PackedSequence; give a tensor, which"
+           " elman.nn.pad_packed_sequence makes of it.")
+          for name, call in (
+              ("OneToOne.forward: x", lambda: OneToOne(GRU(64, 4), 2)(PACKED)),
+              ("Pooling.forward: output", lambda: elman.nn.Pooling("mean", 64)(PACKED, LENGTHS)),
+              ("Attention.forward: memory",
+               lambda: elman.nn.Attention("additive", 64, 64)(X, PACKED, LENGTHS)),
+              ("Attention.forward: query",
+               lambda: elman.nn.Attention("additive", 64, 64)(PACKED, X, LENGTHS)),
+              ("CRF.log_partition: emissions", lambda: elman.nn.CRF(64)(PACKED, X[:, :, 0], LENGTHS)),
+              ("CRF.score: tags", lambda: elman.nn.CRF(64).score(X, PACKED, LENGTHS)),
+              ("EncoderDecoder.read: source", lambda: SEQ2SEQ()(PACKED, LENGTHS, X[:, :, 0])),
+              ("EncoderDecoder.write: target", lambda: SEQ2SEQ()(X, LENGTHS, PACKED)),
+              ("ctc_greedy: log_p", lambda: elman.nn.ctc_greedy(PACKED, LENGTHS)),
+          )),
+        *((lambda call=call, blank=blank: call(X, LENGTHS, blank=blank), ValueError,
+           f"{call.__name__}: blank={blank} is none of the 64 symbols of log_p; give 0 to 63.")
+          for call in (elman.nn.ctc_greedy, elman.nn.ctc_beam) for blank in (64, -1, -65)),
+        (lambda: elman.nn.ctc_greedy(X, LENGTHS, blank="_"), TypeError,
+         "ctc_greedy: blank='_' is no int; give 0 to 63."),
+        (lambda: elman.nn.ctc_greedy(X, LENGTHS, blank=True), TypeError,
+         "ctc_greedy: blank=True is no int; give 0 to 63."),
+        (lambda: elman.nn.ctc_beam(X[:, 0], LENGTHS), ValueError,
+         "ctc_beam: log_p has shape (10, 64), expected (T, B, V)."),
+        *((call, TypeError, "nonlinearity: Tanh is a class; give an instance of it, Tanh(), a function"
+           " of one array, or one of elu, hard_sigmoid, hardtanh, identity, leaky_relu, relu, sigmoid,"
+           " silu, sin, softplus, softsign, tanh.")
+          for call in (
+              lambda: RNN(64, 4, nonlinearity=torch.nn.Tanh),
+              lambda: RNN(64, 4, feedback="output", output_nonlinearity=torch.nn.Tanh),
+              lambda: elman.nn.RNNCell(64, 4, nonlinearity=torch.nn.Tanh),
+              lambda: elman.nn.change_cell(RNN(64, 4), nonlinearity=torch.nn.Tanh),
+          )),
         (lambda: draw(X[0], temperature=-0.01), ValueError,
          "draw: temperature=-0.01; give a number from 0 on."),
         (lambda: draw(X[0], temperature=1, top_k=0), ValueError,
@@ -149,6 +209,37 @@ def test_tensors_on_two_devices_are_refused(kind, with_gradient):
             kind(64, 4, device="meta")(x)
         with pytest.raises(RuntimeError, match="device"):
             kind(64, 4)(x, h.to("meta"))
+
+
+@pytest.mark.parametrize("with_gradient", [True, False])
+@pytest.mark.parametrize("hidden_size", [4, 512])
+@pytest.mark.parametrize("kind", ["RNNCell", "GRUCell", "LSTMCell"])
+def test_cells_name_what_does_not_fit(kind, hidden_size, with_gradient):
+    cell, where = getattr(elman.nn, kind)(3, hidden_size), f"{kind}.forward"
+    x, h, is_lstm = torch.zeros(9, 3), torch.zeros(9, hidden_size), kind == "LSTMCell"
+    one = "hx: h" if is_lstm else "hx"
+    end = "a tensor, or None in place of the whole hx for zeros." if is_lstm else "one tensor, h_0."
+    for input, state, text in (
+        (x.numpy(), None, "input is a ndarray; give a tensor."),
+        (None, None, "input is a NoneType; give a tensor."),
+        (x.long(), None, "input is torch.int64, but the weights are torch.float32; convert one:"
+         " input.to(torch.float32) or layer.to(torch.int64)."),
+        (x, h.double(), "hx: h is torch.float64, but the input is torch.float32; convert one:"
+         " h.to(torch.float32)."),
+        (x, h.long(), "hx: h is torch.int64, but the input is torch.float32; convert one:"
+         " h.to(torch.float32)."),
+        (x, h.numpy(), f"{one} is a ndarray; give {end}"),
+        (x[0], h[0].half(), "hx: h is torch.float16, but the input is torch.float32; convert one:"
+         " h.to(torch.float32)."),
+    ):  # fmt: skip
+        hx = (state, state) if is_lstm and state is not None else state
+        mode = torch.set_grad_enabled(with_gradient)
+        with mode, pytest.raises((TypeError, ValueError)) as caught:
+            cell(input, hx)
+        assert str(caught.value) == f"{where}: {text}"
+    if is_lstm:
+        with pytest.raises(ValueError, match=r"hx: c is torch.float64, but the input is"):
+            cell(x, (h, h.double()))
 
 
 def test_resets_and_lengths_of_numpy_are_taken():

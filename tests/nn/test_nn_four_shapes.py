@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from torch.nn.utils.rnn import pack_padded_sequence
 
 import elman
 from elman import nn
@@ -56,6 +57,58 @@ def test_many_to_many_and_its_state():
 def test_many_to_many_batch_first():
     model = nn.ManyToMany(nn.GRU(I, H, batch_first=True), O)
     assert model(torch.randn(B, T, I), lengths=LENGTHS)[0].shape == (B, T, O)
+
+
+PACKED = {"sorted": [6, 4, 1], "unsorted": [2, 6, 4], "equal": [6, 6, 6]}
+
+
+def packed_of(x, lengths):
+    return pack_padded_sequence(
+        x, torch.tensor(lengths), enforce_sorted=lengths == sorted(lengths, reverse=True)
+    )
+
+
+@pytest.mark.parametrize("pooling", ["last", "mean", "max", "attention"])
+@pytest.mark.parametrize("lengths", PACKED.values(), ids=PACKED)
+@pytest.mark.parametrize("bidirectional", [False, True])
+def test_many_to_one_of_a_packed_batch(pooling, lengths, bidirectional):
+    model = nn.ManyToOne(nn.GRU(I, H, bidirectional=bidirectional), O, pooling=pooling)
+    x = torch.randn(T, B, I)
+    found = model(packed_of(x, lengths))
+    torch.testing.assert_close(found, model(x, torch.tensor(lengths)))
+    with pytest.raises(ValueError, match=r"^GRU.forward: lengths was given with a PackedSequence"):
+        model(packed_of(x, lengths), torch.tensor(lengths))
+
+
+@pytest.mark.parametrize("batch_first", [False, True])
+@pytest.mark.parametrize("lengths", PACKED.values(), ids=PACKED)
+def test_many_to_many_of_a_packed_batch(lengths, batch_first):
+    model = nn.ManyToMany(nn.LSTM(I, H, batch_first=batch_first), O)
+    x, state = torch.randn(T, B, I), (torch.randn(1, B, H), torch.randn(1, B, H))
+    found, after = model(packed_of(x, lengths), state)
+    padded, counts = nn.pad_packed_sequence(found, batch_first, float("nan"), T)
+    given = x.transpose(0, 1) if batch_first else x
+    expected, final = model(given, state, lengths=torch.tensor(lengths))
+    assert counts.tolist() == lengths
+    real = ~padded.isnan()
+    torch.testing.assert_close(padded[real], expected[real])
+    torch.testing.assert_close(after, final)
+
+
+@pytest.mark.parametrize("how", ["state", "input", "both"])
+@pytest.mark.parametrize("lengths", PACKED.values(), ids=PACKED)
+def test_one_to_many_of_a_packed_batch(lengths, how):
+    C = 3
+    model = nn.OneToMany(nn.GRU(O if how == "state" else O + C, H), C, O, how=how)
+    vector, x = torch.randn(B, C), torch.randn(T, B, O)
+    found = model(vector, packed_of(x, lengths))
+    padded, _ = nn.pad_packed_sequence(found, False, float("nan"), T)
+    expected, real = model(vector, x, torch.tensor(lengths)), ~padded.isnan()
+    assert int(real.sum()) == O * sum(lengths)
+    torch.testing.assert_close(padded[real], expected[real])
+    if how != "state":
+        with pytest.raises(ValueError, match="vector has 4 rows and x 3; give as many"):
+            model(torch.randn(B + 1, C), packed_of(x, lengths))
 
 
 @pytest.mark.parametrize("how", ["state", "input", "both"])

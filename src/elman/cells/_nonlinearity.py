@@ -156,6 +156,7 @@ def nonlinearity(which: str | Nonlinearity | Callable[[Value], Value]) -> Nonlin
         The nonlinearity.
 
     Raises:
+        TypeError: it is a class, or neither a name nor a function.
         ValueError: the name is not in the registry.
 
     Example:
@@ -166,6 +167,12 @@ def nonlinearity(which: str | Nonlinearity | Callable[[Value], Value]) -> Nonlin
         return which
     if not isinstance(which, str):
         # the caller may give anything
+        if isinstance(which, type):
+            raise TypeError(
+                f"nonlinearity: {which.__name__} is a class; give an instance of it,"
+                f" {which.__name__}(), a function of one array, or one of"
+                f" {', '.join(NONLINEARITIES)}."
+            )
         if not callable(which):  # pyright: ignore[reportUnnecessaryComparison]
             raise TypeError(
                 f"nonlinearity: {which!r} is neither a name nor a function; give one of"

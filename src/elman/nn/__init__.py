@@ -8,7 +8,14 @@ from ._convert import convert
 from ._crf import CRF
 from ._ctc import ctc_beam, ctc_greedy
 from ._custom import CustomRNN
-from ._decoding import Hypothesis, beam_search, draw, length_penalty, sample_sequences
+from ._decoding import (
+    Hypothesis,
+    beam_search,
+    check_drawing,
+    draw,
+    length_penalty,
+    sample_sequences,
+)
 from ._encoder_decoder import EncoderDecoder, Writing
 from ._explain import Explanation, explain
 from ._gru import GRU
@@ -49,6 +56,7 @@ __all__ = [
     "Writing",
     "beam_search",
     "change_cell",
+    "check_drawing",
     "convert",
     "ctc_beam",
     "ctc_greedy",

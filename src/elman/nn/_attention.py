@@ -5,7 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from ._check import check_one_of
+from ._check import check_one_of, check_tensor
+from ._lengths import split_lengths
 
 ATTENTIONS = ("additive", "multiplicative")
 
@@ -30,8 +31,13 @@ class Attention(nn.Module):
         size: of the hidden layer of "additive"; Q if None.
 
     Shape:
-        - query: (T, B, Q); memory: (S, B, M); lengths: (B,), each at least 1.
-        - Returns the contexts (T, B, M) and the weights (T, B, S).
+        - query: (T, B, Q); memory: (S, B, M); lengths: (B,) from 0 to S.
+        - Returns the contexts (T, B, M) and the weights (T, B, S), both zero for a row whose
+          memory is without steps.
+
+    Raises:
+        TypeError: query or memory is no tensor, or lengths are no whole numbers.
+        ValueError: `how` is not known, or lengths are not one from 0 to S for each row.
 
     Reference:
         Bahdanau, Cho & Bengio 2015, https://arxiv.org/abs/1409.0473 (additive);
@@ -70,6 +76,9 @@ class Attention(nn.Module):
         self, query: Tensor, memory: Tensor, lengths: Tensor, keys: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
         """The contexts and the weights."""
+        check_tensor("Attention.forward", "query", query)
+        check_tensor("Attention.forward", "memory", memory)
+        lengths, empty = split_lengths("Attention.forward", lengths, memory, "the memory")
         keys = self.keys(memory) if keys is None else keys
         if self.how == "additive":
             hidden = torch.tanh(self.query(query)[:, None] + keys)
@@ -78,10 +87,10 @@ class Attention(nn.Module):
         else:
             scaled = query.transpose(0, 1) * query.shape[-1] ** -0.5
             score = torch.bmm(scaled, keys.permute(1, 2, 0))
-        behind = (
-            torch.arange(len(memory), device=memory.device) >= lengths.to(memory.device)[:, None]
-        )
+        behind = torch.arange(len(memory), device=memory.device) >= lengths[:, None]
         weights = score.masked_fill(behind[:, None], -torch.inf).softmax(-1)
+        if empty is not None:
+            weights = weights.masked_fill(empty[:, None, None], 0)
         context = torch.bmm(weights, memory.transpose(0, 1))
         return context.transpose(0, 1), weights.transpose(0, 1)
 

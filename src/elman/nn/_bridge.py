@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from ._check import check_recurrent
 from ._recurrent import Recurrent
 from ._shapes import widths_of
 
@@ -20,6 +21,9 @@ class Bridge(nn.Module):
     Shape:
         - vector: (B, size). Returns a tuple of (L * D, B, ·), one for each state of the cell.
 
+    Raises:
+        TypeError: the layers are none of `elman.nn`.
+
     Example:
         >>> import torch, elman
         >>> lstm = elman.nn.LSTM(3, 4, num_layers=2)
@@ -29,6 +33,7 @@ class Bridge(nn.Module):
 
     def __init__(self, size: int, layers: Recurrent) -> None:
         super().__init__()
+        check_recurrent("Bridge", layers)
         self.stacked = layers.num_layers * layers.num_directions
         self.states = nn.ModuleList(
             nn.Linear(size, self.stacked * width) for width in widths_of(layers)

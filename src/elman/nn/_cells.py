@@ -23,6 +23,8 @@ from ._check import (
     check_one_of,
     check_positive,
     check_state,
+    check_states_dtype,
+    check_tensor,
 )
 from ._init import initialise, initialise_like_torch
 from ._quickly import step_quickly
@@ -80,6 +82,7 @@ class RecurrentCell(nn.Module):
         if found is not None:
             return found
         where = f"{type(self).__name__}.forward"
+        check_tensor(where, "input", input)
         if input.dim() not in (1, 2) or input.shape[-1] != self.input_size:
             raise ValueError(
                 f"{where}: input has shape {tuple(input.shape)},"
@@ -94,6 +97,7 @@ class RecurrentCell(nn.Module):
         if hx is not None:
             form = "(size,)" if unbatched else "(B, size)"
             state = check_state(where, self.cell, hx, [shape] * len(self.cell.states), form)
+            check_states_dtype(where, self.cell, state, input)
             if unbatched:
                 state = tuple(s.unsqueeze(0) for s in state)
         x = input[None, None] if unbatched else input.unsqueeze(0)

@@ -5,7 +5,7 @@ from typing import Any
 from elman.cells import nonlinearity as named_nonlinearity
 from elman.cells import rnn
 
-from ._check import check_one_of
+from ._check import check_one_of, check_recurrent
 from ._gru import GRU
 from ._lstm import LSTM
 from ._recurrent import Recurrent
@@ -26,6 +26,7 @@ def change_cell(
         nonlinearity: of an `RNN`, which is changed in place.
 
     Raises:
+        TypeError: the layer is none of `elman.nn`.
         ValueError: the cell is not known, or the layer cannot be of it.
 
     Example:
@@ -33,6 +34,7 @@ def change_cell(
         >>> change_cell(elman.nn.RNN(2, 3, num_layers=2), cell="lstm")
         LSTM(2, 3, num_layers=2)
     """
+    check_recurrent("change_cell", layer)
     if nonlinearity is not None:
         if not isinstance(layer, RNN):
             raise ValueError(

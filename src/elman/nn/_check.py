@@ -4,6 +4,7 @@ import warnings
 from typing import Any
 
 from torch import Tensor
+from torch.nn.utils.rnn import PackedSequence
 
 from elman.cells import Cell
 from elman.ops import is_integer, is_lowered, is_number
@@ -80,19 +81,34 @@ def check_one_of(where: str, name: str, value: Any, known: tuple[str, ...]) -> N
         raise ValueError(f"{where}: {name}={value!r} is not known; give one of {', '.join(known)}.")
 
 
-def check_layers(where: str, layers: Any) -> None:
-    """Raises unless these are recurrent layers that take (T, B, I)."""
+def check_recurrent(where: str, layers: Any) -> None:
+    """Raises unless these are recurrent layers."""
+    if isinstance(layers, type):
+        raise TypeError(
+            f"{where}: the layers are the class {layers.__name__}; give a layer that was made of"
+            " it, with its sizes."
+        )
     if not hasattr(layers, "state_size"):
         raise TypeError(
             f"{where}: the layers are a {type(layers).__module__}.{type(layers).__name__}; give an"
             " RNN, GRU or LSTM of elman.nn. elman.nn.convert makes one of torch's."
         )
+
+
+def check_layers(where: str, layers: Any) -> None:
+    """Raises unless these are recurrent layers that take (T, B, I)."""
+    check_recurrent(where, layers)
     if layers.batch_first:
         raise ValueError(f"{where}: the layers are batch_first; give such as take (T, B, I).")
 
 
 def check_tensor(where: str, name: str, value: Any) -> None:
     """Raises unless the value is a tensor."""
+    if isinstance(value, PackedSequence):
+        raise TypeError(
+            f"{where}: {name} is a PackedSequence; give a tensor, which"
+            " elman.nn.pad_packed_sequence makes of it."
+        )
     if not isinstance(value, Tensor):
         raise TypeError(f"{where}: {name} is a {type(value).__name__}; give a tensor.")
 

@@ -5,6 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from ._check import check_tensor
+from ._lengths import split_lengths
+
 # what a transition costs that cannot be; large, but its gradient is a number
 _IMPOSSIBLE = -1e4
 # the least sum of probabilities whose logarithm is taken, above what is no normal number
@@ -25,7 +28,12 @@ class CRF(nn.Module):
         first: tags that may be first, (K,) booleans; all if None.
 
     Shape:
-        - emissions: (T, B, K); tags: (T, B); lengths: (B,), each at least 1.
+        - emissions: (T, B, K); tags: (T, B); lengths: (B,) from 0 to T. The only sequence of no
+          tags scores 0, so that a row without steps costs nothing.
+
+    Raises:
+        TypeError: emissions or tags are no tensor, or lengths are no whole numbers.
+        ValueError: lengths are not one from 0 to T for each row.
 
     Reference:
         Lafferty, McCallum & Pereira 2001, "Conditional random fields", ICML.
@@ -53,23 +61,29 @@ class CRF(nn.Module):
 
     def forward(self, emissions: Tensor, tags: Tensor, lengths: Tensor) -> Tensor:
         """The negative log-likelihood of the tags of each row in nats, (B,)."""
-        lengths = lengths.to(emissions.device)
         return self.log_partition(emissions, lengths) - self.score(emissions, tags, lengths)
 
     def score(self, emissions: Tensor, tags: Tensor, lengths: Tensor) -> Tensor:
-        """s(y), (B,)."""
+        """s(y), (B,); of what stands in the tags behind a row's end nothing is read."""
+        check_tensor("CRF.score", "tags", tags)
+        lengths, empty = _read("CRF.score", emissions, lengths)
+        if not len(emissions):
+            return emissions.sum((0, 2))
         steps, rows = tags.shape
-        lengths = lengths.to(emissions.device)
         real = torch.arange(steps, device=tags.device)[:, None] < lengths
+        if empty is not None:
+            real = real & ~empty
+        tags = tags.masked_fill(~real, 0)
         single = emissions.gather(-1, tags[:, :, None])[:, :, 0]
         between = (self.transitions + self.forbidden)[tags[:-1], tags[1:]]
         last = tags[lengths - 1, torch.arange(rows, device=tags.device)]
-        return (
+        score = (
             (self.start + self.forbidden_first)[tags[0]]
             + (single * real).sum(0)
             + (between * real[1:]).sum(0)
             + self.end[last]
         )
+        return score if empty is None else score.masked_fill(empty, 0)
 
     def log_partition(self, emissions: Tensor, lengths: Tensor) -> Tensor:
         r"""The logarithm of the sum over all sequences of tags, (B,).
@@ -81,7 +95,9 @@ class CRF(nn.Module):
             \alpha_t(j) = \log \sum_i e^{\alpha_{t-1}(i) - m} e^{A_{ij} - M_j} + m + M_j + e_{t, j},
             \qquad m = \max_i \alpha_{t-1}(i), \quad M_j = \max_i A_{ij}
         """
-        lengths = lengths.to(emissions.device)
+        lengths, empty = _read("CRF.log_partition", emissions, lengths)
+        if not len(emissions):
+            return emissions.sum((0, 2))
         transitions = (self.transitions + self.forbidden).double()
         highest = transitions.detach().amax(0)
         shares = (transitions - highest).exp()
@@ -92,17 +108,20 @@ class CRF(nn.Module):
             most = ahead.detach().amax(1, keepdim=True)
             moved = ((ahead - most).exp() @ shares).clamp_min(_LEAST).log() + most + added[step]
             ahead = torch.where((step < lengths)[:, None], moved, ahead)
-        return torch.logsumexp(ahead + self.end, 1).to(emissions.dtype)
+        found = torch.logsumexp(ahead + self.end, 1).to(emissions.dtype)
+        return found if empty is None else found.masked_fill(empty, 0)
 
     @torch.no_grad()
     def decode(self, emissions: Tensor, lengths: Tensor) -> Tensor:
-        """The likeliest tags, (T, B), zero behind a row's end.
+        """The likeliest tags, (T, B), zero behind a row's end; none for a row without steps.
 
         Reference:
             Viterbi 1967, IEEE Transactions on Information Theory 13.
         """
+        lengths, empty = _read("CRF.decode", emissions, lengths)
+        if not len(emissions):
+            return lengths.new_zeros(emissions.shape[:2])
         transitions = self.transitions + self.forbidden
-        lengths = lengths.to(emissions.device)
         best = self.start + self.forbidden_first + emissions[0]
         pointers: list[Tensor] = []
         for step in range(1, len(emissions)):
@@ -118,7 +137,7 @@ class CRF(nn.Module):
             tags.append(tag)
         found = torch.stack(tags[::-1])
         real = torch.arange(len(found), device=found.device)[:, None] < lengths
-        return found * real
+        return found * (real if empty is None else real & ~empty)
 
     def marginals(self, emissions: Tensor, lengths: Tensor) -> Tensor:
         """The probability of each tag at each step, (T, B, K): the log-partition's gradient."""
@@ -126,6 +145,11 @@ class CRF(nn.Module):
             asked = emissions.detach().requires_grad_()
             (found,) = torch.autograd.grad(self.log_partition(asked, lengths).sum(), asked)
         return found
+
+
+def _read(where: str, emissions: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor | None]:
+    check_tensor(where, "emissions", emissions)
+    return split_lengths(where, lengths, emissions, "the emissions")
 
 
 def cost(allowed: Tensor) -> Tensor:

@@ -6,6 +6,11 @@ import math
 
 from torch import Tensor
 
+from elman.ops import is_integer
+
+from ._check import check_tensor
+from ._lengths import check_lengths
+
 _NEVER = -math.inf
 
 
@@ -14,11 +19,15 @@ def ctc_greedy(log_p: Tensor, lengths: Tensor, *, blank: int = 0) -> list[tuple[
 
     Args:
         log_p: log-probabilities of the symbols, (T, B, V).
-        lengths: (B,).
+        lengths: (B,) from 0 to T.
         blank: the symbol that stands for none.
 
     Returns:
-        The symbols of each row.
+        The symbols of each row; none for a row without steps.
+
+    Raises:
+        TypeError: log_p is no tensor, blank no int, or lengths are no whole numbers.
+        ValueError: lengths are not one from 0 to T for each row, or blank is no symbol.
 
     Reference:
         Graves et al. 2006, "Connectionist temporal classification", ICML.
@@ -30,6 +39,7 @@ def ctc_greedy(log_p: Tensor, lengths: Tensor, *, blank: int = 0) -> list[tuple[
         >>> ctc_greedy(log_p, torch.tensor([6]))
         [(1, 1, 2)]
     """
+    lengths = _check("ctc_greedy", log_p, lengths, blank)
     likeliest = log_p.argmax(-1).T.tolist()
     found: list[tuple[int, ...]] = []
     for steps, length in zip(likeliest, lengths.tolist(), strict=True):
@@ -47,13 +57,18 @@ def ctc_beam(
 
     Args:
         log_p: log-probabilities of the symbols, (T, B, V).
-        lengths: (B,).
+        lengths: (B,) from 0 to T.
         width: beginnings that are kept at each step.
         blank: the symbol that stands for none.
         best: sequences to give for each row.
 
     Returns:
-        For each row its sequences and their log-probabilities, best first.
+        For each row its sequences and their log-probabilities, best first; for one without steps
+        the empty sequence alone, which is certain.
+
+    Raises:
+        TypeError: as `ctc_greedy`.
+        ValueError: as `ctc_greedy`, or more sequences than places are asked for.
 
     Reference:
         Hannun et al. 2014, https://arxiv.org/abs/1408.2873, algorithm 1.
@@ -66,10 +81,27 @@ def ctc_beam(
     """
     if width < best or best < 1:
         raise ValueError(f"ctc_beam: best={best} of width={width}; give 1 up to the width.")
+    lengths = _check("ctc_beam", log_p, lengths, blank)
     return [
         _search_row(log_p[:length, row], width, blank)[:best]
         for row, length in enumerate(lengths.tolist())
     ]
+
+
+def _check(where: str, log_p: Tensor, lengths: Tensor, blank: int) -> Tensor:
+    """The lengths as whole numbers; raises for what cannot be decoded."""
+    check_tensor(where, "log_p", log_p)
+    if log_p.dim() != 3:
+        raise ValueError(f"{where}: log_p has shape {tuple(log_p.shape)}, expected (T, B, V).")
+    symbols = log_p.shape[2]
+    if not is_integer(blank):
+        raise TypeError(f"{where}: blank={blank!r} is no int; give 0 to {symbols - 1}.")
+    if not 0 <= blank < symbols:
+        raise ValueError(
+            f"{where}: blank={blank} is none of the {symbols} symbols of log_p; give 0 to"
+            f" {symbols - 1}."
+        )
+    return check_lengths(where, lengths, log_p, "log_p")
 
 
 def _search_row(log_p: Tensor, width: int, blank: int) -> list[tuple[tuple[int, ...], float]]:

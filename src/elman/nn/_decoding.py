@@ -9,7 +9,10 @@ from typing import Any, Protocol, Self
 import torch
 from torch import Tensor
 
-from elman.ops import is_integer
+from elman.ops import is_number, is_whole
+
+# scores that are divided by less, or by more, have no number of 32 bits
+_COLDEST, _HOTTEST = 1e-6, 1e6
 
 
 class Selectable(Protocol):
@@ -72,7 +75,7 @@ def draw(
         >>> draw(torch.tensor([[0.1, 2.0, 0.3]]), temperature=0).tolist()
         [1]
     """
-    _check_drawing(temperature, top_k, top_p)
+    check_drawing("draw", temperature, top_k, top_p)
     if temperature == 0:
         return scores.argmax(-1)
     scores, order = (scores / temperature).sort(descending=True, stable=True)
@@ -86,13 +89,29 @@ def draw(
     return order.gather(-1, drawn)[:, 0]
 
 
-def _check_drawing(temperature: float, top_k: int | None, top_p: float | None) -> None:
-    if not 0 <= temperature < float("inf"):
-        raise ValueError(f"draw: temperature={temperature!r}; give a number from 0 on.")
-    if top_k is not None and not (is_integer(top_k) and top_k >= 1):
-        raise ValueError(f"draw: top_k={top_k!r}; give a whole number above zero, or None.")
-    if top_p is not None and not 0 < top_p <= 1:
-        raise ValueError(f"draw: top_p={top_p!r}; give a number above 0 and up to 1, or None.")
+def check_drawing(
+    where: str, temperature: float, top_k: int | None = None, top_p: float | None = None
+) -> None:
+    """Refuses options that nothing can be drawn with.
+
+    Raises:
+        ValueError: one lies outside its range; the text starts with `where`.
+
+    Example:
+        >>> check_drawing("draw", 0.8, top_k=0)
+        Traceback (most recent call last):
+        ValueError: draw: top_k=0; give a whole number above zero, or None.
+    """
+    if not is_number(temperature) or not 0 <= temperature < float("inf"):
+        raise ValueError(f"{where}: temperature={temperature!r}; give a number from 0 on.")
+    if temperature and not _COLDEST <= temperature <= _HOTTEST:
+        raise ValueError(
+            f"{where}: temperature={temperature!r}; give 0, or {_COLDEST:g} up to {_HOTTEST:g}."
+        )
+    if top_k is not None and not is_whole(top_k):
+        raise ValueError(f"{where}: top_k={top_k!r}; give a whole number above zero, or None.")
+    if top_p is not None and not (is_number(top_p) and 0 < top_p <= 1):
+        raise ValueError(f"{where}: top_p={top_p!r}; give a number above 0 and up to 1, or None.")
 
 
 @torch.no_grad()

@@ -13,7 +13,8 @@ from elman.ops import dropout
 
 from ._attention import Attention
 from ._bridge import Bridge
-from ._check import check_layers
+from ._check import check_layers, check_tensor
+from ._lengths import check_lengths
 from ._recurrent import Recurrent
 
 States = tuple[Tensor, ...]
@@ -74,12 +75,15 @@ class EncoderDecoder(nn.Module):
         tied: whether the output's weights are the target's embeddings.
 
     Shape:
-        - source: (S, B) tokens, or (S, B, I); lengths: (B,), each at least 1.
+        - source: (S, B) tokens, or (S, B, I); lengths: (B,) from 0 to S: an empty source is no
+          memory, and the bridge reads zeros.
         - target: (T, B) tokens.
         - Returns the scores of the next token, (T, B, targets).
 
     Raises:
-        ValueError: layers do not fit each other.
+        TypeError: layers are none of `elman.nn`, source or target is no tensor, or lengths are no
+            whole numbers.
+        ValueError: layers do not fit each other, or lengths are not one from 0 to S for each row.
 
     Reference:
         Sutskever, Vinyals & Le 2014, https://arxiv.org/abs/1409.3215; Bahdanau, Cho & Bengio 2015,
@@ -134,6 +138,8 @@ class EncoderDecoder(nn.Module):
 
     def read(self, source: Tensor, lengths: Tensor) -> Writing:
         """Reads sources; nothing is written yet."""
+        check_tensor("EncoderDecoder.read", "source", source)
+        lengths = check_lengths("EncoderDecoder.read", lengths, source, "the source")
         x = source if self.source is None else self.source(source)
         for layers in self.below_encoder:
             x = layers(self._dropped(x), lengths=lengths)[0]
@@ -175,6 +181,7 @@ class EncoderDecoder(nn.Module):
         self, at: Writing, target: Tensor, lengths: Tensor | None = None
     ) -> tuple[Tensor, Writing, Tensor | None]:
         """As `write`, but what the output layer `head` reads, (T, B, ·), instead of the scores."""
+        check_tensor("EncoderDecoder.write", "target", target)
         x = self._dropped(self.target(target))
         output, lower = _run(self.decoder, x, at.lower, lengths)
         weights = None
@@ -229,7 +236,8 @@ def _run(layers: Recurrent, x: Tensor, state: States, lengths: Tensor | None) ->
 
 
 def _several(encoders: Sequence[Recurrent]) -> list[Recurrent]:
-    if isinstance(encoders, nn.RNNBase):
+    # the caller may give anything
+    if not isinstance(encoders, Sequence | nn.ModuleList):  # pyright: ignore[reportUnnecessaryIsInstance]
         check_layers("EncoderDecoder", encoders)
     return [*encoders]
 

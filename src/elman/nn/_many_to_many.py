@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from torch import Tensor, nn
+from torch.nn.utils.rnn import PackedSequence
 
 from elman.ops import dropout
 
+from ._check import check_recurrent
 from ._recurrent import Recurrent
 
 
@@ -20,8 +22,12 @@ class ManyToMany(nn.Module):
         dropout: on the layers' outputs.
 
     Shape:
-        - x: (T, B, I), or (B, T, I) where the layers are `batch_first`; hx, lengths and resets as
-          the layers take them. Returns (T, B, O), laid out as x, and the final state.
+        - x: (T, B, I), or (B, T, I) where the layers are `batch_first`, or a PackedSequence; hx,
+          lengths and resets as the layers take them. Returns (T, B, O), laid out as x, and the
+          final state.
+
+    Raises:
+        TypeError: the layers are none of `elman.nn`.
 
     Example:
         >>> import torch, elman
@@ -32,19 +38,22 @@ class ManyToMany(nn.Module):
 
     def __init__(self, layers: Recurrent, outputs: int, *, dropout: float = 0.0) -> None:
         super().__init__()
+        check_recurrent("ManyToMany", layers)
         self.layers, self.dropout = layers, dropout
         self.head = nn.Linear(layers.state_size * layers.num_directions, outputs)
 
     def forward(
         self,
-        x: Tensor,
+        x: Tensor | PackedSequence,
         hx: Any = None,
         *,
         lengths: Tensor | None = None,
         resets: Tensor | None = None,
-    ) -> tuple[Tensor, Any]:
+    ) -> tuple[Any, Any]:
         """The outputs and the final state."""
         output, hx = self.layers(x, hx, lengths=lengths, resets=resets)
+        if isinstance(output, PackedSequence):
+            return output._replace(data=self.read_out(output.data)), hx
         return self.read_out(output), hx
 
     def read_out(self, output: Tensor) -> Tensor:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.rnn import PackedSequence
 
 from elman.ops import dropout
 
 from ._check import check_layers
+from ._packed import pad_packed_sequence
 from ._pooling import Pooling
 from ._recurrent import Recurrent
 
@@ -23,11 +25,12 @@ class ManyToOne(nn.Module):
         dropout: on the pooled vector.
 
     Shape:
-        - x: (T, B, I); lengths: (B,), T for each row if None. Returns (B, O).
+        - x: (T, B, I); lengths: (B,) from 0 to T, T for each row if None; or x a PackedSequence,
+          which has its own. Returns (B, O), V 0 + c for a row without steps.
 
     Raises:
         TypeError: the layers are none of `elman.nn`.
-        ValueError: the layers are `batch_first`.
+        ValueError: the layers are `batch_first`, or lengths are not one from 0 to T for each row.
 
     Example:
         >>> import torch, elman
@@ -46,9 +49,11 @@ class ManyToOne(nn.Module):
         self.pooling = Pooling(pooling, width, layers.num_directions)
         self.head = nn.Linear(width, outputs)
 
-    def forward(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
+    def forward(self, x: Tensor | PackedSequence, lengths: Tensor | None = None) -> Tensor:
         """The outputs."""
         output, _ = self.layers(x, lengths=lengths)
+        if isinstance(output, PackedSequence):
+            output, lengths = pad_packed_sequence(output)
         return self.summarise(output, lengths)
 
     def summarise(self, output: Tensor, lengths: Tensor | None = None) -> Tensor:

@@ -6,11 +6,13 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.rnn import PackedSequence
 
 from elman.ops import dropout
 
 from ._bridge import Bridge
 from ._check import check_layers, check_one_of
+from ._packed import placed
 from ._recurrent import Recurrent
 
 CONDITIONS = ("state", "input", "both")
@@ -32,7 +34,8 @@ class OneToMany(nn.Module):
         dropout: on the layers' outputs.
 
     Shape:
-        - vector: (B, C); x: (T, B, I); lengths: (B,). Returns (T, B, O).
+        - vector: (B, C); x: (T, B, I) with lengths (B,) from 0 to T, or a PackedSequence. Returns
+          (T, B, O), packed where x is.
 
     Raises:
         TypeError: the layers are none of `elman.nn`.
@@ -80,11 +83,18 @@ class OneToMany(nn.Module):
         """The state before the first step; None for the layers' own."""
         return None if self.bridge is None else self.bridge(vector)
 
-    def forward(self, vector: Tensor, x: Tensor, lengths: Tensor | None = None) -> Tensor:
+    def forward(
+        self, vector: Tensor, x: Tensor | PackedSequence, lengths: Tensor | None = None
+    ) -> Any:
         """The outputs for the steps of known sequences."""
         state = self._handed(self.start(vector))
-        output, _ = self.layers(self._beside(vector, x), state, lengths=lengths)
-        return self.head(dropout(output, self.dropout, self.training))
+        if not isinstance(x, PackedSequence):
+            output, _ = self.layers(self._beside(vector, x), state, lengths=lengths)
+            return self._told(output)
+        if self.how != "state":
+            x = x._replace(data=torch.cat([x.data, self._for_packed(vector, x)], -1))
+        output, _ = self.layers(x, state, lengths=lengths)
+        return output._replace(data=self._told(output.data))
 
     def step(
         self, vector: Tensor, x: Tensor, state: tuple[Tensor, ...] | None
@@ -92,6 +102,22 @@ class OneToMany(nn.Module):
         """The output (B, O) for one step's input (B, I), and the state behind it."""
         output, hx = self.layers(self._beside(vector, x[None]), self._handed(state))
         return self.head(output[0]), hx if isinstance(hx, tuple) else (hx,)
+
+    def _told(self, output: Tensor) -> Tensor:
+        return self.head(dropout(output, self.dropout, self.training))
+
+    @staticmethod
+    def _for_packed(vector: Tensor, x: PackedSequence) -> Tensor:
+        """The vector that belongs to each row of the data, (N, C)."""
+        _, row = placed(x, "OneToMany.forward")
+        batch = int(x.batch_sizes[0])
+        if len(vector) != batch:
+            raise ValueError(
+                f"OneToMany.forward: vector has {len(vector)} rows and x {batch}; give as many."
+            )
+        if x.sorted_indices is not None:
+            row = x.sorted_indices[row.to(x.sorted_indices.device)]
+        return vector.index_select(0, row.to(vector.device))
 
     def _beside(self, vector: Tensor, x: Tensor) -> Tensor:
         if self.how == "state":

@@ -2,7 +2,7 @@
 
 from torch import Tensor, nn
 
-from ._check import check_layers
+from ._check import check_layers, check_tensor
 from ._recurrent import Recurrent
 
 
@@ -18,7 +18,7 @@ class OneToOne(nn.Module):
         - x: (B, I). Returns (B, O).
 
     Raises:
-        TypeError: the layers are none of `elman.nn`.
+        TypeError: the layers are none of `elman.nn`, or x is no tensor.
         ValueError: the layers are `batch_first`.
 
     Example:
@@ -35,5 +35,6 @@ class OneToOne(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """The outputs."""
+        check_tensor("OneToOne.forward", "x", x)
         output, _ = self.layers(x[None])
         return self.head(output[0])

@@ -50,7 +50,7 @@ def pad(
     total_length: int | None = None,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """As `pad_packed_sequence`, and where every row of the data stands among those of the batch."""
-    time, row = _placed(packed, where)
+    time, row = placed(packed, where)
     sizes, order = packed.batch_sizes, packed.sorted_indices
     longest, batch = len(sizes), int(sizes[0])
     steps = longest if total_length is None else total_length
@@ -74,7 +74,7 @@ def gather(sequence: Tensor, places: Tensor) -> Tensor:
     return sequence.flatten(0, 1).index_select(0, places)
 
 
-def _placed(packed: PackedSequence, where: str) -> tuple[Tensor, Tensor]:
+def placed(packed: PackedSequence, where: str) -> tuple[Tensor, Tensor]:
     """(N,) each: the step of every row of the data, and its place among the rows, longest first."""
     sizes, count = packed.batch_sizes, packed.data.shape[0]
     # a mistake would take rows that are not there

@@ -3,7 +3,8 @@
 import torch
 from torch import Tensor, nn
 
-from ._check import check_one_of
+from ._check import check_one_of, check_tensor
+from ._lengths import split_lengths
 
 POOLINGS = ("last", "mean", "max", "attention")
 
@@ -21,7 +22,12 @@ class Pooling(nn.Module):
         directions: D; with "last" the reverse direction's last state is that of step 0.
 
     Shape:
-        - output: (T, B, D * R), lengths: (B,), each at least 1. Returns (B, D * R).
+        - output: (T, B, D * R), lengths: (B,) from 0 to T. Returns (B, D * R), zeros for a row
+          without steps.
+
+    Raises:
+        TypeError: the output is no tensor, or lengths are no whole numbers.
+        ValueError: `how` is not known, or lengths are not one from 0 to T for each row.
 
     Reference:
         Yang et al. 2016, "Hierarchical attention networks for document classification", NAACL
@@ -44,7 +50,14 @@ class Pooling(nn.Module):
 
     def forward(self, output: Tensor, lengths: Tensor) -> Tensor:
         """Pools the outputs."""
-        lengths = lengths.to(output.device)
+        check_tensor("Pooling.forward", "output", output)
+        lengths, empty = split_lengths("Pooling.forward", lengths, output, "the output")
+        if not len(output):
+            return output.sum(0)
+        pooled = self._pool(output, lengths)
+        return pooled if empty is None else pooled.masked_fill(empty[:, None], 0)
+
+    def _pool(self, output: Tensor, lengths: Tensor) -> Tensor:
         if self.how == "last":
             return self._last(output, lengths)
         real = (torch.arange(len(output), device=output.device)[:, None] < lengths)[:, :, None]

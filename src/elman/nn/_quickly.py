@@ -74,6 +74,8 @@ def step_quickly(cell: Any, input: Tensor, hx: Any) -> tuple[Tensor, ...] | None
     Returns:
         The states, (B, ·) each; None as from `run_quickly`.
     """
+    if not isinstance(input, Tensor):  # pyright: ignore[reportUnnecessaryIsInstance]
+        return None
     backend = wanted(cell.backend)
     if input.dim() != 2 or input.shape[1] != cell.input_size or backend not in _MAYBE_NATIVE:
         return None

@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence
 
 from ._check import check_dtype, check_tensor
+from ._lengths import check_lengths
 from ._packed import gather, pad
 
 States = tuple[Tensor, ...]
@@ -94,7 +95,7 @@ def read_sequences(
     batch_first = layer.batch_first and not unbatched
     x = input.unsqueeze(1) if unbatched else input.transpose(0, 1) if batch_first else input
     if lengths is not None:
-        lengths = _check_lengths(where, lengths, x, unbatched)
+        lengths = check_lengths(where, lengths, x, unbatched=unbatched)
     if resets is not None:
         resets = _check_resets(where, resets, input, batch_first, unbatched)
     return Sequences(x, lengths, resets, layer.batch_first, unbatched)
@@ -124,40 +125,6 @@ def _check_input(layer: Any, where: str, input: Tensor) -> None:
             f" (input shape {shape}, expected {form})."
         )
     check_dtype(where, input, weight)
-
-
-def _check_lengths(where: str, lengths: Tensor, x: Tensor, unbatched: bool) -> Tensor:
-    """The lengths as (B,) int64."""
-    steps, batch = x.shape[:2]
-    if not isinstance(lengths, Tensor):  # pyright: ignore[reportUnnecessaryIsInstance]
-        try:
-            lengths = torch.as_tensor(lengths, device="cpu")
-        except (TypeError, ValueError, RuntimeError):
-            raise TypeError(
-                f"{where}: lengths are {lengths!r}; give whole numbers, one for each row."
-            ) from None
-    if unbatched and lengths.dim() == 0:
-        lengths = lengths[None]
-    if tuple(lengths.shape) != (batch,):
-        raise ValueError(
-            f"{where}: lengths has shape {tuple(lengths.shape)}, expected ({batch},),"
-            " one for each row."
-        )
-    if lengths.is_floating_point() or lengths.is_complex() or lengths.dtype == torch.bool:
-        raise TypeError(f"{where}: lengths is {lengths.dtype}; give whole numbers.")
-    if torch.compiler.is_compiling():
-        # their values are not known while compiling; the kernels refuse what does not fit
-        return lengths.long()
-    if not len(lengths):
-        return lengths.long()
-    least, most = lengths.aminmax()
-    if least >= 0 and most <= steps:
-        return lengths.long()
-    row = int(((lengths < 0) | (lengths > steps)).nonzero()[0])
-    raise ValueError(
-        f"{where}: lengths[{row}] is {int(lengths[row])}, expected 0 to {steps},"
-        " the steps of the input."
-    )
 
 
 def _check_resets(

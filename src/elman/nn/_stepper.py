@@ -14,7 +14,7 @@ from torch.autograd.graph import increment_version
 
 from elman.ops import open_stream
 
-from ._check import check_positive, check_state
+from ._check import check_positive, check_recurrent, check_state
 
 if TYPE_CHECKING:
     from ._recurrent import Recurrent
@@ -31,6 +31,9 @@ class Stepper:
         layer: a layer that is not bidirectional.
         batch: B, sequences that run side by side.
 
+    Raises:
+        TypeError: the layer is none of `elman.nn`.
+
     Example:
         >>> import torch, elman
         >>> gru = elman.nn.GRU(3, 4)
@@ -41,6 +44,7 @@ class Stepper:
     """
 
     def __init__(self, layer: Recurrent, batch: int = 1) -> None:
+        check_recurrent("Stepper", layer)
         check_positive(f"{type(layer).__name__}.stepper", "batch", batch)
         self.batch = batch
         self._layer = copy.deepcopy(layer).eval().requires_grad_(False)

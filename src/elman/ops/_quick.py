@@ -113,6 +113,8 @@ def train_step_quickly(
         backend == "auto"
         and hh.dtype is dtype
         and is_faster_step_on_torch(cell, dtype, hh.shape[1], input.shape[0])
+        # a cell that is ever the faster there has one state
+        and (state is None or state[0].dtype is dtype)
     ):
         return kernels_of_torch.step(cell, weights, input, state)
     if not _is_plain(cell, weights, input, state):
