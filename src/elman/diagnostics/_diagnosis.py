@@ -12,6 +12,7 @@ import numpy as np
 from torch import Tensor, nn
 
 from elman.nn import Recurrent
+from elman.ops import is_integer
 
 from ._advice import advice_for
 from ._measures import spectral_radius, states_of
@@ -36,6 +37,12 @@ _GROWN = 1e3
 _MOST, _HALF = 0.98, 0.5
 # what `to_json` says of the other entries
 _SAID = ("can_learn", "sentence")
+# what is said of whether a model can learn
+_LEARNING = {
+    True: "this model can learn it.",
+    False: "this model cannot learn it as it is.",
+    None: "these sequences are too short to tell whether it arrives there.",
+}
 # nonlinearities whose values have limits
 _BOUNDED = ("tanh", "sigmoid", "hardtanh", "hard_sigmoid", "softsign", "sin")
 
@@ -92,8 +99,12 @@ class Diagnosis:
         if self.needed is None:
             return None
         lag = self.reach.lag
-        reaches = lag is None or lag >= self.needed
-        return reaches and (self.window is None or self.window >= self.needed)
+        if self.window is not None and self.window < self.needed:
+            return False
+        if lag is None:
+            # a gradient that reaches all of the sequences says nothing of lags that they have not
+            return True if self.needed < self.reach.steps else None
+        return lag >= self.needed
 
     @property
     def growth(self) -> float:
@@ -123,10 +134,7 @@ class Diagnosis:
                     f" and has {_numbers(self.carried)}, for which the gradient arrives in"
                     f" {self.width} directions"
                 )
-            said += ":"
-            said += " this model can learn it." if self.can_learn else " this model cannot learn it"
-            if not self.can_learn:
-                said += " as it is."
+            said += ": " + _LEARNING[self.can_learn]
         elif reach.lag is None:
             said += " it reaches all that these sequences hold."
         else:
@@ -220,6 +228,9 @@ def diagnose(
         seed: of the probe's directions.
         kwargs: what else the model is called with.
 
+    Raises:
+        ValueError: as `probe`, or a number of steps or of numbers cannot be.
+
     Example:
         >>> import torch, elman
         >>> rnn = elman.nn.RNN(1, 8, init="recurrent")
@@ -252,6 +263,8 @@ def diagnose_run(
     seed: int = 0,
 ) -> Diagnosis:
     """As `diagnose`, with the model's call spelled out: `run()` calls it."""
+    lag = _whole(needed.lag if isinstance(needed, Need) else needed, "needed")
+    carried, window = _whole(carried, "carried"), _whole(window, "window")
     probed = probe_run(model, run, loss=loss, directions=directions, seed=seed)
     layers = {n: one for n, one in model.named_modules() if isinstance(one, Recurrent)}
     saturated: dict[str, float] = {}
@@ -268,7 +281,6 @@ def diagnose_run(
         for weight, gates in spectral_radius(layer).items()
         for gate, one in gates.items()
     }
-    lag = needed.lag if isinstance(needed, Need) else needed
     # states that are not finite may hand a finite gradient on: relu has no slope where a sum is NaN
     probed = replace(probed, finite=finite)
     found = _found(probed, lag, window, saturated, float(np.mean(dead)), radius)
@@ -277,6 +289,12 @@ def diagnose_run(
         found = replace(found, carried=carried, width=width_run(model, run, lag, seed=seed))
     found = replace(found, kind=_kind(found, list(layers.values())))
     return replace(found, remedies=advice_for(found, list(layers.values())))
+
+
+def _whole(value: Any, name: str) -> int | None:
+    if value is None or (is_integer(value) and value >= 0):
+        return None if value is None else int(value)
+    raise ValueError(f"diagnose: {name}={value!r}; give a whole number from 0 on, or None.")
 
 
 def _found(

@@ -98,14 +98,16 @@ class Flow:
         self.last: dict[Place, Seen] = {}
         self.history: list[tuple[int, dict[Place, Any]]] = []
         self._before: list[Any] = []
-        self._layers = {
-            name: one for name, one in model.named_modules() if isinstance(one, Recurrent)
-        }
+        self._layers = self._found()
         if not self._layers:
             raise ValueError(
                 f"watch: {type(model).__name__} has no recurrent layer of elman.nn;"
                 " elman.nn.convert makes them of torch's."
             )
+
+    def _found(self) -> dict[str, Recurrent]:
+        named = self.model.named_modules()
+        return {name: one for name, one in named if isinstance(one, Recurrent)}
 
     def __enter__(self) -> Self:
         for name, layer in self._layers.items():
@@ -123,9 +125,34 @@ class Flow:
         """The recurrent modules that are watched, by name."""
         return self._layers
 
+    def follow(self) -> None:
+        """Looks anew which recurrent modules the model has: others may have come in their places
+        within the watch.
+        """
+        is_watching = bool(self._before)
+        if is_watching:
+            self.__exit__()
+        self._layers = self._found()
+        if is_watching:
+            self.__enter__()
+
     def note(self, step: int) -> None:
         """Keeps the norms of the newest backward pass in the history, as a training step's."""
         self.history.append((step, {place: mean_norms(seen) for place, seen in self.last.items()}))
+
+    def state(self) -> list[Any]:
+        """The history as tensors and plain values, for a checkpoint."""
+        return [
+            [step, [[list(place), torch.from_numpy(one)] for place, one in norms.items()]]
+            for step, norms in self.history
+        ]
+
+    def load(self, state: list[Any]) -> None:
+        """Sets what `state` gave."""
+        self.history = [
+            (step, {Place(*place): one.cpu().numpy() for place, one in norms})
+            for step, norms in state
+        ]
 
     def report(self, *args: Any, **kwargs: Any) -> Diagnosis:
         """The diagnosis in words; the arguments are those of `diagnose` behind the model."""

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence, pad_packed_sequence
 
 from elman.nn import Recurrent, Trace
+from elman.ops import is_whole
 
 from ._flow import Place, Seen, watch
 
@@ -85,7 +86,8 @@ def probe(
         kwargs: what else the model is called with.
 
     Raises:
-        ValueError: the model has no recurrent layer of `elman.nn`, or no parameter with a gradient.
+        ValueError: the model has no recurrent layer of `elman.nn`, or no parameter with a gradient,
+            no sequence has a step, or there is no direction.
 
     Example:
         >>> import torch, elman
@@ -106,11 +108,13 @@ def probe_run(
     seed: int = 0,
 ) -> Probe:
     """As `probe`, with the model's call spelled out: `run()` calls it."""
+    if not is_whole(directions):
+        raise ValueError(f"probe: directions={directions!r}; give a whole number above zero.")
     parameters = learning(model, "probe")
-    generator = torch.Generator().manual_seed(seed)
+    generator = torch.Generator().manual_seed(int(seed))
     many = directions if loss is None else 1
     squares: dict[Place, Any] = {}
-    finite = True
+    finite, has_steps = True, False
     with evaluating(model), watch(model) as flow, Ends(model) as ends, torch.enable_grad():
         for _ in range(many):
             found = run()
@@ -123,7 +127,10 @@ def probe_run(
             for place, seen in flow.last.items():
                 norms, there = _by_lag(seen, place, ends)
                 finite = finite and bool(np.isfinite(norms[there]).all())
+                has_steps = has_steps or bool(there.any())
                 squares[place] = squares.get(place, 0) + norms**2
+    if not has_steps:
+        raise ValueError("probe: no sequence has a step; give sequences that have some.")
     return Probe({place: np.sqrt(one / many) for place, one in squares.items()}, finite)
 
 

@@ -10,6 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from elman.ops import is_integer
+
 from ._flow import Place, watch
 from ._probe import Ends, evaluating, learning, time_at
 from ._reach import GONE
@@ -52,8 +54,8 @@ def width(model: nn.Module, *args: Any, lag: int, seed: int = 0, **kwargs: Any) 
 
 def width_run(model: nn.Module, run: Callable[[], Any], lag: int, *, seed: int = 0) -> int | None:
     """As `width`, with the model's call spelled out: `run()` calls it."""
-    if lag < 0:
-        raise ValueError(f"width: lag={lag}; give steps before the end, 0 or more.")
+    if not is_integer(lag) or lag < 0:
+        raise ValueError(f"width: lag={lag!r}; give steps before the end, 0 or more.")
     parameters = learning(model, "width")
     there: dict[Place, list[Any]] = {}
     here: dict[Place, list[Any]] = {}

@@ -13,6 +13,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from ._atomic import atomic_file
+from ._options import plain_number
 from ._snapshot import place
 
 _KEPT = 2
@@ -60,6 +61,9 @@ def flatten(
         name: of the value.
         tensors: where to put them.
         known: the names of those that were put there, by where they lie.
+
+    Raises:
+        TypeError: something is among them that does not come back as it is.
     """
     known = {} if known is None else known
     if isinstance(value, Tensor):
@@ -72,11 +76,18 @@ def flatten(
     if isinstance(value, dict):
         items = [[key, flatten(one, f"{name}.{key}", tensors, known)] for key, one in value.items()]
         return {"dict": items}
-    if isinstance(value, list | tuple):
+    # a named one would come back as a common one
+    if isinstance(value, list | tuple) and not hasattr(value, "_fields"):
         kind = "tuple" if isinstance(value, tuple) else "list"
         found = [flatten(one, f"{name}.{i}", tensors, known) for i, one in enumerate(value)]
         return {kind: found}
-    return {"value": value}
+    value = plain_number(value)
+    if value is None or isinstance(value, bool | int | float | str):
+        return {"value": value}
+    raise TypeError(
+        f"checkpoint: {name} is a {type(value).__name__}, which it cannot hold; hand on tensors and"
+        " numbers, or dicts, lists and plain tuples of them."
+    )
 
 
 def apart(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -92,17 +103,35 @@ def apart(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     return found
 
 
-def unflatten(value: Any, tensors: dict[str, Tensor]) -> Any:
-    """Puts the tensors back."""
+def unflatten(value: Any, tensors: dict[str, Tensor], places: dict[str, torch.device]) -> Any:
+    """Puts the tensors back, each where `places` has it for the device that it was on."""
     if "tensor" in value:
-        return tensors[value["tensor"]].to(value["device"])
+        return tensors[value["tensor"]].to(places[value["device"]])
     if "dict" in value:
-        return {key: unflatten(one, tensors) for key, one in value["dict"]}
+        return {key: unflatten(one, tensors, places) for key, one in value["dict"]}
     if "list" in value:
-        return [unflatten(one, tensors) for one in value["list"]]
+        return [unflatten(one, tensors, places) for one in value["list"]]
     if "tuple" in value:
-        return tuple(unflatten(one, tensors) for one in value["tuple"])
+        return tuple(unflatten(one, tensors, places) for one in value["tuple"])
     return value["value"]
+
+
+def _devices(value: Any) -> set[str]:
+    """Those that the tensors were on."""
+    if "tensor" in value:
+        return {value["device"]}
+    parts = [one for _, one in value.get("dict", [])]
+    parts += value.get("list", []) + value.get("tuple", [])
+    return set().union(*map(_devices, parts))
+
+
+def _places(saved: set[str], device: torch.device) -> dict[str, torch.device]:
+    """Where the tensors of a training go that goes on on a device: what was on an accelerator to
+    it; what was on the processor stays there, as random states, if that was not the device itself.
+    """
+    processor = torch.device("cpu")
+    trained_there = saved <= {"cpu"}
+    return {one: processor if one == "cpu" and not trained_there else device for one in saved}
 
 
 def save_checkpoint(folder: Path, step: int, state: dict[str, Any]) -> None:
@@ -125,8 +154,12 @@ def save_checkpoint(folder: Path, step: int, state: dict[str, Any]) -> None:
         old.unlink()
 
 
-def load_checkpoint(folder: Path) -> dict[str, Any] | None:
+def load_checkpoint(folder: Path, device: str | torch.device = "cpu") -> dict[str, Any] | None:
     """The newest checkpoint's state; None if there is none.
+
+    Args:
+        folder: where the checkpoints lie.
+        device: that the training goes on on, whatever it was begun on.
 
     Raises:
         ValueError: the newest checkpoint is damaged.
@@ -143,7 +176,7 @@ def load_checkpoint(folder: Path) -> dict[str, Any] | None:
             f"{files[-1]}: the checkpoint is damaged ({error});"
             " delete it to go on from the one before."
         ) from None
-    return unflatten(skeleton, tensors)
+    return unflatten(skeleton, tensors, _places(_devices(skeleton), torch.device(device)))
 
 
 def random_states() -> dict[str, Any]:
@@ -156,7 +189,8 @@ def _cuda_states() -> list[Tensor]:
 
 
 def set_random_states(states: dict[str, Any]) -> None:
-    """Sets the states of torch's generators."""
-    torch.set_rng_state(states["cpu"])
-    if states["cuda"]:
-        torch.cuda.set_rng_state_all(states["cuda"])
+    """Sets the states of torch's generators, those of the GPUs that are there."""
+    # a generator takes its state from the processor
+    torch.set_rng_state(states["cpu"].cpu())
+    for number, one in enumerate(states["cuda"][: torch.cuda.device_count()]):
+        torch.cuda.set_rng_state(one.cpu(), number)

@@ -3,8 +3,6 @@
 from pathlib import Path
 from typing import Any
 
-from elman.ops import is_flag, is_integer, is_number
-
 from ._options import TrainOptions
 from ._run import differences, other_options
 
@@ -33,7 +31,7 @@ def course(options: TrainOptions, batches: int) -> dict[str, Any]:
     those of a plateau from the evaluations.
 
     Args:
-        options: of the training.
+        options: of the training, with Python's numbers (see `plain_options`).
         batches: in an epoch.
 
     Example:
@@ -48,7 +46,7 @@ def course(options: TrainOptions, batches: int) -> dict[str, Any]:
         names.append("evaluate_every")
     if options.schedule in _FALLING:
         names += ["epochs", "max_steps"]
-    found = {name: _plain(getattr(options, name)) for name in names}
+    found = {name: getattr(options, name) for name in names}
     return found | ({"batches in an epoch": batches} if options.schedule in _FALLING else {})
 
 
@@ -63,12 +61,3 @@ def check_course(folder: Path, begun: dict[str, Any], now: dict[str, Any]) -> No
     found = differences(*({name: one[name] for name in shared} for one in (begun, now)))
     if found:
         raise other_options(folder, found)
-
-
-def _plain(value: Any) -> Any:
-    """As JSON holds it, where it is numpy's."""
-    if is_flag(value):
-        return bool(value)
-    if is_integer(value):
-        return int(value)
-    return float(value) if is_number(value) else value

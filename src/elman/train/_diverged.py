@@ -8,7 +8,8 @@ STRIKES = 3
 
 
 class Diverged(RuntimeError):
-    """Three steps in a row had a loss or gradient that is not finite.
+    """Three steps in a row had a loss or gradient that is not finite; where there are remedies, the
+    losses exploded until they could cut the learning rate no more.
 
     Attributes:
         history: what had happened until then.
@@ -32,12 +33,13 @@ def divergence(
         rate: what remedies multiplied the learning rate with; None without remedies.
         saved: whether there is a run folder.
     """
-    tried = "" if rate is None else f", a learning rate of {rate:.0e} times that was tried"
+    found = f"was not finite {STRIKES} times in a row"
+    if rate is not None:
+        found = f"exploded again and again, down to a learning rate of {rate:.0e} times what it was"
     return (
-        f"training: the loss ({loss:g}) or the gradient norm ({norm:g}) was not finite"
-        f" {STRIKES} times in a row, at step {step} with lr={options.lr:g}"
-        f" and clip_norm={options.clip_norm}{tried}; the last good weights are kept."
-        f" {what_to_try(saved=saved)}"
+        f"training: the loss ({loss:g}) or the gradient norm ({norm:g}) {found}, at step {step}"
+        f" with lr={options.lr:g} and clip_norm={options.clip_norm}; the last good weights are"
+        f" kept. {what_to_try(saved=saved)}"
     )
 
 

@@ -3,15 +3,20 @@
 from collections import deque
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Self
 
 from torch import nn
 
 from elman.diagnostics import Diagnosis, Flow, diagnose_run, is_on_its_way, watch
+from elman.ops import is_whole
+
+from ._options import plain_number
 
 # probes in a training, and the part of it after which its course is judged
 _PROBES, _JUDGED_AFTER = 40, 0.2
+# the training steps in the history of what was watched, at most
+_NOTED = 2 * _PROBES
 
 
 @dataclass(frozen=True)
@@ -48,15 +53,23 @@ class Monitor:
     """
 
     def __init__(self, module: nn.Module, checkup: Checkup, total_steps: int) -> None:
-        self.module, self.checkup, self.total_steps = module, checkup, total_steps
+        self.module, self.total_steps = module, total_steps
+        numbers = ("needed", "carried", "window", "every")
+        plain = {name: plain_number(getattr(checkup, name)) for name in numbers}
+        self.checkup = replace(checkup, **plain)
+        every = self.checkup.every
+        if every is not None and not is_whole(every):
+            raise ValueError(f"Checkup: every={every!r}; give a whole number above zero, or None.")
         self.flow: Flow = watch(module)
-        self.every = checkup.every or max(1, total_steps // _PROBES)
+        self.every = every or max(1, total_steps // _PROBES)
         self.diagnosis: Diagnosis | None = None
         self.found: dict[int, Diagnosis] = {}
         # the reaches of all the training, also of its part before a checkpoint
         self._lags: dict[int, int | None] = {}
         self._clipped: deque[bool] = deque(maxlen=100)
-        self._run = checkup.run
+        # probes between training steps that are noted
+        self._apart = 1
+        self._run = self.checkup.run
         self._stack = ExitStack()
 
     def __enter__(self) -> Self:
@@ -88,11 +101,15 @@ class Monitor:
 
     def note(self, step: int, clipped: bool) -> None:
         """Takes a training step: what its backward pass saw, and whether its gradient was
-        clipped.
+        clipped. Where there are too many in the history, every second one stays.
         """
         self._clipped.append(clipped)
-        if self.is_due(step):
-            self.flow.note(step)
+        if step % (self.every * self._apart):
+            return
+        self.flow.note(step)
+        if len(self.flow.history) > _NOTED:
+            del self.flow.history[1::2]
+            self._apart *= 2
 
     @property
     def clipped_share(self) -> float:
@@ -114,15 +131,19 @@ class Monitor:
         return needed is None or not is_on_its_way(lags, needed)
 
     def state(self) -> dict[str, Any]:
-        """What is to be judged by, for a checkpoint."""
+        """What is to be judged by and shown, for a checkpoint."""
         return {
+            "history": self.flow.state(),
+            "apart": self._apart,
             "lags": self._lags,
             "clipped": list(self._clipped),
             "diagnosis": None if self.diagnosis is None else self.diagnosis.to_json(),
         }
 
     def load(self, state: dict[str, Any]) -> None:
-        """Sets what `state` gave."""
+        """Sets what `state` gave; an older one holds no history."""
+        self.flow.load(state.get("history", []))
+        self._apart = state.get("apart", 1)
         self._lags = dict(state["lags"])
         self._clipped.extend(state["clipped"])
         newest = state["diagnosis"]

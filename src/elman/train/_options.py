@@ -1,6 +1,6 @@
 """What can be said about a training."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 from elman.ops import is_flag, is_integer, is_number, is_whole
@@ -131,6 +131,39 @@ def check_train_options(options: TrainOptions, where: str) -> None:
             f"{where}: momentum={options.momentum!r} with optimizer={options.optimizer!r}, which"
             ' has none; give optimizer="sgd", or leave momentum out.'
         )
+    if options.change_cell and options.remedy == "none":
+        raise ValueError(
+            f'{where}: change_cell={options.change_cell!r} with remedy="none", which changes'
+            ' nothing; give remedy="auto", or leave change_cell out.'
+        )
+
+
+def plain_options(options: TrainOptions) -> TrainOptions:
+    """The same options with Python's numbers in the place of numpy's: a checkpoint holds no others,
+    and what is computed with them is what a training computes that goes on from one.
+
+    Example:
+        >>> import numpy as np
+        >>> plain_options(TrainOptions(lr=np.float32(0.5))).lr
+        0.5
+    """
+    names = [one.name for one in fields(TrainOptions)]
+    return TrainOptions(**{name: plain_number(getattr(options, name)) for name in names})
+
+
+def plain_number(value: Any) -> Any:
+    """Python's number or flag in the place of numpy's; anything else as it is.
+
+    Example:
+        >>> import numpy as np
+        >>> plain_number(np.int64(3)), plain_number("x")
+        (3, 'x')
+    """
+    if is_flag(value):
+        return bool(value)
+    if is_integer(value):
+        return int(value)
+    return float(value) if is_number(value) else value
 
 
 def _check_numbers(options: TrainOptions, where: str) -> None:

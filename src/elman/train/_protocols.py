@@ -7,6 +7,8 @@ from typing import Any, NamedTuple, Protocol, Self
 
 from torch import Tensor, nn
 
+from ._snapshot import copied
+
 
 class Loss(NamedTuple):
     """The loss of one batch.
@@ -75,6 +77,21 @@ class Progress:
     def of(cls, state: dict[str, Any]) -> Self:
         """What a checkpoint holds; an older one holds more, or less."""
         return cls(**{one.name: state[one.name] for one in fields(cls) if one.name in state})
+
+    def judge(self, loss: float, weights: dict[str, Tensor], changed: dict[str, str]) -> None:
+        """Takes an evaluation's loss, and copies of the weights if there was no lower one.
+
+        Args:
+            loss: the validation loss at this step.
+            weights: that it is of.
+            changed: what remedies have changed about the network.
+        """
+        self.judged = self.step
+        if loss < self.best_loss:
+            self.best_loss, self.best_step, self.without_gain = loss, self.step, 0
+            self.best, self.best_changed = copied(weights), changed
+        else:
+            self.without_gain += 1
 
     def forget_best(self) -> None:
         """As if nothing had been evaluated: what the best weights are of is not known."""

@@ -1,10 +1,7 @@
 """Treating a training whose gradient vanishes or explodes."""
 
-from collections import deque
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
-from math import isfinite
-from statistics import median
 from typing import Any
 
 from torch import Tensor, nn
@@ -12,11 +9,10 @@ from torch.optim import Optimizer
 
 from elman.diagnostics import Diagnosis
 
+from ._losses import LEARNS, Losses
 from ._snapshot import restore, snapshot
 from ._treatment import CHANGING, Treatment
 
-# a loss that lies so many times the median's size above the median of the newest is an explosion
-_EXPLODED, _STAYS, _LOSSES, _FEW = 10.0, 10, 50, 5
 # what an explosion does to the learning rate, and where that ends
 _CUT, _LEAST_RATE = 0.5, 1e-4
 # the share of dead units that does not come from learning, what it does to the rate, and how often
@@ -27,8 +23,6 @@ _DEAD, _REVIVING, _DEATHS = 0.5, 0.1, 2
 _CHAIN, _GROWN, _SOON = 4, 10.0, 100
 # probes without progress after which a remedy did not help, and what progress is
 _PATIENCE, _GROWTH = 2, 1.1
-# from one probe to the next: a loss that fell so far is learned, whatever the gradient looks like
-_LEARNS = 0.8
 _VANISHED = ("vanishing", "saturated", "dead")
 
 
@@ -64,11 +58,9 @@ class Remedies:
         self._network, self._renew = Treatment(module, change_cells=change_cells), renew
         self.rate = 1.0
         self.tried: list[str] = []
-        self._losses: deque[float] = deque(maxlen=_LOSSES)
-        # the newest losses' median at the last probe
-        self._looked_at: float | None = None
-        # losses in a row that lie far above the others
-        self._above = 0
+        # those of the plan that cannot act on this network
+        self.left_out: list[str] = []
+        self._losses = Losses()
         # the last good steps, the newest last, and the step of the newest explosion
         self._kept = [self._start()]
         self._exploded_at = -_SOON
@@ -101,7 +93,8 @@ class Remedies:
         changed something.
         """
         reach = float(found.reach.steps if found.reach.lag is None else found.reach.lag)
-        learns = self._learns()
+        # what is learned is learned, whatever the gradient looks like
+        learns = self._losses.have_fallen()
         ill = found.can_learn is False and found.kind in _VANISHED and not learns
         dead = ill and found.dead >= _DEAD and step > 0
         self._deaths = self._deaths + 1 if dead else 0
@@ -109,11 +102,11 @@ class Remedies:
             return self._revive(step, found)
         if (why := self._is_worse(step)) is not None:
             return self._undo_for_good(why)
-        if found.finite and found.growth < _GROWN and len(self._losses) >= _FEW:
+        if found.finite and found.growth < _GROWN and self._losses.middle is not None:
             # the first one stays: it is where the remedies began
             self._kept = [*self._kept[:1], *self._kept[1:][-_CHAIN:]]
             self._kept.append(snapshot(self.module, self.optimizer) | {"ill": ill})
-        if found.kind in ("exploding", "chaotic") and step == 0:
+        if found.kind in ("exploding", "chaotic") and step == 0 and self._can("spectral"):
             self._network.apply("spectral", 0)
             self._log("spectral", f"{found.kind}: {found.sentence()}")
             return True
@@ -123,14 +116,6 @@ class Remedies:
         self._idle = 0 if reach > _GROWTH * self._best_reach else self._idle + 1
         self._best_reach = max(self._best_reach, reach)
         return (step == 0 or self._idle >= _PATIENCE) and self._treat(step, found)
-
-    def _learns(self) -> bool:
-        before, self._looked_at = self._looked_at, None
-        if len(self._losses) >= _FEW:
-            self._looked_at = median(self._losses)
-        if before is None or self._looked_at is None:
-            return False
-        return before - self._looked_at > (1 - _LEARNS) * abs(before)
 
     def _revive(self, step: int, found: Diagnosis) -> bool:
         """Units that died since the gradient arrived: the steps were too long for them."""
@@ -149,23 +134,22 @@ class Remedies:
         before = self._before
         if before is None or before["loss"] is None or step - before["since"] < before["steps"]:
             return None
-        if len(self._losses) < _FEW or _LEARNS * median(self._losses) <= before["loss"]:
+        loss = self._losses.middle
+        if loss is None or LEARNS * loss <= before["loss"]:
             return None
         return (
-            f"the loss is {median(self._losses):.3g}, and was {before['loss']:.3g} before it, after"
-            " as many steps"
+            f"the loss is {loss:.3g}, and was {before['loss']:.3g} before it, after as many steps"
         )
 
     def _treat(self, step: int, found: Diagnosis) -> bool:
         """Tries the next remedy, from the weights that the training started from; tells whether
         there was one.
         """
-        waiting = [name for name in self._network.plan() if name not in self.tried]
-        if not waiting:
+        name, earlier = self._next(), self._before
+        if name is None:
             return False
-        name, earlier = waiting[0], self._before
         self._undo(f"the reach is {found.reach.lag} steps.")
-        loss = median(self._losses) if len(self._losses) >= _FEW else None
+        loss = self._losses.middle
         self._before = {
             "weights": self._network.weights(),
             "rate": self.rate,
@@ -181,6 +165,23 @@ class Remedies:
         self._renew_if_cells_changed(had)
         self._forget()
         return True
+
+    def _next(self) -> str | None:
+        """The remedy whose turn it is; one that cannot act is noted, and leaves it to the one
+        behind it.
+        """
+        for name in self._network.plan():
+            if name not in self.tried and name not in self.left_out and self._can(name):
+                return name
+        return None
+
+    def _can(self, name: str) -> bool:
+        """Whether a remedy can act on the network; notes where it cannot."""
+        why = self._network.obstacle(name)
+        if why is not None:
+            self.left_out.append(name)
+            self._log(f"{name} left out", f"{why}.")
+        return why is None
 
     @contextmanager
     def stepping(self) -> Generator[None]:
@@ -220,8 +221,7 @@ class Remedies:
     def _forget(self) -> None:
         """What was known of other weights does not count any more."""
         self.optimizer.state.clear()
-        self._losses.clear()
-        self._looked_at = None
+        self._losses.forget()
         self._best_reach, self._idle, self._deaths = 0.0, 0, 0
         self._kept = [self._start()]
 
@@ -233,7 +233,7 @@ class Remedies:
         """Takes a step's loss; goes back to the last good step if the losses exploded. Tells
         whether they did.
         """
-        if not self._exploded(loss):
+        if not self._losses.explode(loss):
             return False
         soon = step - self._exploded_at < _SOON
         self._exploded_at = step
@@ -251,8 +251,7 @@ class Remedies:
         if self._before is not None:
             self._before["since"] = step
         restore(self._kept[-1], self.module, self.optimizer)
-        self._losses.clear()
-        self._looked_at, self._above = None, 0
+        self._losses.forget()
         why += f"; the learning rate is now {self.rate:.3g} times what it was."
         self._log("back to the last good step", why)
 
@@ -260,22 +259,6 @@ class Remedies:
     def is_at_an_end(self) -> bool:
         """Whether the learning rate cannot be cut any more."""
         return self.rate < _LEAST_RATE
-
-    def _exploded(self, loss: float) -> bool:
-        """Whether a loss is not finite, or lies far above what was usual for the tenth time in a
-        row: a training comes back from a single one by itself.
-        """
-        if not isfinite(loss):
-            return True
-        if len(self._losses) >= _FEW:
-            middle = median(self._losses)
-            spread = median(abs(one - middle) for one in self._losses)
-            if loss > middle + _EXPLODED * max(abs(middle), spread, 1e-12):
-                self._above += 1
-                return self._above >= _STAYS
-        self._above = 0
-        self._losses.append(loss)
-        return False
 
     def _log(self, name: str, why: str) -> None:
         self._note({"remedy": name, "why": why})
@@ -286,11 +269,10 @@ class Remedies:
             "rate": self.rate,
             "network": self._network.state(),
             "tried": list(self.tried),
-            "losses": list(self._losses),
-            "looked_at": self._looked_at,
+            "left_out": list(self.left_out),
+            **self._losses.state(),
             "kept": self._kept,
             "exploded_at": self._exploded_at,
-            "above": self._above,
             "deaths": self._deaths,
             "before": self._before,
             "best_reach": self._best_reach,
@@ -300,11 +282,12 @@ class Remedies:
     def load(self, state: dict[str, Any]) -> None:
         """Sets what `state` gave."""
         self.rate, self.tried = state["rate"], list(state["tried"])
+        # an older checkpoint knows none
+        self.left_out = list(state.get("left_out", []))
         self._network.load(state["network"])
         self._renew_if_cells_changed({})
-        self._losses = deque(state["losses"], maxlen=_LOSSES)
-        self._looked_at, self._kept = state["looked_at"], state["kept"]
+        self._losses.load(state)
+        self._kept = state["kept"]
         self._before, self._best_reach = state["before"], state["best_reach"]
-        self._exploded_at, self._above = state["exploded_at"], state["above"]
-        self._deaths = state["deaths"]
+        self._exploded_at, self._deaths = state["exploded_at"], state["deaths"]
         self._idle = state["idle"]

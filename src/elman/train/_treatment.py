@@ -6,7 +6,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from elman.diagnostics import remedies
+from elman.diagnostics import remedies, spectral_radius
 from elman.nn import RNN, Recurrent, change_cell
 
 from ._snapshot import copied
@@ -51,7 +51,7 @@ class Treatment:
         self.module, self._change_cells = module, change_cells
         self.changed: dict[str, str] = {}
         self._nonlinearities = {name: one.nonlinearity for name, one in _simple(module).items()}
-        self._began_orthogonal = all(remedies.is_orthogonal(one) for one in self._square)
+        self._plan = self._planned()
         # the layers in whose places others are
         self._replaced: dict[str, Recurrent] = {}
         # whether W moves less far than the optimiser would have it
@@ -70,14 +70,40 @@ class Treatment:
     def _simple_square(self) -> list[Recurrent]:
         return [one for one in self._square if isinstance(one, RNN)]
 
+    @property
+    def _gated(self) -> list[Recurrent]:
+        return [one for one in self._layers if one.cell.gates in _GATED]
+
     def plan(self) -> list[str]:
-        """The remedies for the cells as they are, in order."""
-        if all(one.cell.gates in _GATED for one in self._layers):
+        """The remedies in order, for the network as it was at first: each is tried on that."""
+        return list(self._plan)
+
+    def _planned(self) -> list[str]:
+        if len(self._gated) == len(self._layers):
             return ["chrono"]
-        plan = ["orthogonal"] if self._square and not self._began_orthogonal else []
+        began_orthogonal = all(remedies.is_orthogonal(one) for one in self._square)
+        plan = ["orthogonal"] if self._square and not began_orthogonal else []
         if self._simple_square:
             plan += ["identity", "gru"] if self._change_cells else ["identity"]
-        return plan
+        # GRUs in the place of simple cells come with it
+        return plan if "gru" in plan or not self._gated else [*plan, "chrono"]
+
+    def obstacle(self, name: str) -> str | None:
+        """Why a remedy, "spectral" or one of the plan, cannot act on any layer; None if it can."""
+        if name == "spectral" and not self._square:
+            return "no layer has a square W that is a parameter"
+        if name == "spectral" and not any(map(_is_expanding, self._square)):
+            return "no W has a spectral radius above 1"
+        if name == "chrono" and not any(map(_has_plain_biases, self._gated)):
+            return "no layer has gates with biases that are parameters"
+        if name == "identity" and not self._to_be_identity:
+            return "no layer of simple cells has biases that are parameters"
+        return None
+
+    @property
+    def _to_be_identity(self) -> list[Recurrent]:
+        found = self._simple_square
+        return [one for one in found if not one.bias or _has_plain_biases(one)]
 
     def apply(self, name: str, lag: int) -> None:
         """Does what a remedy says.
@@ -102,7 +128,7 @@ class Treatment:
 
     def _make_identity(self) -> None:
         self._change("nonlinearity", "relu")
-        for layer in self._simple_square:
+        for layer in self._to_be_identity:
             remedies.identity(layer)
             for name, weight in layer.named_parameters():
                 if name.startswith("weight_ih"):
@@ -115,9 +141,8 @@ class Treatment:
         self._set_chrono(lag)
 
     def _set_chrono(self, lag: int) -> None:
-        for layer in self._layers:
-            if layer.bias and layer.cell.gates in _GATED:
-                remedies.chrono(layer, lag)
+        for layer in filter(_has_plain_biases, self._gated):
+            remedies.chrono(layer, lag)
 
     def _change(self, what: str, value: str) -> None:
         self.changed[what] = value
@@ -148,7 +173,7 @@ class Treatment:
         """For a step of the optimiser: where the remedy is the identity, W moves less far."""
         weights: list[Tensor] = []
         if self._slow:
-            named = [pair for one in self._simple_square for pair in one.named_parameters()]
+            named = [pair for one in self._to_be_identity for pair in one.named_parameters()]
             weights = [w for name, w in named if name.startswith("weight_hh")]
         before = [w.detach().clone() for w in weights]
         yield
@@ -167,9 +192,24 @@ class Treatment:
         apply_changes(self.module, self.changed)
 
 
+def _is_expanding(layer: Recurrent) -> bool:
+    gates = [one for found in spectral_radius(layer).values() for one in found.values()]
+    # as it is measured, to six digits
+    return max(gates) > 1 + 1e-6
+
+
 def _has_plain_weights(layer: Recurrent) -> bool:
+    return _has_plain(layer, "weight_hh")
+
+
+def _has_plain_biases(layer: Recurrent) -> bool:
+    return _has_plain(layer, "bias_ih") and _has_plain(layer, "bias_hh")
+
+
+def _has_plain(layer: Recurrent, kind: str) -> bool:
+    """Whether all weights of a kind are there, as parameters that nothing computes."""
     named = [name for name, _ in layer.named_parameters(recurse=False)]
-    plain = sum(name.startswith("weight_hh") for name in named)
+    plain = sum(name.startswith(kind) for name in named)
     return plain == layer.num_layers * layer.num_directions
 
 

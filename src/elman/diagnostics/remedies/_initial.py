@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from elman.diagnostics._measures import largest_modulus
 from elman.nn import Recurrent
+from elman.ops import is_integer, is_number
 
 from ._weights import edited, names_of, squares_of, wide
 
@@ -86,8 +87,8 @@ def spectral(layer: Recurrent, radius: float = 1.0, *, at_most: bool = False) ->
         >>> round(elman.diagnostics.spectral_radius(rnn)["weight_hh_l0"]["h"], 4)
         0.9
     """
-    if not 0 < radius < math.inf:
-        raise ValueError(f"spectral: radius={radius}; give a number above zero.")
+    if not is_number(radius) or not 0 < radius < math.inf:
+        raise ValueError(f"spectral: radius={radius!r}; give a number above zero.")
     with _square_blocks(layer, "spectral") as blocks:
         for block in blocks:
             largest = largest_modulus(block)
@@ -127,8 +128,8 @@ def forget_bias(layer: Recurrent, bias: float = 1.0) -> None:
     """Sets the bias of the gate that keeps the state: f of an LSTM, z of a GRU.
 
     Raises:
-        ValueError: the layer has no biases, its cell no such gate, or a parametrisation of a bias
-            cannot make it so.
+        ValueError: the bias is no number, the layer has no biases, its cell no such gate, or a
+            parametrisation of a bias cannot make it so.
 
     Reference:
         Gers, Schmidhuber & Cummins 2000; Jozefowicz, Zaremba & Sutskever 2015.
@@ -140,6 +141,8 @@ def forget_bias(layer: Recurrent, bias: float = 1.0) -> None:
         >>> (lstm.bias_ih_l0 + lstm.bias_hh_l0)[1].item()
         2.0
     """
+    if not is_number(bias) or not math.isfinite(bias):
+        raise ValueError(f"forget_bias: bias={bias!r}; give a number.")
     with _gate_biases(layer, "forget_bias") as biases:
         for keeps, _ in biases:
             keeps[0].fill_(bias)
@@ -168,8 +171,8 @@ def chrono(layer: Recurrent, lag: int) -> None:
         >>> 0 <= gru.bias_ih_l0[64:128].min().item() <= gru.bias_ih_l0[64:128].max().item() < 4.6
         True
     """
-    if lag < 3:
-        raise ValueError(f"chrono: lag={lag}; give a whole number of steps from 3 on.")
+    if not is_integer(lag) or lag < 3:
+        raise ValueError(f"chrono: lag={lag!r}; give a whole number of steps from 3 on.")
     with _gate_biases(layer, "chrono") as biases:
         for keeps, lets_in in biases:
             keeps[0].uniform_(1, lag - 1).log_()

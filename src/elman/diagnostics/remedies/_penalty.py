@@ -4,20 +4,21 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn.utils.rnn import PackedSequence
 
 from elman.diagnostics._flow import Flow, Place
-from elman.nn import Recurrent
+from elman.nn import Recurrent, Trace, pad_packed_sequence
 from elman.ops import Call, scan
 
 
 def flow_penalty(
     layer: Recurrent,
-    input: Tensor,
+    input: Tensor | PackedSequence,
     flow: Flow,
     module: str = "",
     *,
     hx: Any = None,
-    resets: Tensor | None = None,
+    resets: Any = None,
 ) -> Tensor:
     r"""Pascanu's regulariser of the gradient's flow.
 
@@ -32,7 +33,8 @@ def flow_penalty(
 
     Args:
         layer: a layer of one direction, whose backward pass was watched with `vectors=True`.
-        input: what it was called with, (T, B, I), or (B, T, I) with `batch_first`.
+        input: what it was called with, (T, B, I), or (B, T, I) with `batch_first`, (T, I) for one
+            sequence, or a PackedSequence.
         flow: what watched it.
         module: the layer's name in the watched model; empty if it is the model.
         hx: the state that it was called with, or None.
@@ -42,7 +44,8 @@ def flow_penalty(
         A scalar to add to the loss; its own backward pass reaches the layer's weights.
 
     Raises:
-        ValueError: the layer was not watched with `vectors=True`, or has two directions.
+        ValueError: the layer was not watched with `vectors=True`, or on another input, or has two
+            directions.
 
     Reference:
         Pascanu, Mikolov & Bengio 2013, https://arxiv.org/abs/1211.5063, equation 9.
@@ -58,8 +61,10 @@ def flow_penalty(
         raise ValueError("flow_penalty: the layer has two directions; give one of one direction.")
     with torch.no_grad():
         traces = layer.trace(input, hx, resets=resets)
-    x = input.transpose(0, 1) if layer.batch_first else input
-    anew = resets.T if resets is not None and layer.batch_first else resets
+    x, order = _read(layer, input)
+    anew = None if resets is None else torch.as_tensor(resets)
+    if anew is not None:
+        anew = anew[:, None] if anew.dim() == 1 else anew.T if layer.batch_first else anew
     terms: list[Tensor] = []
     for trace in traces:
         seen = flow.last.get(Place(module, trace.layer, 0))
@@ -68,15 +73,45 @@ def flow_penalty(
                 "flow_penalty: the layer's gradients were not seen; call backward within"
                 " watch(model, vectors=True)."
             )
-        states = dict(trace.states)
-        states[layer.cell.states[0]] = trace.output
-        if layer.batch_first:
-            states = {name: s.transpose(0, 1) for name, s in states.items()}
-        terms.append(_ratios(layer, trace.layer, x, states, seen.vectors, anew))
+        states, deltas = _states_of(layer, trace), seen.vectors
+        if order is not None:
+            deltas = {name: one[:, order] for name, one in deltas.items()}
+        _check_same(x, deltas)
+        terms.append(_ratios(layer, trace.layer, x, states, deltas, anew))
         below, x = x, states[layer.cell.states[0]]
         if layer.residual and trace.layer > 0:
             x = x + below
     return torch.stack(terms).mean()
+
+
+def _read(layer: Recurrent, input: Tensor | PackedSequence) -> tuple[Tensor, Tensor | None]:
+    """The input as (T, B, I), and where its rows are among those that were watched, which are those
+    of a PackedSequence longest first.
+    """
+    if isinstance(input, PackedSequence):
+        padded, _ = pad_packed_sequence(input)
+        return padded, input.unsorted_indices
+    if input.dim() == 2:
+        return input[:, None], None
+    return input.transpose(0, 1) if layer.batch_first else input, None
+
+
+def _states_of(layer: Recurrent, trace: Trace) -> dict[str, Tensor]:
+    """The states that are fed back, (T, B, ·)."""
+    states = {**trace.states, layer.cell.states[0]: trace.output}
+    if layer.batch_first:
+        return {name: s.transpose(0, 1) for name, s in states.items()}
+    return states
+
+
+def _check_same(x: Tensor, deltas: dict[str, Tensor]) -> None:
+    (delta, *_) = deltas.values()
+    if delta.shape[:2] != x.shape[:2]:
+        given, watched = (f"{one.shape[0]} steps of {one.shape[1]} rows" for one in (x, delta))
+        raise ValueError(
+            f"flow_penalty: the input has {given}, and the backward pass that was watched last had"
+            f" {watched}; give the input that the layer was called with then."
+        )
 
 
 def _ratios(
@@ -88,12 +123,19 @@ def _ratios(
     anew: Tensor | None,
 ) -> Tensor:
     """The mean of (ratio - 1)² over the steps of one layer."""
-    before = tuple(s[:-1].flatten(0, 1).detach().requires_grad_() for s in states.values())
-    delta = tuple(deltas[name][1:].flatten(0, 1) for name in states)
-    # every step of every sequence is a sequence of one step
-    call = Call(
-        layer.cell, layer.weights_of(number), x[1:].flatten(0, 1).unsqueeze(0).detach(), before
-    )
+    arrives = sum(deltas[name][1:].square().sum(-1) for name in states)
+    assert isinstance(arrives, Tensor)
+    there = arrives > 0
+    if anew is not None:
+        there = there & ~anew[1:].to(there.device)
+    weights = layer.weights_of(number)
+    if not bool(there.any()):
+        return weights.hh[:0].sum()
+    # every step of every sequence is a sequence of one step; what is behind a row's end, whatever
+    # it is, is none
+    before = tuple(s[:-1][there].detach().requires_grad_() for s in states.values())
+    delta = tuple(deltas[name][1:][there] for name in states)
+    call = Call(layer.cell, weights, x[1:][there].unsqueeze(0).detach(), before)
     _, after = scan(call, backend="reference")
     # what a state's gradient owes to the fed-back state of the same step comes by that one
     more = (
@@ -105,10 +147,8 @@ def _ratios(
     handed = sum(p.square().sum(-1) for p in passed)
     assert isinstance(size, Tensor)
     assert isinstance(handed, Tensor)
-    there = size > 0
-    if anew is not None:
-        there = there & ~anew[1:].flatten(0, 1).to(there.device)
-    if not bool(there.any()):
-        return handed.sum() * 0
-    ratio = (handed[there] / size[there]).clamp(min=1e-24).sqrt()
+    left = size > 0
+    if not bool(left.any()):
+        return weights.hh[:0].sum()
+    ratio = (handed[left] / size[left]).clamp(min=1e-24).sqrt()
     return (ratio - 1).square().mean()
