@@ -89,3 +89,34 @@ def test_saved_and_read_again_it_is_the_same(kind):
 def test_a_damaged_vocabulary_is_refused():
     with pytest.raises(ValueError, match="kind None is not known"):
         vocabulary_from_json({})
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "It costs $3.50, not 1,000.25 (or 12%).",
+        "a well-known, state-of-the-art model; and/or 24/7",
+        "at 10:30, on 2024-01-31: -5, -2.5 (-1)",
+        'He said: "No, it isn\'t \'mine\'." "Why?" she asked.',
+        "“Curly,” she said, ‘too’ [see below {here}].",
+        "the dogs' bones, rock 'n' roll, \"the boys' bikes\"",
+        "e.g. the U.S. team, i.e. they: 3, 4, 5. Then 6.",
+        "1. first\n2. second\n- a point\n- another\n",
+        '("quoted in brackets") and "(the other way)".',
+        "wait... what?! 50 of 7, 12 and 1,000,000: 99 left",
+        "version 1.2.3, #4 and @home",
+        '"open\n\n"a new paragraph" begins',
+    ],
+)
+def test_words_are_written_as_the_text_had_them(text):
+    vocabulary = WordVocabulary.fit(_one(text))
+    ids = vocabulary.encode(text)
+    assert vocabulary.decode(ids) == text
+    # a text that is written word by word is never taken back
+    for end in range(len(ids)):
+        assert text.startswith(vocabulary.decode(ids[:end]))
+
+
+def test_an_unknown_word_is_a_word():
+    vocabulary = WordVocabulary.fit(_one("well - known ' s"))
+    assert vocabulary.decode(vocabulary.encode("well-x (y's)")) == "well-<unk> <unk> <unk> <unk>"

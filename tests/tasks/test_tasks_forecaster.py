@@ -245,6 +245,28 @@ def test_tables_runs_and_the_way_back(tmp_path):
     assert figures["origins"] == 45
 
 
+def test_a_tables_columns_are_those_of_the_training(tmp_path):
+    days = np.datetime64("2024-01-01") + np.arange(90)
+    table = {"date": days, "sold": 5 + np.sin(np.arange(90.0))}
+    fitted = forecaster(epochs=1).fit(table, run=tmp_path / "run")
+    assert fitted.chosen_ == SeriesColumns("sold", "date")
+    # each of these would be taken for something else, were it guessed anew
+    other = {"month": days, **table, "series": np.arange(90), "y": np.full(90, 1e6)}
+    for one in (fitted, elman.load(tmp_path / "run")):
+        assert one.predictions(other)["time"].tolist() == one.predictions(table)["time"].tolist()
+        np.testing.assert_array_equal(one.predict(other), one.predict(table))
+        assert one.evaluate(other) == one.evaluate(table)
+        assert one.inspect(other).reach == one.inspect(table).reach
+        named = SeriesColumns("y", "date", "id")
+        assert one.predict({"id": ["a"] * 90, **other}, columns=named).min() > 1e3
+        with pytest.raises(ValueError, match="no column 'sold'; the columns are 'date', 'y'"):
+            one.predict({"date": days, "y": np.arange(90.0)})
+    again = elman.load(tmp_path / "run")
+    # a run of before has noted what was named alone
+    again.chosen_ = None
+    assert again.predict({"date": days, "y": np.arange(90.0)}).shape == (1, forecaster().horizon)
+
+
 def test_scikit_learn_finds_its_contract():
     model = forecaster(epochs=1, quantiles=(0.2, 0.5, 0.8))
     assert clone(model).get_params() == model.get_params()

@@ -205,7 +205,9 @@ def test_mistakes_in_what_is_asked(tmp_path):
         name = next(iter(wrong))
         with pytest.raises(ValueError, match=rf"{name}={wrong[name]} chooses one token of many"):
             fitted.generate(length=2, **wrong)
-    with pytest.raises(ValueError, match="LanguageModel.generate: temperature=-1; give zero or"):
+    with pytest.raises(
+        ValueError, match="LanguageModel.generate: temperature=-1; give a number from 0"
+    ):
         fitted.generate(length=2, temperature=-1)
     with pytest.raises(
         ValueError, match=r"LanguageModel.evaluate: adaptation \(--cache, --dynamic\) is"

@@ -257,3 +257,10 @@ def test_a_second_fit_forgets_the_rate_of_the_first(tmp_path):
     with pytest.warns(UserWarning, match="the features are made at 4000"):
         model.fit(tmp_path / "4000", validation=tmp_path / "8000")
     assert model.mel_.rate == 4000
+
+
+def test_a_text_that_is_none_is_refused():
+    with pytest.raises(
+        ValueError, match=r"^SpeechRecognizer.fit: y\[1\] is nan, no text; give one"
+    ):
+        elman.SpeechRecognizer().fit([np.zeros((9, 2))] * 2, ["a", float("nan")])

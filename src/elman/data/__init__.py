@@ -3,9 +3,10 @@
 from ._audio import Frontend, LogMel, Resampled, read_features, read_wav
 from ._calendar import Calendar
 from ._datasets import DATASETS, check_dataset
+from ._first_part import first_part
 from ._folders import Sorted, read_folders
-from ._labelled import Columns, guess_columns, labelled_sequences
-from ._notes import KEYS, keys_of, notes_of, read_pieces
+from ._labelled import Columns, guess_columns, labelled_sequences, sequence_names
+from ._notes import KEYS, keys_of, notes_column, notes_of, read_pieces
 from ._pairs import (
     PairColumns,
     aligned_lines,
@@ -16,11 +17,19 @@ from ._pairs import (
     read_pairs,
 )
 from ._running_text import running_text, running_texts
-from ._sequences import BucketBatches, Scaler, as_sequences, fill_missing, forward_fill, pad
+from ._sequences import (
+    BucketBatches,
+    Scaler,
+    as_sequences,
+    deviation,
+    fill_missing,
+    forward_fill,
+    pad,
+)
 from ._series import Series, SeriesColumns, as_series, guess_series_columns, series_of_table
 from ._spans import Span, bio_rules, is_bio, may_follow, span_scores, spans_of
 from ._starts import StartColumns, guess_start_columns, started_sequences
-from ._table import as_table, column, is_table, read_table, table_of
+from ._table import as_table, column, is_table, read_table, table_of, text_column
 from ._tagged import TagColumns, Tagged, read_tagged
 from ._text import documents, fingerprint
 from ._tokens import StreamWindows, TokenFile, Window
@@ -75,10 +84,12 @@ __all__ = [
     "bio_rules",
     "check_dataset",
     "column",
+    "deviation",
     "documents",
     "features_of",
     "fill_missing",
     "fingerprint",
+    "first_part",
     "fit_vocabulary",
     "forward_fill",
     "guess_columns",
@@ -90,6 +101,7 @@ __all__ = [
     "keys_of",
     "labelled_sequences",
     "may_follow",
+    "notes_column",
     "notes_of",
     "pad",
     "pairs_of_table",
@@ -106,10 +118,12 @@ __all__ = [
     "read_wav",
     "running_text",
     "running_texts",
+    "sequence_names",
     "series_of_table",
     "span_scores",
     "spans_of",
     "started_sequences",
     "table_of",
+    "text_column",
     "vocabulary_from_json",
 ]

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from ._sequences import narrow
 from ._series import describe_columns, tuples
 from ._table import (
     TEXT_NAMES,
@@ -17,6 +18,7 @@ from ._table import (
     present,
     refuse_missing,
     string_columns,
+    texts_of,
     usual_name,
 )
 from ._times import times_of
@@ -87,6 +89,9 @@ def guess_columns(table: pa.Table, given: Columns, where: str, *, labelled: bool
         return Columns(label, sequence=lists[0])
     strings = [name for name in string_columns(table) if name != guess]
     text = usual_name(strings, TEXT_NAMES)
+    if text is None and not strings:
+        # texts of digits look like numbers
+        text = usual_name((name for name in table.column_names if name != guess), TEXT_NAMES)
     if text or len(strings) == 1:
         return Columns(label, text=text or strings[0])
     raise ValueError(
@@ -150,10 +155,23 @@ def labelled_sequences(
     if columns.label is not None:
         labels = present(table, columns.label, where)
     if columns.text is not None:
-        return [str(text) for text in present(table, columns.text, where, blank=True)], labels
+        return texts_of(table, columns.text, where), labels
     assert columns.sequence is not None
     found = present(table, columns.sequence, where)
     return [numbers_of(value, row, where) for row, value in enumerate(found, 1)], labels
+
+
+def sequence_names(table: pa.Table, columns: Columns) -> list[str]:
+    """What messages call the sequences of a table: by their rows, which count from 1, or by their
+    ids.
+
+    Example:
+        >>> sequence_names(pa.table({"x": [[1.0], [2.0]]}), Columns(sequence="x"))
+        ['row 1', 'row 2']
+    """
+    if columns.id is None:
+        return [f"row {row}" for row in range(1, table.num_rows + 1)]
+    return [f"the sequence {one!r}" for one in dict.fromkeys(table[columns.id].to_pylist())]
 
 
 def numbers_of(value: list[Any], row: int, where: str) -> Any:
@@ -163,7 +181,7 @@ def numbers_of(value: list[Any], row: int, where: str) -> Any:
         ValueError: it is none; the text names the row, which counts from 1.
     """
     try:
-        return np.array(value, dtype=np.float32)
+        return narrow(np.array(value, dtype=np.float64))
     except (ValueError, TypeError):
         raise ValueError(
             f"{where}: row {row} holds no rectangular list of numbers;"
@@ -185,7 +203,7 @@ def _long(
     """One row a step: steps of one id are a sequence, in the order of the time column."""
     ids = present(table, columns.id or "", where)
     numbers = [column(table, name, where).to_pylist() for name in columns.features]
-    block = np.array(numbers, dtype=np.float32).T
+    block = np.array(numbers, dtype=np.float64).T
     refuse_missing(block, range(len(block)), columns.features, missing, where)
     times = None if columns.time is None else _order(table, columns.time, where)
     labels = None if columns.label is None else present(table, columns.label, where)
@@ -197,7 +215,7 @@ def _long(
     for one, mine in rows.items():
         if times is not None:
             mine = sorted(mine, key=lambda row: times[row])
-        sequences.append(block[mine])
+        sequences.append(narrow(block[mine]))
         if labels is not None:
             kinds = {labels[row] for row in mine}
             if len(kinds) > 1:

@@ -42,7 +42,7 @@ def read_pieces(X: Any, where: str, *, column_name: str | None = None) -> list[A
     given = table_of(X, where)
     if given is not None:
         table, where = given
-        name = column_name or _column(table, where)
+        name = column_name or notes_column(table, where)
         pieces, first = present(table, name, where), ("row", 1)
     else:
         if isinstance(X, str) or not isinstance(X, Iterable):
@@ -63,8 +63,16 @@ def read_pieces(X: Any, where: str, *, column_name: str | None = None) -> list[A
     return read
 
 
-def _column(table: pa.Table, where: str) -> str:
-    """The column that holds lists of lists: that named notes, or the only one."""
+def notes_column(table: pa.Table, where: str) -> str:
+    """The column that holds lists of lists: that named notes, or the only one.
+
+    Raises:
+        ValueError: it cannot be told.
+
+    Example:
+        >>> notes_column(pa.table({"tune": [[[60]]], "year": [1850]}), "a.jsonl")
+        'tune'
+    """
     found = [f.name for f in table.schema if is_list(f.type) and is_list(f.type.value_type)]
     if "notes" in found:
         return "notes"

@@ -8,7 +8,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from ._table import TABLES, column, is_table, present, read_table, string_columns, suffix
+from ._table import TABLES, column, is_table, read_table, string_columns, suffix, texts_of
 from ._text import pieces
 
 
@@ -122,7 +122,7 @@ def _count(texts: int) -> str:
 
 
 def _texts(table: pa.Table, name: str, where: str) -> list[str]:
-    found = [str(text) for text in present(table, name, where, blank=True)]
+    found = texts_of(table, name, where)
     _refuse_empty(found, f"{where}: column {name!r}, row")
     return found
 

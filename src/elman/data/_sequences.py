@@ -13,13 +13,14 @@ from torch import Tensor
 Array = npt.NDArray[Any]
 
 
-def as_sequences(X: Any, where: str) -> list[Array]:
-    """A list of float32 arrays (T_i, I) from lists of arrays or numbers, or one array (N, T) or
-    (N, T, I).
+def as_sequences(X: Any, where: str, names: Sequence[str] | None = None) -> list[Array]:
+    """A list of arrays (T_i, I) from lists of arrays or numbers, or one array (N, T) or (N, T, I);
+    float32 stays, all other numbers become float64, for they are not scaled yet.
 
     Args:
         X: sequences of unequal length; 1-D ones have one feature.
         where: what the messages start with.
+        names: of the sequences, for the messages; "sequence 0", and so on, if None.
 
     Raises:
         ValueError: a sequence is empty, has other features than the first, or is no array of
@@ -32,23 +33,26 @@ def as_sequences(X: Any, where: str) -> list[Array]:
     sequences: list[Array] = []
     for row, one in enumerate(X):
         try:
-            array = np.asarray(one, dtype=np.float32)
+            is_narrow = isinstance(one, np.ndarray) and one.dtype == np.float32
+            array = np.asarray(one, dtype=np.float32 if is_narrow else np.float64)
         except (ValueError, TypeError):
             raise ValueError(
-                f"{where}: sequence {row} is no array of numbers; give (T, I) or (T,) for each."
+                f"{where}: {_called(row, names)} is no array of numbers; give (T, I) or (T,) for"
+                " each."
             ) from None
         if array.ndim == 1:
             array = array[:, None]
         if array.ndim != 2:
             raise ValueError(
-                f"{where}: sequence {row} has shape {array.shape}; give (T, I) or (T,) for each."
+                f"{where}: {_called(row, names)} has shape {array.shape}; give (T, I) or (T,) for"
+                " each."
             )
         if len(array) == 0:
-            raise ValueError(f"{where}: sequence {row} has no steps; drop it.")
+            raise ValueError(f"{where}: {_called(row, names)} has no steps; drop it.")
         if sequences and array.shape[1] != sequences[0].shape[1]:
             raise ValueError(
-                f"{where}: sequence {row} has {array.shape[1]} features, but sequence 0 has"
-                f" {sequences[0].shape[1]}; all need the same."
+                f"{where}: {_called(row, names)} has {array.shape[1]} features, but"
+                f" {_called(0, names)} has {sequences[0].shape[1]}; all need the same."
             )
         sequences.append(array)
     if not sequences:
@@ -56,7 +60,39 @@ def as_sequences(X: Any, where: str) -> list[Array]:
     return sequences
 
 
-def fill_missing(sequences: list[Array], missing: str, where: str) -> list[Array]:
+def narrow(array: Array) -> Array:
+    """The numbers as float32 where that holds every one of them, in half the memory; else as they
+    are.
+
+    Example:
+        >>> narrow(np.array([1.0, 0.5])).dtype, narrow(np.array([1e9 + 1])).dtype
+        (dtype('float32'), dtype('float64'))
+    """
+    with np.errstate(over="ignore"):
+        small = array.astype(np.float32)
+    return small if np.array_equal(small, array, equal_nan=True) else array
+
+
+def deviation(numbers: Array) -> Array:
+    """The standard deviation of (N,) or of each column of (N, I), float64; 0 where all numbers are
+    the same, which may lie beside their mean, for it is rounded.
+
+    Example:
+        >>> deviation(np.array([[0.1, 1.0], [0.1, 3.0], [0.1, 2.0]])).round(4).tolist()
+        [0.0, 0.8165]
+    """
+    numbers = np.asarray(numbers, dtype=np.float64)
+    return np.where(numbers.max(0) > numbers.min(0), numbers.std(0), 0.0)
+
+
+def _called(row: int, names: Sequence[str] | None) -> str:
+    """What a sequence is called: by its name, or by its number in a list, which counts from 0."""
+    return f"sequence {row}" if names is None else names[row]
+
+
+def fill_missing(
+    sequences: list[Array], missing: str, where: str, names: Sequence[str] | None = None
+) -> list[Array]:
     """Judges NaN and infinite numbers.
 
     Args:
@@ -65,6 +101,7 @@ def fill_missing(sequences: list[Array], missing: str, where: str) -> list[Array
             first one back, or 0 where a feature is never seen); "mask" does so too and adds I
             features that are 1 where a value was there.
         where: what the message starts with.
+        names: as for `as_sequences`.
 
     Raises:
         ValueError: there are some and `missing` is "error", or a number is infinite.
@@ -87,8 +124,8 @@ def fill_missing(sequences: list[Array], missing: str, where: str) -> list[Array
             advice = "mend the data" if missing != "error" else "mend the data, or give missing="
             ways = '"ffill" or "mask"' if missing == "error" else ""
             raise ValueError(
-                f"{where}: {array[step, feature]} in sequence {row}, step {step}, feature {feature}"
-                f" ({int(refused.sum())} such values in that sequence); {advice}{ways}."
+                f"{where}: {array[step, feature]} in {_called(row, names)}, step {step}, feature"
+                f" {feature} ({int(refused.sum())} such values in that sequence); {advice}{ways}."
             )
         values = forward_fill(array) if bad.any() else array
         if missing == "mask":
@@ -128,9 +165,7 @@ class Scaler:
     def fit(cls, sequences: Sequence[Array]) -> Scaler:
         """Measures the features over all steps."""
         stacked = np.concatenate(sequences).astype(np.float64)
-        # a constant's deviation may be 1e-15, for its mean is rounded
-        varies = stacked.max(0) > stacked.min(0)
-        std = np.where(varies, stacked.std(0), 0.0)
+        std = deviation(stacked)
         return cls(stacked.mean(0), np.where(std > 0, std, 1.0))
 
     def transform(self, array: Array) -> Array:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from ._sequences import narrow
 from ._series import tuples
 from ._table import (
     column,
@@ -16,6 +17,7 @@ from ._table import (
     present,
     refuse_missing,
     string_columns,
+    texts_of,
 )
 
 _SEQUENCES = ("text", "name", "sequence", "sentence")
@@ -100,10 +102,10 @@ def started_sequences(
     if not labelled:
         return starts, None
     assert chosen.sequence is not None
+    if chosen.sequence not in list_columns(table):
+        return starts, texts_of(table, chosen.sequence, where)
     found = present(table, chosen.sequence, where, blank=True)
-    if chosen.sequence not in string_columns(table):
-        found = [np.asarray(one, dtype=np.float32) for one in found]
-    return starts, found
+    return starts, [narrow(np.asarray(one, dtype=np.float64)) for one in found]
 
 
 def _start(table: pa.Table, texts: list[str], sequence: str | None) -> tuple[str, ...]:

@@ -15,6 +15,8 @@ TEXT_NAMES = ("text", "sentence", "message", "review")
 _BLOCK = 1 << 26
 # what is looked at to say what a file is
 _HEAD = 1 << 16
+# where a table says which file of cells it was read from
+_CELLS = b"elman.cells"
 _QUOTED = re.compile(rb'("[^"\t]*"\t)*"[^"\t]*"')
 
 
@@ -66,6 +68,9 @@ def read_table(path: Path) -> pa.Table:
         raise ValueError(f"{path}: the table has no rows; give a file with data in it.")
     if kind in (".csv", ".tsv"):
         _refuse_bytes(path, table)
+        table = table.replace_schema_metadata({_CELLS: str(path)})
+    else:
+        table = table.replace_schema_metadata(None)
     return _with_own_names(path, table)
 
 
@@ -115,7 +120,8 @@ def _with_own_names(path: Path, table: pa.Table) -> pa.Table:
     return table
 
 
-def _read(path: Path, kind: str) -> pa.Table:
+def _read(path: Path, kind: str, text: str | None = None) -> pa.Table:
+    """The table; or the column of a file of cells as texts, whatever they look like."""
     if kind == ".parquet":
         import pyarrow.parquet
 
@@ -131,6 +137,8 @@ def _read(path: Path, kind: str) -> pa.Table:
             newlines_in_values=is_quoted,
         )
         convert = csv.ConvertOptions(strings_can_be_null=False)
+        if text is not None:
+            convert.include_columns, convert.column_types = [text], {text: pa.string()}
         try:
             return csv.read_csv(path, csv.ReadOptions(block_size=_BLOCK), parse, convert)
         except pa.ArrowInvalid:
@@ -254,6 +262,9 @@ def text_column(table: pa.Table, where: str) -> str:
         return usual
     if len(found) == 1:
         return found[0]
+    # texts of digits look like numbers
+    if (usual := usual_name(table.column_names, TEXT_NAMES)) is not None:
+        return usual
     names = ", ".join(repr(one) for one in table.column_names)
     raise ValueError(
         f"{where}: which column holds the text? The columns are {names}."
@@ -273,7 +284,9 @@ def is_list(kind: Any) -> bool:
     )
 
 
-def present(table: pa.Table, name: str, where: str, *, blank: bool = False) -> list[Any]:
+def present(
+    table: pa.Table, name: str, where: str, *, blank: bool = False, lack: str = "nothing"
+) -> list[Any]:
     """A column without gaps, as a list.
 
     Args:
@@ -281,6 +294,7 @@ def present(table: pa.Table, name: str, where: str, *, blank: bool = False) -> l
         name: of the column.
         where: what the message starts with.
         blank: whether a text may be empty, as texts may that are read, and no label or id.
+        lack: what a row without it has, in the message.
 
     Raises:
         ValueError: a row has nothing in it, or NaN; the text names the row.
@@ -289,8 +303,22 @@ def present(table: pa.Table, name: str, where: str, *, blank: bool = False) -> l
     for row, value in enumerate(values, 1):
         # NaN alone is not itself
         if value is None or value != value or (not blank and _is_blank(value)):
-            raise ValueError(f"{where}: row {row} has nothing in column {name!r}; drop it.")
+            raise ValueError(f"{where}: row {row} has {lack} in column {name!r}; drop it.")
     return values
+
+
+def texts_of(table: pa.Table, name: str, where: str, *, lack: str = "nothing") -> list[str]:
+    """A column without gaps as texts, as they stand in the file: "007" is no seven.
+
+    Raises:
+        ValueError: there is no such column, or a row has nothing in it; the text names the row.
+    """
+    kind = column(table, name, where).type
+    source = (table.schema.metadata or {}).get(_CELLS)
+    if source is not None and not pa.types.is_string(kind) and not pa.types.is_null(kind):
+        path = Path(source.decode())
+        table = _read(path, suffix(path), name)
+    return [str(one) for one in present(table, name, where, blank=True, lack=lack)]
 
 
 def _is_blank(value: Any) -> bool:

@@ -4,9 +4,8 @@ import codecs
 import hashlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import cast
 
-from ._table import column, is_table, read_table, suffix, text_column, to_utf8
+from ._table import is_table, read_table, suffix, text_column, texts_of, to_utf8
 from ._unpack import unpacked
 
 _CHUNK = 1 << 20
@@ -46,11 +45,8 @@ def documents(
     elif is_table(source):
         table = read_table(source)
         name = column_name or text_column(table, str(source))
-        rows = cast(list[str | None], column(table, name, str(source)).to_pylist())
-        for row, text in enumerate(rows, 1):
-            if text is None:
-                raise ValueError(f"{source}: row {row} has no text in column {name!r}; drop it.")
-            yield iter([str(text)])
+        for text in texts_of(table, name, str(source), lack="no text"):
+            yield iter([text])
     else:
         yield pieces(source)
 

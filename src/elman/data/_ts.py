@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from ._sequences import narrow
 from ._text import pieces
 
 
@@ -81,4 +82,4 @@ def _sequence(channels: list[str], where: str) -> Any:
             f"{where}: channels of {' and '.join(map(str, sorted(lengths)))} steps; all need as"
             " many."
         )
-    return np.array(rows, dtype=np.float32).T
+    return narrow(np.array(rows, dtype=np.float64).T)

@@ -13,7 +13,16 @@ import pyarrow as pa
 from ._audio import FEATURES, SOUNDS, LogMel, Resampled, read_features, read_wav
 from ._labelled import numbers_of
 from ._sequences import as_sequences
-from ._table import TABLES, column, is_table, list_columns, present, read_table, string_columns
+from ._table import (
+    TABLES,
+    column,
+    is_table,
+    list_columns,
+    present,
+    read_table,
+    string_columns,
+    texts_of,
+)
 from ._text import pieces
 
 _FILES = ("file", "path", "audio", "wav", "sound")
@@ -145,7 +154,7 @@ def _said(table: pa.Table, columns: SpeechColumns, other: str, where: str) -> li
     text = columns.text or next((one for one in _TEXTS if one in names), None)
     if text is None:
         raise _unknown(table, where, "text", "--text-column")
-    return [str(one) for one in present(table, text, where, blank=True)]
+    return texts_of(table, text, where)
 
 
 def _unknown(table: pa.Table, where: str, what: str, option: str) -> ValueError:

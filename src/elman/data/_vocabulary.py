@@ -12,6 +12,8 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from ._spacing import spaced
+
 Ids = npt.NDArray[np.uint32]
 Documents = Iterable[Iterator[str]]
 
@@ -116,8 +118,6 @@ def _word_with_marks() -> re.Pattern[str]:
     return re.compile(pattern.replace("M", f"(?:[{low}]|(?=[^\0-\uffff])[{high}])"))
 
 
-_CLOSING = set(".,;:!?)]}%…")
-_OPENING = set("([{$#@")
 # words counted at once before the rare ones are dropped: bounds the memory at a few hundred MB
 _MOST_COUNTED = 2_000_000
 
@@ -173,14 +173,7 @@ class WordVocabulary:
 
     def decode(self, ids: Sequence[int] | Ids) -> str:
         """The words with spaces where they belong; an unknown one is <unk>."""
-        text, glue = "", True
-        for i in ids:
-            if i == END:
-                continue
-            word = "<unk>" if i == UNKNOWN else self.words[i - END - 1]
-            text += word if glue or word in _CLOSING or word == "\n" else " " + word
-            glue = word in _OPENING or word == "\n"
-        return text
+        return spaced("<unk>" if i == UNKNOWN else self.words[i - END - 1] for i in ids if i != END)
 
     def to_json(self) -> dict[str, Any]:
         """The words in order."""

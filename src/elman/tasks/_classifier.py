@@ -12,6 +12,7 @@ from sklearn.base import ClassifierMixin
 from sklearn.metrics import accuracy_score, f1_score, log_loss
 from sklearn.model_selection import train_test_split
 
+from elman.data import Columns
 from elman.ops import is_number
 from elman.train import Run
 
@@ -95,10 +96,17 @@ class SequenceClassifier(ClassifierMixin, SequenceEstimator):
         super()._check()
         check_part(self, "SequenceClassifier", "label_smoothing")
 
+    def _read(
+        self, X: Any, y: Any, columns: Columns | None, where: str, *, labelled: bool
+    ) -> tuple[list[Any], Any, dict[str, Any]]:
+        sequences, y, data = super()._read(X, y, columns, where, labelled=labelled)
+        if labelled:
+            _check_labels(y, where)
+        return sequences, y, data
+
     def _read_targets(self, y: Any, train: Any) -> Any:
         where = "SequenceClassifier.fit"
         labels = np.asarray(y if train is None else [y[i] for i in train])
-        _check_labels(labels, where)
         self.classes_, targets = np.unique(labels, return_inverse=True)
         if len(self.classes_) < 2:
             raise ValueError(
@@ -225,9 +233,13 @@ def _check_labels(labels: Any, where: str) -> None:
     """Refuses labels that a run folder cannot hold.
 
     Raises:
-        ValueError: one is neither a text nor a number.
+        ValueError: one is neither a text nor a number, or there is none.
     """
-    for one in labels:
+    for row, one in enumerate(labels):
+        if one is None or (isinstance(one, float | np.floating) and np.isnan(one)):
+            raise ValueError(
+                f"{where}: y[{row}] is {one}, no label; give one, or drop that sequence."
+            )
         if not isinstance(one, str | int | float | np.number | np.bool_):
             raise ValueError(
                 f"{where}: the label {str(one)!r} is a {type(one).__name__}; give texts or numbers"

@@ -35,8 +35,12 @@ from elman.train import (
 )
 
 from ._card import model_card
+from ._claim import claimed, sign
 from ._inspect import Sample, draw_history, inspect_into
 from ._options import ModelOptions, check_kinds, check_part, make_layers
+
+# what config.json can hold, by way of elman.train.to_json
+_JSON = (int, float, str, dict, list, tuple, np.generic, type(None))
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
@@ -68,8 +72,11 @@ class Estimator(TrainOptions, ModelOptions, BaseEstimator):
     def _restore(self, run: Run, fitted: dict[str, Any]) -> None:
         """Sets what `_fitted` gave, and `module_` with fresh weights."""
 
-    def _begin(self, run: str | Path | None, data: dict[str, Any]) -> Run | None:
-        """Checks the options and opens the run folder."""
+    @contextmanager
+    def _begin(self, run: str | Path | None, data: dict[str, Any]) -> Generator[Run | None]:
+        """Checks the options and opens the run folder, which no other process may train in until
+        the end of the block; None where there is to be none.
+        """
         check_train_options(self, type(self).__name__)
         pick_device(self.device)
         # an instruction set that is forced is one of this machine
@@ -78,29 +85,37 @@ class Estimator(TrainOptions, ModelOptions, BaseEstimator):
             # the layers check their own options, before a folder is made
             make_layers(self, 1)
         if run is None:
-            return None
-        return self._open(run, data)
+            yield None
+            return
+        with self._held(run, data) as opened:
+            yield opened
+
+    @contextmanager
+    def _held(self, path: str | Path, data: dict[str, Any]) -> Generator[Run]:
+        """The run folder, for this process alone. One that was made just now is taken away again
+        if the data is not fit to train on, or what happens before the first checkpoint leaves
+        nothing to go on from: the folder would stand in the way of the mended call.
+        """
+        with claimed(Path(path)):
+            run = self._open(path, data)
+            try:
+                if not run.finished:
+                    sign(run.path)
+                yield run
+            except BaseException:
+                if not _holds_training(run):
+                    run.discard()
+                raise
 
     def _open(self, path: str | Path, data: dict[str, Any]) -> Run:
         """Opens the run folder of this estimator, or makes it."""
         params, defaults = self._plain_params(), type(self)()._plain_params()
         return Run.start(path, task=self.task, params=params, data=data, defaults=defaults)
 
-    @contextmanager
-    def _preparing(self, run: Run | None) -> Generator[None]:
-        """Takes a run folder that was made just now away again if the data is not fit to train
-        on, or what happens before the first checkpoint leaves nothing to go on from: the folder
-        would stand in the way of the mended call.
-        """
-        try:
-            yield
-        except BaseException:
-            if run is not None and not _holds_training(run):
-                run.discard()
-            raise
-
     def _plain_params(self) -> dict[str, Any]:
-        return {name: _plain(value) for name, value in self.get_params(deep=False).items()}
+        """The parameters; what JSON cannot hold, as a function, as it is shown."""
+        params = self.get_params(deep=False).items()
+        return {name: one if isinstance(one, _JSON) else repr(one) for name, one in params}
 
     @abstractmethod
     def _sample(self, X: Any, where: str) -> Sample:
@@ -234,15 +249,16 @@ class Estimator(TrainOptions, ModelOptions, BaseEstimator):
         """Writes the fitted estimator as a run folder.
 
         Raises:
-            ValueError: the folder exists and is not this estimator's run.
+            ValueError: the folder exists and is not this estimator's run, or another process
+                trains in it.
         """
         self._check_fitted()
-        run = self._open(path, {})
-        self._write_fitted(run)
-        run.update(fitted=self._fitted() | {"changed": self.history_.changed})
-        if self.diagnosis_ is not None:
-            run.write_json("diagnosis.json", self.diagnosis_.to_json())
-        self._finish(run, self.results_)
+        with self._held(path, {}) as run:
+            self._write_fitted(run)
+            run.update(fitted=self._fitted() | {"changed": self.history_.changed})
+            if self.diagnosis_ is not None:
+                run.write_json("diagnosis.json", self.diagnosis_.to_json())
+            self._finish(run, self.results_)
 
     def _write_fitted(self, run: Run) -> None:
         """Writes the files of the run that hold what was learned besides the weights."""
@@ -268,12 +284,3 @@ def _holds_training(run: Run) -> bool:
     """
     saved = (run.path / "model.safetensors").is_file()
     return saved or (run.checkpoints.is_dir() and any(run.checkpoints.iterdir()))
-
-
-def _plain(value: Any) -> Any:
-    """A parameter as JSON holds it."""
-    if isinstance(value, tuple):
-        return list(value)
-    if isinstance(value, np.generic):
-        return value.item()
-    return value if isinstance(value, int | float | str | dict | list | None) else repr(value)

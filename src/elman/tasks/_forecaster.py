@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -130,13 +130,12 @@ class Forecaster(Estimator):
         where = "Forecaster.fit"
         self.columns_ = columns
         series, data = self._read(X, columns, where)
-        opened = self._begin(run, {**data, "content": digest_of(series)})
-        if opened is not None and opened.finished:
-            self._reopen(opened)
-            return self
-        seed = self._seed()
-        with self._preparing(opened):
-            self._fit_series(series, seed, opened, progress, where)
+        self.chosen_ = data.pop("chosen", None)
+        with self._begin(run, {**data, "content": digest_of(series)}) as opened:
+            if opened is not None and opened.finished:
+                self._reopen(opened)
+                return self
+            self._fit_series(series, self._seed(), opened, progress, where)
         return self
 
     def _fit_series(
@@ -177,7 +176,7 @@ class Forecaster(Estimator):
         """The quantiles of the next steps behind the end of each series, (N, K, Q)."""
         self._check_fitted()
         where = "Forecaster.predict"
-        return self._forecast(self._read(X, columns or self.columns_, where)[0], where)
+        return self._forecast(self._read_more(X, columns, where), where)
 
     def predictions(self, X: Any) -> dict[str, Any]:
         """The forecasts of the series of a table, one row a step, as columns: the series, the time
@@ -185,7 +184,7 @@ class Forecaster(Estimator):
         """
         self._check_fitted()
         where = "Forecaster.predict"
-        series, _ = self._read(X, self.columns_, where)
+        series = self._read_more(X, None, where)
         found, steps = self._forecast(series, where), range(1, self.horizon + 1)
         names = [one.name or str(row) for row, one in enumerate(series)]
         rows: dict[str, Any] = {"series": [name for name in names for _ in steps]}
@@ -200,8 +199,8 @@ class Forecaster(Estimator):
 
     def _forecast(self, series: list[Series], where: str) -> Any:
         """The quantiles (N, K, Q) behind the ends of series."""
-        framer, future = self.framer_, self.horizon
-        frames = [framer.frame(one, one.length, where, future=future) for one in series]
+        ends = [one.length for one in series]
+        frames = self._frames(series, ends, where, future=self.horizon)
         spans = [(one.length - 1, one.length) for one in series]
         return np.concatenate(self._roll(frames, spans))
 
@@ -212,7 +211,7 @@ class Forecaster(Estimator):
 
         Args:
             X: as for `fit`.
-            columns: as for `fit`.
+            columns: as for `fit`; those of the training if None.
             last: steps of the last part, at least one horizon; `validation_fraction` of the series
                 if None. What comes before is read, and gives the scale of the MASE.
 
@@ -225,7 +224,7 @@ class Forecaster(Estimator):
             raise ValueError(
                 f"{where}: last={last!r}; give a whole number from the horizon, {self.horizon}, on."
             )
-        series, _ = self._read(X, columns or self.columns_, where)
+        series = self._read_more(X, columns, where)
         stops = [self._stop(one, row, where, last) for row, one in enumerate(series)]
         return self._measure(series, self._frames(series, stops, where), stops)
 
@@ -245,6 +244,7 @@ class Forecaster(Estimator):
     def _read(
         self, X: Any, columns: SeriesColumns | None, where: str
     ) -> tuple[list[Series], dict[str, Any]]:
+        """Series from whatever they came in, and what to note about the data."""
         given = table_of(X, where)
         if given is None:
             series = as_series(X, where)
@@ -252,7 +252,19 @@ class Forecaster(Estimator):
         table, name = given
         chosen = guess_series_columns(table, columns or SeriesColumns(), name)
         series = series_of_table(table, chosen, self.missing, name)
-        return series, {"source": name, "columns": chosen.describe()}
+        return series, {"source": name, "columns": chosen.describe(), "chosen": chosen}
+
+    def _read_more(self, X: Any, columns: SeriesColumns | None, where: str) -> list[Series]:
+        """The series of what came after the training; without `columns`, a table has its, but for
+        an id that was guessed and that a single series may lack.
+        """
+        chosen, given = self.chosen_, table_of(X, where)
+        if columns is not None or chosen is None or given is None:
+            return self._read(X, columns or self.columns_, where)[0]
+        is_named = self.columns_ is not None and self.columns_.id is not None
+        if not is_named and chosen.id not in given[0].column_names:
+            chosen = replace(chosen, id=None)
+        return series_of_table(given[0], chosen, self.missing, given[1])
 
     def _stop(self, one: Series, row: int, where: str, last: int | None = None) -> int:
         """Where the held-out part of a series starts."""
@@ -341,12 +353,14 @@ class Forecaster(Estimator):
             skill.add(said, one.target, filled, origins, season=self.season_, learned=start + 1)
         return {**self._loss(objective, frames, held), **skill.figures()}
 
-    def _frames(self, series: list[Series], stops: list[int], where: str) -> list[Frame]:
-        pairs = zip(series, stops, strict=True)
-        return [self.framer_.frame(one, stop, where) for one, stop in pairs]
+    def _frames(
+        self, series: list[Series], stops: list[int], where: str, *, future: int = 0
+    ) -> list[Frame]:
+        frame, pairs = self.framer_.frame, enumerate(zip(series, stops, strict=True))
+        return [frame(one, stop, where, future=future, row=row) for row, (one, stop) in pairs]
 
     def _sample(self, X: Any, where: str) -> Sample:
-        series, _ = self._read(X, self.columns_, where)
+        series = self._read_more(X, None, where)
         stops = [self._stop(one, row, where) for row, one in enumerate(series)]
         steps = self._steps
         spans = [(0, one.length - steps) for one in series]
@@ -371,12 +385,15 @@ class Forecaster(Estimator):
         return network
 
     def _fitted(self) -> dict[str, Any]:
-        columns = None if self.columns_ is None else asdict(self.columns_)
-        return {"framer": self.framer_.to_json(), "columns": columns}
+        named = {"columns": self.columns_, "chosen": self.chosen_}
+        columns = {name: None if one is None else asdict(one) for name, one in named.items()}
+        return {"framer": self.framer_.to_json(), **columns}
 
     def _restore(self, run: Run, fitted: dict[str, Any]) -> None:
         self.framer_ = Framer.from_json(fitted["framer"])
         self.season_, self.context_ = self.framer_.season, self.framer_.context
-        columns = fitted["columns"]
+        # runs of before know what was named alone, and the rest is guessed
+        columns, chosen = fitted["columns"], fitted.get("chosen")
         self.columns_ = None if columns is None else SeriesColumns.from_json(columns)
+        self.chosen_ = None if chosen is None else SeriesColumns.from_json(chosen)
         self.module_ = self._network()

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from elman.data import Scaler, Series, forward_fill
+from elman.data import Scaler, Series, deviation, forward_fill
 
 from ._forecast_options import ForecastOptions
 from ._forecast_windows import Frame
@@ -142,9 +142,7 @@ class Framer:
         found = found[~np.isnan(found)]
         if len(found) == 0:
             raise ValueError(f"{where}: series {one.name!r} has no numbers to learn from.")
-        # numbers that are the same may lie beside their mean, which is rounded
-        std = float(found.std()) if found.max() > found.min() else 0.0
-        return [float(found.mean()), std or 1.0]
+        return [float(found.mean()), float(deviation(found)) or 1.0]
 
     def forward(self, y: Any, where: str) -> Any:
         """The numbers as they are scaled: their logarithms, or themselves."""

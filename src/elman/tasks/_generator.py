@@ -185,6 +185,10 @@ class SequenceGenerator(SupervisedEstimator):
             starts, sequences = started_sequences(table, chosen, name, labelled=labelled)
             if sequences is not None and not isinstance(sequences[0], str):
                 check_finite(sequences, f"{name}: the sequence of row", 1)
+            for row, one in enumerate(sequences or [], 1):
+                is_blank = isinstance(one, str) and self.level != "characters" and not one.strip()
+                if not len(one) or is_blank:
+                    raise ValueError(f"{name}: the sequence of row {row} is empty; drop that row.")
             return starts, sequences, {"source": name, "chosen": chosen}
         if isinstance(X, str):
             raise TypeError(f"{where}: X is a str ({X[:30]!r}…); give a list of labels.")
@@ -345,7 +349,7 @@ def _vectors(starts: list[Any], where: str) -> Any:
         ValueError: they are no vectors of one length, or a number is not finite.
     """
     try:
-        block = np.asarray(starts, dtype=np.float32)
+        block = np.asarray(starts, dtype=np.float64)
     except (ValueError, TypeError):
         raise ValueError(
             f"{where}: X holds neither labels alone nor vectors of one length; give either."

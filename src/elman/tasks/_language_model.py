@@ -55,7 +55,10 @@ class LanguageModel(Estimator):
     hidden_size, num_layers, …).
 
     Attributes:
-        vocabulary_: the tokens; for text.
+        vocabulary_: the tokens of the text that was trained on, at most `vocabulary_size`; a token
+            that is held out or comes later and is none of them counts as the unknown one. Data sets
+            that define a closed vocabulary, as WikiText-2, have written it into their texts.
+        column_: the column of the table that was learned from; None for what was no table.
         module_: the network.
         results_: on the held-out part "loss" (nats a token), "perplexity", "bits_per_character";
             for notes "loss" (nats a step that has one before it), "loss_with_first" (a step),
@@ -121,23 +124,25 @@ class LanguageModel(Estimator):
         self._check()
         material = self._material
         given = material.given(X, column, where)
+        self.column_ = given.column
         data, held = {"source": given.told}, None
         if validation is not None:
-            held = material.given(validation, column, where)
+            held = material.given(validation, self.column_, where)
             data |= {"validation": held.told, "validation_content": material.digest(held)}
-        opened = self._begin(run, {**data, "content": material.digest(given), "column": column})
-        if opened is not None and opened.finished:
-            self._reopen(opened)
-            return self
-        seed = self._seed()
-        with tempfile.TemporaryDirectory() as scratch, self._preparing(opened):
-            study = material.study(given, held, column, Path(scratch), seed)
-            if opened is not None:
-                material.write(opened)
-            self._learn(
-                study.objective, study.batches, study.measure, opened, progress, study.sample
-            )
-            self._finish(opened, study.results())
+        data |= {"content": material.digest(given), "column": column}
+        with self._begin(run, data) as opened:
+            if opened is not None and opened.finished:
+                self._reopen(opened)
+                return self
+            seed = self._seed()
+            with tempfile.TemporaryDirectory() as scratch:
+                study = material.study(given, held, Path(scratch), seed, opened)
+                if opened is not None:
+                    material.write(opened)
+                self._learn(
+                    study.objective, study.batches, study.measure, opened, progress, study.sample
+                )
+                self._finish(opened, study.results())
         return self
 
     @property
@@ -146,7 +151,7 @@ class LanguageModel(Estimator):
         return NoteMaterial(self) if self.level == "notes" else TextMaterial(self)
 
     def _sample(self, X: Any, where: str) -> Sample:
-        return self._material.sample(self._material.given(X, None, where))
+        return self._material.sample(self._material.given(X, self.column_, where))
 
     def evaluate(
         self, X: Any, *, column: str | None = None, adaptation: Adaptation | None = None
@@ -155,7 +160,7 @@ class LanguageModel(Estimator):
 
         Args:
             X: as for `fit`.
-            column: as for `fit`.
+            column: the column of a table; that of the training if None.
             adaptation: what the model may learn from the text that it has read already; None for
                 nothing.
 
@@ -164,8 +169,8 @@ class LanguageModel(Estimator):
             notes "loss", "loss_with_first", "accuracy", "f1" and "held_out_steps".
         """
         self._check_fitted()
-        given = self._material.given(X, column, "LanguageModel.evaluate")
-        return self._material.evaluate(given, column, adaptation)
+        given = self._material.given(X, column or self.column_, "LanguageModel.evaluate")
+        return self._material.evaluate(given, adaptation)
 
     def score(self, X: Any, y: Any = None) -> float:
         """The mean log-likelihood of a token or step, in nats; higher is better."""
@@ -230,11 +235,13 @@ class LanguageModel(Estimator):
         super()._check()
 
     def _fitted(self) -> dict[str, Any]:
-        return self._material.fitted()
+        return {**self._material.fitted(), "column": self.column_}
 
     def _write_fitted(self, run: Run) -> None:
         self._material.write(run)
 
     def _restore(self, run: Run, fitted: dict[str, Any]) -> None:
+        # runs of before know what was named
+        self.column_ = fitted.get("column", run.config["data"].get("column"))
         self._material.restore(run)
         self.module_ = self._material.network()

@@ -49,10 +49,10 @@ class Listening:
         Raises:
             ValueError: the features are not those of the model.
         """
-        piece = np.asarray(piece, dtype=np.float32)
+        piece = np.asarray(piece, dtype=np.float64)
         if piece.ndim == 1:
             self._frontend = self._frontend or self._mel.frontend()
-            piece = self._frontend.feed(piece)
+            piece = self._frontend.feed(piece.astype(np.float32))
         known = len(self._scaler.mean)
         if piece.ndim != 2 or piece.shape[1] != known:
             raise ValueError(

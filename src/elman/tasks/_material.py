@@ -24,10 +24,12 @@ class Given:
     Args:
         content: a path or texts; or pieces of music.
         told: where it comes from, in words.
+        column: the column of a table, named or guessed; None for what is no table.
     """
 
     content: Any
     told: str
+    column: str | None = None
 
 
 @dataclass(frozen=True)
@@ -75,18 +77,18 @@ class Material(ABC):
 
     @abstractmethod
     def study(
-        self, given: Given, held: Given | None, column: str | None, scratch: Path, seed: int
+        self, given: Given, held: Given | None, scratch: Path, seed: int, run: Run | None
     ) -> Study:
-        """Prepares a training; what is held out is a part of what was given, if `held` is None."""
+        """Prepares a training; what is held out is a part of what was given, if `held` is None, and
+        what `run` has written already holds.
+        """
 
     @abstractmethod
     def network(self) -> nn.Module:
         """The network, with fresh weights, on its device."""
 
     @abstractmethod
-    def evaluate(
-        self, given: Given, column: str | None, adaptation: Adaptation | None
-    ) -> dict[str, float]:
+    def evaluate(self, given: Given, adaptation: Adaptation | None) -> dict[str, float]:
         """How well the model does."""
 
     @abstractmethod

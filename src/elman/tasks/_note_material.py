@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from elman.data import keys_of, notes_of, pad, read_pieces
+from elman.data import keys_of, notes_column, notes_of, pad, read_pieces, table_of
 from elman.train import Run, pick_device
 
 from ._adapting import Adaptation
@@ -24,8 +24,12 @@ class NoteMaterial(Material):
 
     def given(self, X: Any, column: str | None, where: str) -> Given:
         """The pieces."""
+        if (table := table_of(X, where)) is None:
+            column = None
+        elif column is None:
+            column = notes_column(*table)
         pieces = read_pieces(X, where, column_name=column)
-        return Given(pieces, str(X) if isinstance(X, Path) else f"{len(pieces)} pieces")
+        return Given(pieces, str(X) if isinstance(X, Path) else f"{len(pieces)} pieces", column)
 
     def digest(self, given: Given) -> str:
         """Of the keys."""
@@ -35,7 +39,7 @@ class NoteMaterial(Material):
         return digest.hexdigest()[:16]
 
     def study(
-        self, given: Given, held: Given | None, column: str | None, scratch: Path, seed: int
+        self, given: Given, held: Given | None, scratch: Path, seed: int, run: Run | None
     ) -> Study:
         """Holds pieces out, and makes batches of the others."""
         model = self.model
@@ -74,9 +78,7 @@ class NoteMaterial(Material):
         network.to(pick_device(self.model.device))
         return network
 
-    def evaluate(
-        self, given: Given, column: str | None, adaptation: Adaptation | None
-    ) -> dict[str, float]:
+    def evaluate(self, given: Given, adaptation: Adaptation | None) -> dict[str, float]:
         """The surprise of a step, and how well single notes are told."""
         if adaptation is not None:
             raise ValueError(

@@ -167,7 +167,10 @@ class SpeechRecognizer(SupervisedEstimator):
         check_finite(features, f"{where}: utterance", 0)
         check_pairs(features, y, where, labelled=labelled)
         names = [str(row) for row in range(len(features))]
-        texts = None if y is None else [str(text) for text in y]
+        texts = None if y is None else list(y)
+        for row, text in enumerate(texts or []):
+            if not isinstance(text, str):
+                raise ValueError(f"{where}: y[{row}] is {text!r}, no text; give one for each.")
         return features, texts, {"source": f"{len(features)} utterances", "names": names}
 
     def _forget(self) -> None:

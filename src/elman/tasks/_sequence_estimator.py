@@ -26,6 +26,7 @@ from elman.data import (
     labelled_sequences,
     read_folders,
     read_ts,
+    sequence_names,
     table_of,
     vocabulary_from_json,
 )
@@ -174,10 +175,13 @@ class SequenceEstimator(SupervisedEstimator):
         if (folder := _folder(X)) is not None:
             read = read_folders(folder, self.mel_, labelled=labelled)
             self.mel_ = read.mel
+            self._check_sequences(read.sequences, str(X), read.names)
             return read.sequences, read.labels, {"source": str(X)}
         if _is_ts(X):
             sequences, labels = read_ts(X)
             check_pairs(sequences, labels, str(X), labelled=labelled)
+            rows = [f"row {row}" for row in range(1, len(sequences) + 1)]
+            self._check_sequences(sequences, str(X), rows)
             return sequences, labels, {"source": str(X)}
         given = table_of(X, where) if y is None else None
         if given is not None:
@@ -186,13 +190,20 @@ class SequenceEstimator(SupervisedEstimator):
             sequences, found = labelled_sequences(table, chosen, self.missing, name)
             if chosen.text is not None:
                 self._check_texts(sequences, name)
+            self._check_sequences(sequences, name, sequence_names(table, chosen))
             data = {"source": name, "columns": chosen.describe(), "chosen": chosen}
             return sequences, found, data
         if isinstance(X, str):
             raise TypeError(f"{where}: X is a str ({X[:30]!r}…); give a list of sequences.")
         sequences: list[Any] = list(X)
         check_pairs(sequences, y, where, labelled=labelled)
+        self._check_sequences(sequences, where, None)
         return sequences, y, {"source": f"{len(sequences)} sequences"}
+
+    def _check_sequences(self, sequences: list[Any], where: str, names: list[str] | None) -> None:
+        """Refuses numbers that are none to learn from, while it is known what they are called."""
+        if not any(isinstance(one, str) for one in sequences):
+            fill_missing(as_sequences(sequences, where, names), self.missing, where, names)
 
     def _check_texts(self, texts: list[str], where: str) -> None:
         """Refuses a table's texts in which nothing stands."""
@@ -232,7 +243,11 @@ class SequenceEstimator(SupervisedEstimator):
                 f"{where}: the sequences have {arrays[0].shape[1]} features, the model was trained"
                 f" on {n}; give the same."
             )
-        return [np.concatenate([self.scaler_.transform(a[:, :n]), a[:, n:]], 1) for a in arrays]
+        # scaled before anything is rounded; behind the numbers is whether they were there
+        return [
+            np.concatenate([self.scaler_.transform(a[:, :n]), a[:, n:]], 1, dtype=np.float32)
+            for a in arrays
+        ]
 
     def _ids(self, text: Any, row: int, where: str, spelled: dict[str, Any]) -> Any:
         if not isinstance(text, str):

@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from elman.data import deviation
+
 _NAMES = ("", "_persistence", "_seasonal_naive")
 
 
@@ -74,11 +76,8 @@ def rse(truth: Any, said: Any) -> float | None:
     """
     known = ~np.isnan(truth)
     truth, said = truth[known], said[known]
-    # numbers that are the same may lie beside their mean, which is rounded
-    if not known.any() or truth.max() == truth.min():
-        return None
-    about = ((truth - truth.mean()) ** 2).sum()
-    return float(np.sqrt(((truth - said) ** 2).sum() / about)) if about > 0 else None
+    spread = float(deviation(truth)) if known.any() else 0.0
+    return float(np.sqrt(((truth - said) ** 2).mean()) / spread) if spread > 0 else None
 
 
 class Skill:

@@ -122,20 +122,20 @@ class SupervisedEstimator(Estimator):
         # what was guessed holds for every other table too
         self.columns_ = columns = data.pop("chosen", columns)
         own = len(inputs)
-        data |= {"content": _digest(inputs, targets)}
+        data |= {"content": _digest(inputs, targets, is_read=y is None)}
         if validation is not None:
             held_x, held_y = validation if isinstance(validation, tuple) else (validation, None)
-            more, more_y, held_data = self._read(held_x, held_y, columns, where, labelled=True)
+            held_where = f"{where}, validation"
+            more, more_y, held_data = self._read(held_x, held_y, columns, held_where, labelled=True)
             inputs, targets = [*inputs, *more], [*targets, *more_y]
             # of its own: a row that moves from one part to the other makes another run
-            held_content = _digest(more, more_y)
+            held_content = _digest(more, more_y, is_read=held_y is None)
             data |= {"validation": held_data["source"], "validation_content": held_content}
-        opened = self._begin(run, {key: one for key, one in data.items() if key != "names"})
-        if opened is not None and opened.finished:
-            self._reopen(opened)
-            return self
-        seed = self._seed()
-        with self._preparing(opened):
+        with self._begin(run, {k: one for k, one in data.items() if k != "names"}) as opened:
+            if opened is not None and opened.finished:
+                self._reopen(opened)
+                return self
+            seed = self._seed()
             rows = None if validation is None else (np.arange(own), np.arange(own, len(inputs)))
             pairs, train, held = self._prepare(inputs, targets, rows, seed, where)
             if opened is not None:
@@ -237,8 +237,17 @@ def check_finite(sequences: Sequence[Any], where: str, first: int) -> None:
             )
 
 
-def _digest(inputs: list[Any], targets: Any) -> str:
-    """Tells whether two runs had the same data."""
+def _digest(inputs: list[Any], targets: Any, *, is_read: bool = False) -> str:
+    """Tells whether two runs had the same data.
+
+    Args:
+        inputs: of the examples.
+        targets: of them.
+        is_read: whether they come from a table or file; their numbers are told apart by 32 bits, as
+            in runs of before.
+    """
+    if is_read:
+        inputs, targets = ([_narrowed(one) for one in part] for part in (inputs, targets))
     digest = hashlib.sha256()
     for one in inputs:
         if isinstance(one, str):
@@ -250,3 +259,10 @@ def _digest(inputs: list[Any], targets: Any) -> str:
         digest.update(content + b"\0")
     digest.update(repr(list(targets)).encode("utf-8", "surrogatepass"))
     return digest.hexdigest()[:16]
+
+
+def _narrowed(one: Any) -> Any:
+    if not isinstance(one, np.ndarray) or one.dtype != np.float64:
+        return one
+    with np.errstate(over="ignore"):
+        return one.astype(np.float32)

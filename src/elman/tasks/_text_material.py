@@ -6,6 +6,7 @@ import math
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,11 @@ from elman.data import (
     Vocabulary,
     documents,
     fingerprint,
+    first_part,
     fit_vocabulary,
+    is_table,
+    read_table,
+    text_column,
     vocabulary_from_json,
 )
 from elman.diagnostics import need_of_tokens
@@ -33,6 +38,7 @@ from ._material import Given, Material, Study
 
 # streams to look at, tokens that are asked how far back they matter, and fewer of them tell nothing
 _STREAMS, _ASKED, _FEW = 8, 50_000, 1000
+_VOCABULARY = "vocabulary.json"
 
 
 @dataclass(frozen=True)
@@ -48,7 +54,7 @@ class TextMaterial(Material):
     """Texts, by characters, words, tokens or subwords."""
 
     def given(self, X: Any, column: str | None, where: str) -> Given:
-        """A path, or a list of texts."""
+        """A path, with the column of a table, or a list of texts."""
         if isinstance(X, str):
             raise TypeError(
                 f"LanguageModel: X is a str ({X[:30]!r}…); give a list of texts,"
@@ -59,20 +65,26 @@ class TextMaterial(Material):
             return Given(texts, f"{len(texts)} texts")
         if not X.exists():
             raise FileNotFoundError(f"{X}: no such file or folder.")
-        return Given(X, str(X))
+        if not is_table(X):
+            return Given(X, str(X))
+        return Given(X, str(X), column or text_column(read_table(X), str(X)))
 
     def digest(self, given: Given) -> str:
         """Of the texts, or of the files' bytes."""
         return fingerprint(given.content)
 
     def study(
-        self, given: Given, held: Given | None, column: str | None, scratch: Path, seed: int
+        self, given: Given, held: Given | None, scratch: Path, seed: int, run: Run | None
     ) -> Study:
         """Learns the vocabulary, and writes the tokens on the disk."""
         model = self.model
-        model.vocabulary_ = self._vocabulary(given, column)
-        tokens = self._tokens(given, column, scratch / "text")
-        part = self._part(tokens, held, column, scratch / "validation")
+        if run is not None and (run.path / _VOCABULARY).is_file():
+            # a training that was cut off goes on with its own
+            self.restore(run)
+        else:
+            model.vocabulary_ = self._vocabulary(given, held)
+        tokens = self._tokens(given, scratch / "text")
+        part = self._part(tokens, held, scratch / "validation")
         train, validated = self._windows(tokens, part)
         network, k2 = self.network(), model.bptt_gradient
         objective = NextToken(network, k2 if k2 is not None and k2 < model.bptt else None)
@@ -94,21 +106,29 @@ class TextMaterial(Material):
             results,
         )
 
-    def _vocabulary(self, given: Given, column: str | None) -> Vocabulary:
-        model, texts = self.model, documents(given.content, column_name=column)
+    def _vocabulary(self, given: Given, held: Given | None) -> Vocabulary:
+        """The tokens of the text that is trained on; others are unknown where they are met."""
+        model, texts = self.model, partial(_texts, given)
+        is_all = held is not None or not model.validation_fraction
         return fit_vocabulary(
-            model.level, texts, max_size=model.vocabulary_size, lowercase=model.lowercase
+            model.level,
+            texts() if is_all else first_part(model.level, texts, self._trained),
+            max_size=model.vocabulary_size,
+            lowercase=model.lowercase,
         )
 
-    def _tokens(self, given: Given, column: str | None, path: Path) -> TokenFile:
-        texts = documents(given.content, column_name=column)
-        return TokenFile.write(path, texts, self.model.vocabulary_)
+    def _trained(self, tokens: int) -> int:
+        """How many of all tokens are trained on; those behind are held out."""
+        return tokens - round(tokens * self.model.validation_fraction)
 
-    def _part(self, tokens: TokenFile, held: Given | None, column: str | None, path: Path) -> _Part:
+    def _tokens(self, given: Given, path: Path) -> TokenFile:
+        return TokenFile.write(path, _texts(given), self.model.vocabulary_)
+
+    def _part(self, tokens: TokenFile, held: Given | None, path: Path) -> _Part:
         """The text that is held out: the end of the tokens, or another text."""
         if held is not None:
-            return _Part(self._tokens(held, column, path), 0, len(tokens))
-        cut = len(tokens) - round(len(tokens) * self.model.validation_fraction)
+            return _Part(self._tokens(held, path), 0, len(tokens))
+        cut = self._trained(len(tokens))
         # from its first token on, given the one before
         return _Part(tokens, cut - 1 if cut < len(tokens) else 0, cut)
 
@@ -147,13 +167,11 @@ class TextMaterial(Material):
         bits = loss * count / math.log(2) / max(characters, 1)
         return {**_losses(loss), "bits_per_character": bits, "held_out_tokens": count}
 
-    def evaluate(
-        self, given: Given, column: str | None, adaptation: Adaptation | None
-    ) -> dict[str, float]:
+    def evaluate(self, given: Given, adaptation: Adaptation | None) -> dict[str, float]:
         """The loss in all units."""
         model = self.model
         with tempfile.TemporaryDirectory() as scratch:
-            tokens = self._tokens(given, column, Path(scratch) / "text")
+            tokens = self._tokens(given, Path(scratch) / "text")
             if adaptation is None:
                 windows = StreamWindows(tokens, batch_size=1, bptt=max(model.bptt, 256))
                 loss, count = surprise(model.module_, windows)
@@ -165,7 +183,7 @@ class TextMaterial(Material):
     def sample(self, given: Given) -> Sample:
         """Streams from the start of the text."""
         with tempfile.TemporaryDirectory() as scratch:
-            tokens = self._tokens(given, None, Path(scratch) / "text")
+            tokens = self._tokens(given, Path(scratch) / "text")
             return self._sample(tokens, 0, asks=True)
 
     def _sample(self, tokens: TokenFile, start: int, *, asks: bool) -> Sample:
@@ -230,11 +248,15 @@ class TextMaterial(Material):
 
     def write(self, run: Run) -> None:
         """Writes the vocabulary."""
-        run.write_json("vocabulary.json", self.model.vocabulary_.to_json())
+        run.write_json(_VOCABULARY, self.model.vocabulary_.to_json())
 
     def restore(self, run: Run) -> None:
         """Reads the vocabulary."""
-        self.model.vocabulary_ = vocabulary_from_json(run.read_json("vocabulary.json"))
+        self.model.vocabulary_ = vocabulary_from_json(run.read_json(_VOCABULARY))
+
+
+def _texts(given: Given) -> Iterator[Iterator[str]]:
+    return documents(given.content, column_name=given.column)
 
 
 def _losses(loss: float) -> dict[str, float]:
