@@ -2,9 +2,15 @@
 
 import numpy as np
 import pytest
-from command import run
+from command import end, run
 
 SMALL = ["--hidden", "8", "--epochs", "2"]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _end():
+    yield
+    end()
 
 
 @pytest.fixture(scope="session")

@@ -1,4 +1,4 @@
-"""The command line as a person uses it: real processes."""
+"""The command line as a person uses it."""
 
 import json
 import subprocess
@@ -6,7 +6,7 @@ import sys
 import time
 
 import pytest
-from command import run
+from command import process, run
 
 import elman
 
@@ -109,7 +109,7 @@ def test_help_is_quick_and_imports_no_torch():
     times = []
     for _ in range(3):
         start = time.monotonic()
-        assert run("--help").returncode == 0
+        assert process("--help").returncode == 0
         times.append(time.monotonic() - start)
     assert min(times) < 0.3
     for command in (["--help"], ["doctor", "--help"], ["train", "language-model", "--help"]):
@@ -152,11 +152,11 @@ def test_a_file_that_is_not_there_is_told_before_torch_is_imported(arguments, te
 
 
 def test_the_version_is_that_of_the_package():
-    assert run("--version").stdout == f"elman {elman.__version__}\n"
+    assert process("--version").stdout == f"elman {elman.__version__}\n"
 
 
 def test_no_arguments_show_the_help():
-    done = run()
+    done = process()
     assert done.returncode == 2
     assert "Usage" in done.stdout + done.stderr
     assert done.stderr == run("--help").stdout

@@ -7,7 +7,7 @@ import signal
 from functools import partial
 
 import pytest
-from command import refused, run
+from command import process, refused, run
 
 
 def damaged(folder, tmp_path, kind):
@@ -89,7 +89,7 @@ FILES = {
         ("train forecast inf.csv --out o", "inf.csv: row 3, column 'v': inf (1 such values)"),
         ("train classify gap.csv --id-column id --out o", "gap.csv: row 2, column 'pulse': nothing,"
          " or NaN (1 such values); mend it, or give missing=ffill or mask."),
-        ("train classify none.jsonl --out o", "sequence 1 has no steps; drop it."),
+        ("train classify none.jsonl --out o", "none.jsonl: row 2 has no steps; drop it."),
         ("train regress side.tsv --out o", "side.tsv: the label of row 1 is 'sideways', no number;"
          " give a number for each."),
         ("train tag order.conll --out o", "order.conll: line 5: the tag 'I-P' behind 'O' goes on"
@@ -135,7 +135,7 @@ def test_an_instruction_set_that_is_not_there_leaves_no_folder(folder, tmp_path,
     pytest.importorskip("elman.kernels._native")
     monkeypatch.setenv("ELMAN_CPU", "avx1024")
     command = ["train", "classify", folder / "text.tsv", "--out", tmp_path / "run"]
-    refused(run(*command), "ELMAN_CPU=avx1024: this machine runs the kernels ")
+    refused(process(*command), "ELMAN_CPU=avx1024: this machine runs the kernels ")
     assert not (tmp_path / "run").exists()
 
 
@@ -148,7 +148,7 @@ def test_a_full_disk_is_one_line_and_a_command_that_goes_on(folder, tmp_path, mo
         resource.setrlimit(resource.RLIMIT_FSIZE, (most, most))
 
     command = ["train", "classify", folder / "text.tsv", "--out", tmp_path / "run", "--epochs", "2"]
-    refused(run(*command, preexec_fn=partial(small_files, 20_000)), "File too large")
+    refused(process(*command, preexec_fn=partial(small_files, 20_000)), "File too large")
     left = {one.name for one in tmp_path.rglob("*") if one.is_file()}
     assert "model.safetensors" not in left
     assert not [name for name in left if "tmp" in name]

@@ -4,12 +4,14 @@ import contextlib
 import importlib
 import json
 import math
+import os
 
 import pytest
 
 from elman.cli import main
 from elman.data import read_table
 from elman.tasks import LanguageModel, SequenceGenerator
+from elman.tasks._claim import claimed, sign
 
 FILES = {
     "a.txt": "one\ntwo\n",
@@ -134,3 +136,23 @@ def test_a_file_of_options_may_start_with_a_byte_order_mark(tmp_path):
 
     (tmp_path / "a.toml").write_text("[model]\nhidden_size = 8\n", encoding="utf-8-sig")
     assert settings(SequenceGenerator, tmp_path / "a.toml", None, {}) == {"hidden_size": 8}
+
+
+def test_a_table_is_read_by_the_column_of_the_training(elman, tmp_path):
+    (tmp_path / "letters.csv").write_text("de,en\n" + "eins,one two one two\n" * 30)
+    train = "train language-model letters.csv --text-column en --out lm --hidden 4 --epochs 1"
+    assert not elman(train).err
+    found = json.loads(elman("evaluate lm letters.csv --json").out)
+    assert found["held_out_tokens"] > 20 * len("one two one two")
+    assert not elman("inspect lm letters.csv").err
+    assert "no column 'en'" in elman("evaluate lm words.csv").err
+
+
+def test_a_folder_that_is_trained_in_is_refused(elman, tmp_path):
+    with claimed(tmp_path / "busy"):
+        sign(tmp_path / "busy")
+        said = elman("train classify words.csv --out busy").err
+    assert said == (
+        f"elman: busy: is being trained by process {os.getpid()}; let it end, or give another"
+        " folder.\n"
+    )
