@@ -1,5 +1,7 @@
-// The Python module: integers and bytes in, a status out. It picks the instruction set at run time.
+// The Python module: integers, bytes and tensors in, a status out. It picks the instruction set at run
+// time.
 #include <nanobind/nanobind.h>
+#include <nanobind/stl/array.h>
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/vector.h>
 
@@ -8,6 +10,7 @@
 #include <mutex>
 
 #include "kernels.h"
+#include "tensors.h"
 
 #if defined(ELMAN_X86)
 #include <cpuid.h>
@@ -102,6 +105,87 @@ int run(int (*pass)(const Call&), nb::bytes packed) {
   return pass(call);
 }
 
+// the status of a call whose tensors are not plain: the caller has another way
+constexpr int NOT_PLAIN = 3;
+// input, weights, states and initial states
+constexpr Py_ssize_t TENSORS = 11;
+
+// The items of a tuple or list of so many; null if it is none.
+PyObject* const* items_of(nb::handle sequence, Py_ssize_t least, Py_ssize_t most) {
+  if (!PyTuple_Check(sequence.ptr()) && !PyList_Check(sequence.ptr())) return nullptr;
+  const Py_ssize_t size = PySequence_Fast_GET_SIZE(sequence.ptr());
+  return size < least || size > most ? nullptr : PySequence_Fast_ITEMS(sequence.ptr());
+}
+
+// What both passes read: a call of plain tensors as far as its output and what it saves.
+Call call_of(int64_t cell, int64_t activation, int64_t threads, int64_t flags) {
+  Call call{};
+  call.threads = threads;
+  call.reverse = flags & CallReader::REVERSE ? 1 : 0;
+  call.checkpointed = flags & CallReader::CHECKPOINTED ? 1 : 0;
+  call.cell = reinterpret_cast<const Cell*>(cell);
+  call.activation = reinterpret_cast<const Activation*>(activation);
+  return call;
+}
+// `tensors` as `tensors_of` has them, `cuts` the lengths and the resets, `made` the output and what is
+// saved.
+bool read_both(Call& call, CallReader& reader, nb::handle tensors, nb::handle cuts,
+               PyObject* const* made) {
+  PyObject* const* const all = items_of(tensors, TENSORS, TENSORS);
+  PyObject* const* const two = items_of(cuts, 2, 2);
+  if (!all || !two) return false;
+  reader.tensors(all);
+  reader.lengths(two[0]);
+  reader.resets(two[1]);
+  call.output = reader.sequence(made[0], call.R, call.output_t, call.output_b);
+  (call.checkpointed ? call.kept : call.saved) = reader.numbers(made[1]);
+  return reader.is_plain() && call.output;
+}
+
+// Runs a call of tensors forward; `made` has the final states last.
+int scan(int64_t kernels, int64_t cell, int64_t activation, int64_t threads, int64_t flags,
+         nb::handle tensors, nb::handle cuts, nb::handle made) {
+  Call call = call_of(cell, activation, threads, flags);
+  CallReader reader(call, flags);
+  const int64_t states = call.cell->states;
+  PyObject* const* const to = items_of(made, 2 + states, 2 + states);
+  if (!to || !read_both(call, reader, tensors, cuts, to)) return NOT_PLAIN;
+  call.final_0 = reader.numbers(to[2], call.B * call.R, call.R);
+  if (states > 1) call.final_1 = reader.numbers(to[3], call.B * call.H, call.H);
+  if (!reader.is_plain()) return NOT_PLAIN;
+  nb::gil_scoped_release release;
+  return at(kernels).forward(call);
+}
+
+// Runs its gradient: `grads` of the output and the final states, `results` as `tensors`, `seen` the
+// addresses of what is watched.
+int scan_back(int64_t kernels, int64_t cell, int64_t activation, int64_t threads, int64_t flags,
+              nb::handle tensors, nb::handle cuts, nb::handle made, nb::handle grads,
+              nb::handle results, const std::array<int64_t, 4>& seen, double gradient_clip) {
+  Call call = call_of(cell, activation, threads, flags);
+  CallReader reader(call, flags);
+  const int64_t states = call.cell->states;
+  PyObject* const* const from = items_of(made, 2, 2);
+  PyObject* const* const given = items_of(grads, 1 + states, 1 + states);
+  PyObject* const* const found = items_of(results, TENSORS, TENSORS);
+  if (!from || !given || !found || !read_both(call, reader, tensors, cuts, from)) return NOT_PLAIN;
+  call.doutput = reader.sequence(given[0], call.R, call.doutput_t, call.doutput_b);
+  call.dfinal_0 = reader.numbers(given[1], call.B * call.R, call.R);
+  if (states > 1) call.dfinal_1 = reader.numbers(given[2], call.B * call.H, call.H);
+  void** const to[TENSORS] = {&call.dinput,    &call.dweight_ih, &call.dweight_hh, &call.dbias_ih,
+                              &call.dbias_hh,  &call.dweight_ho, &call.dbias_ho,   &call.dstate_0,
+                              &call.dstate_1,  &call.dinitial_0, &call.dinitial_1};
+  for (Py_ssize_t i = 0; i < TENSORS; ++i) *to[i] = reader.any(found[i]);
+  if (!reader.is_plain()) return NOT_PLAIN;
+  call.dtotal_0 = reinterpret_cast<void*>(seen[0]);
+  call.dtotal_1 = reinterpret_cast<void*>(seen[1]);
+  call.dnorm_0 = reinterpret_cast<double*>(seen[2]);
+  call.dnorm_1 = reinterpret_cast<double*>(seen[3]);
+  call.gradient_clip = gradient_clip;
+  nb::gil_scoped_release release;
+  return at(kernels).backward(call);
+}
+
 // Whether the threads of a parallel region are gone, as they are in a forked child.
 bool alone = false;
 
@@ -112,6 +196,9 @@ class Stream {
     std::vector<Call> calls;
     for (const nb::bytes& one : layers) calls.push_back(read(one));
     bytes_ = calls.at(0).bytes;
+    rows_ = calls.front().B;
+    reads_ = calls.front().I;
+    writes_ = calls.back().R;
     for (const Call& c : calls) work_ += c.B * c.cell->gates * c.H * (c.I + c.R);
     stream_ = kernels_.open(calls.data(), static_cast<int64_t>(calls.size()));
     if (!stream_) throw std::bad_alloc();
@@ -131,8 +218,22 @@ class Stream {
     const std::lock_guard<std::mutex> one_at_a_time(mutex_);
     run(x, y);
   }
+  // The same from one tensor to another; false, and nothing is done, where they are not plain, have
+  // other sizes or share memory.
+  bool take(nb::handle x, nb::handle y) {
+    DLTensor from, to;
+    if (!fits(x, from, reads_) || !fits(y, to, writes_)) return false;
+    const int64_t a = reinterpret_cast<int64_t>(from.data), b = reinterpret_cast<int64_t>(to.data);
+    if (a < b + rows_ * writes_ * bytes_ && b < a + rows_ * reads_ * bytes_) return false;
+    step(a, b);
+    return true;
+  }
 
  private:
+  bool fits(nb::handle tensor, DLTensor& found, int64_t columns) const {
+    return Tensors::read(tensor.ptr(), found) && bytes_of(found) == bytes_ && found.dims == 2 &&
+           found.sizes[0] == rows_ && found.sizes[1] == columns && is_contiguous(found);
+  }
   // multiplications of a step
   static constexpr int64_t RELEASE_FROM = 1'000'000;
   void run(int64_t x, int64_t y) {
@@ -142,7 +243,7 @@ class Stream {
   std::mutex mutex_;
   int64_t work_ = 0;
   const Kernels& kernels_;
-  int64_t bytes_ = 0;
+  int64_t bytes_ = 0, rows_ = 0, reads_ = 0, writes_ = 0;
   void* stream_ = nullptr;
 };
 
@@ -196,10 +297,30 @@ NB_MODULE(_native, m) {
         "Runs a call forward; 0, or why not.");
   m.def("backward", [](int64_t kernels, nb::bytes call) { return run(at(kernels).backward, call); },
         "Runs a call's gradient; 0, or why not.");
+  m.def("open_tensors", [](nb::handle capsule, nb::handle tensor, nb::handle parameter) {
+    Tensors::open(capsule.ptr(), tensor.ptr(), parameter.ptr());
+  }, "What reads tensors: DLPack's interface of their class, it, and the class of parameters.");
+  m.def("are_plain", [](nb::handle tensors, bool without_gradient) {
+    PyObject* const* const all = items_of(tensors, 0, 1 << 20);
+    const Py_ssize_t size = all ? PySequence_Fast_GET_SIZE(tensors.ptr()) : 0;
+    int64_t bytes = 0;
+    for (Py_ssize_t i = 0; i < size; ++i) {
+      DLTensor t;
+      if (all[i] == Py_None) continue;
+      if (!Tensors::read(all[i], t) || (bytes && bytes_of(t) != bytes)) return false;
+      if (without_gradient && Tensors::asks_for_gradient(all[i])) return false;
+      bytes = bytes_of(t);
+      if (!bytes) return false;
+    }
+    return all != nullptr;
+  }, "Whether tensors are common ones of one type that the kernels take; None is passed over.");
+  m.def("scan", scan, "Runs a call of tensors forward; 0, or why not.");
+  m.def("scan_back", scan_back, "Runs its gradient; 0, or why not.");
   m.def("stay_alone", [] { alone = true; }, "From now on, streams run on one thread.");
   nb::class_<Stream>(m, "Stream", "Layers that run one step at a time.")
       .def(nb::init<int64_t, const std::vector<nb::bytes>&>())
-      .def("step", &Stream::step, "Reads the inputs at one address, writes the outputs at another.");
+      .def("step", &Stream::step, "Reads the inputs at one address, writes the outputs at another.")
+      .def("take", &Stream::take, "The same for tensors; false where they are not plain.");
   m.def("word", [](int64_t kernels, const char* name, int64_t numbers, int64_t n, int64_t bytes) {
     return at(kernels).word(name, reinterpret_cast<void*>(numbers), n, bytes);
   }, "Applies a word of the cells to n numbers in place.");

@@ -14,6 +14,8 @@ CELLS = {
     "gru_reset_before": gru_reset_before.cell,
     "lstm": lstm.cell,
 }
+# native/module.cpp
+NOT_PLAIN = 3
 # 1, primes, a vector, one more and one less than a few
 SHAPES = [(1, 1, 1, 1), (5, 3, 7, 5), (9, 1, 64, 64), (7, 13, 33, 40), (3, 2, 16, 75), (4, 33, 1, 131)]  # fmt: skip
 
@@ -68,6 +70,24 @@ def make(cell, shape, kind=KINDS["dense"], dtype=torch.float32):
         torch.rand(T, B) < 0.3 if kind.resets else None,
         reverse=kind.reverse,
     )
+
+
+class Packed:
+    """The native module for calls as rows of integers alone: no tensor is plain."""
+
+    def __init__(self, native):
+        self.native = native
+
+    def __getattr__(self, name):
+        return getattr(self.native, name)
+
+    def scan(self, *_):
+        return NOT_PLAIN
+
+    scan_back = scan
+
+    def are_plain(self, *_):
+        return False
 
 
 def gradients_like(call):

@@ -4,7 +4,6 @@ import os
 import subprocess
 import sys
 from dataclasses import replace
-from types import SimpleNamespace
 
 import pytest
 import torch
@@ -15,6 +14,7 @@ from kernels.calls import (
     KINDS,
     SHAPES,
     Kind,
+    Packed,
     by_kernel,
     by_reference,
     check_rows_alone,
@@ -42,7 +42,8 @@ def threads(request, monkeypatch):
     return request.param
 
 
-def test_the_threads_that_are_asked_for_are_handed_over(threads, monkeypatch):
+@pytest.mark.parametrize("way", ["read", "packed"])
+def test_the_threads_that_are_asked_for_are_handed_over(way, threads, monkeypatch):
     asked, native = [], cpu.native
 
     def noting(run, fields):
@@ -52,10 +53,21 @@ def test_the_threads_that_are_asked_for_are_handed_over(threads, monkeypatch):
 
         return note
 
-    both = SimpleNamespace(
-        forward=noting(native.forward, FORWARD), backward=noting(native.backward, BACKWARD)
-    )
-    monkeypatch.setattr(cpu, "native", both)
+    def noting_tensors(run):
+        def note(kernels, cell, activation, threads, *others):
+            asked.append(threads)
+            return run(kernels, cell, activation, threads, *others)
+
+        return note
+
+    noted = Packed(native)
+    if way == "packed":
+        noted.forward = noting(native.forward, FORWARD)
+        noted.backward = noting(native.backward, BACKWARD)
+    else:
+        noted.scan = noting_tensors(native.scan)
+        noted.scan_back = noting_tensors(native.scan_back)
+    monkeypatch.setattr(cpu, "native", noted)
     call = make(CELLS["gru"], SHAPES[0], KINDS["dense"], torch.float32)
     by_kernel(call, gradients_like(call))
     assert asked == [threads, threads]

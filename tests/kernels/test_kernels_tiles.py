@@ -13,6 +13,7 @@ from kernels.calls import (
     KINDS,
     SHAPES,
     Kind,
+    Packed,
     by_kernel,
     by_reference,
     check_rows_alone,
@@ -188,13 +189,12 @@ def test_explain_says_how_bfloat16_runs(name, options, size, able, monkeypatch):
     x = torch.randn(3, 16, 5).bfloat16()
     sizes = []
 
-    class Native:
+    class Native(Packed):
         def forward(self, kernels, call):
             sizes.append(struct.unpack_from("q", call)[0])
-            return native.forward(kernels, call)
+            return self.native.forward(kernels, call)
 
-    native = cpu.native
-    monkeypatch.setattr(cpu, "native", Native())
+    monkeypatch.setattr(cpu, "native", Native(cpu.native))
     layer(x)
     assert sizes == [size]
     said = "cpu by way of float32 (" in str(elman.explain(layer, x))

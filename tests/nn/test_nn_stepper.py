@@ -295,3 +295,38 @@ def test_the_short_way_is_left_where_something_watches():
         twice = layer(x)[0]
         assert not torch.equal(twice, expected)
         assert_close(twice, elman.nn.GRU.forward(layer, x)[0])
+
+
+def test_a_step_of_plain_tensors_takes_the_short_way_and_of_others_the_long_one(monkeypatch):
+    stepper = elman.nn.GRU(3, 4).stepper(batch=2)
+    if stepper._take is None:
+        pytest.skip("the native module is not installed")
+    taken, take = [], stepper._take
+    monkeypatch.setattr(stepper, "_take", lambda x, y: taken.append(take(x, y)) or taken[-1])
+    x, room = torch.randn(2, 3), torch.zeros(2, 8)
+    outs = [torch.empty(2, 4), None]
+    turned, negative = x.t().contiguous().t(), torch.complex(x, -x).conj().imag
+    ways = [(x, outs[0]), (x, None), (turned, outs[0]), (negative, None)]
+    if hasattr(torch.Tensor, "__dlpack_c_exchange_api__"):
+        expected = [True, True, False, False]
+    else:
+        expected = [False] * 4
+    found = []
+    for way in ways:
+        stepper.reset()
+        found.append(stepper(*way).clone())
+    assert taken == expected
+    for one in found:
+        assert torch.equal(one, found[0])
+    # one memory for both: what is read is read first
+    room[:, :3] = x
+    shared = room.flatten()[:8].view(2, 4)
+    stepper.reset()
+    before = shared[:, :3].contiguous()
+    expected_there = stepper(before).clone()
+    stepper.reset()
+    assert torch.equal(stepper(shared[:, :3], out=shared), expected_there)
+    with pytest.raises(ValueError, match=r"Stepper: x_t has shape \(2, 4\), expected \(2, 3\)"):
+        stepper(torch.randn(2, 4), outs[0])
+    with pytest.raises(ValueError, match="Stepper: out has shape"):
+        stepper(x, torch.empty(2, 3))

@@ -76,6 +76,14 @@ def empty(like: Tensor, *shape: int) -> Tensor:
     return like.new_empty(0).set_(flat.untyped_storage(), 0, shape)  # pyright: ignore
 
 
+def empty_like(tensor: Tensor) -> Tensor:
+    """A contiguous tensor of another one's dtype and sizes, not initialised."""
+    if tensor.nbytes < LARGE and tensor.is_contiguous():
+        # the shortest way
+        return torch.empty_like(tensor)
+    return empty(tensor, *tensor.shape)
+
+
 def _take(size: int) -> mmap.mmap:
     """The smallest free slab that is large enough and not far too large, or a new one."""
     with _lock:

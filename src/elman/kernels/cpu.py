@@ -23,10 +23,12 @@ from ._fields import (
     sequence,
 )
 from ._machine import is_built, machine, native, threads
-from ._sizes import check_weights
 
-# native/call.h, enum Status
-_BAD_LENGTH = 2
+# native/call.h, enum Status, and native/module.cpp
+_NO_MEMORY_LEFT, _BAD_LENGTH = 1, 2
+_NOT_PLAIN = 3
+# native/tensors.h, CallReader::Flag
+_BATCH_FIRST, _REVERSE, _CHECKPOINTED, _NO_GRADIENT = 1, 2, 4, 8
 _NO_MEMORY = "the native kernels found no memory for their buffers."
 
 
@@ -168,9 +170,8 @@ def forward(
         The output (T, B, R), the final states, and what `backward` needs; None where that is
         nothing.
     """
-    input, held = call.input, []
-    fields = fields_of(machine(), threads(), call, tensors, held)
-    steps, batch = input.shape[:2]
+    input = call.input
+    steps, batch, _ = input.shape
     widths = call.widths
     output = _memory.empty(input, steps, batch, widths[0])
     rows = (1, batch) if call.layered else (batch,)
@@ -179,16 +180,41 @@ def forward(
     saved = _memory.empty(input, numbers) if numbers else None
     if saved is not None and not compact:
         saved.zero_()
-    fields += (
-        output.data_ptr(),
-        batch * widths[0],
-        widths[0],
-        after[0].data_ptr(),
-        after[1].data_ptr() if len(after) > 1 else 0,
-        *fields_of_saved(call, saved),
-    )
-    _check(native.forward(machine().kernels, FORWARD.pack(*fields)), call)
+    status = native.scan(
+        *_kernels_of(call.cell), threads(), _flags_of(call), tensors, (call.lengths, call.resets),
+        (output, saved, *after),
+    )  # fmt: skip
+    if status == _NOT_PLAIN:
+        held: list[Tensor] = []
+        fields = fields_of(machine(), threads(), call, tensors, held)
+        fields += (
+            output.data_ptr(),
+            batch * widths[0],
+            widths[0],
+            after[0].data_ptr(),
+            after[1].data_ptr() if len(after) > 1 else 0,
+            *fields_of_saved(call, saved),
+        )
+        status = native.forward(machine().kernels, FORWARD.pack(*fields))
+    _check(status, call)
     return output, after, saved
+
+
+def _kernels_of(cell: cells.Cell) -> tuple[int, int, int]:
+    """The addresses of this machine's kernels, of a cell and of its output's nonlinearity."""
+    here = machine()
+    return here.kernels, here.cells[name_of(cell)][0], here.activations[cell.output.name][0]
+
+
+def _flags_of(call: Call) -> int:
+    return (_REVERSE if call.reverse else 0) | (_CHECKPOINTED if call.checkpointed else 0)
+
+
+def are_plain(*tensors: Tensor | None) -> bool:
+    """Whether the kernels read tensors as they are: common ones on the CPU, of one of their dtypes;
+    None is passed over. False where torch does not say.
+    """
+    return native.are_plain(tensors, False)
 
 
 def runs_as_it_is(cell: cells.Cell, dtype: torch.dtype, ho: Tensor | None) -> bool:
@@ -208,8 +234,7 @@ def infer(
     is_batch_first: bool,
     lengths: Tensor | None,
 ) -> tuple[Tensor, tuple[Tensor, ...]] | None:
-    """Runs whole sequences forward, for a cell of which `runs_as_it_is` is true; every tensor is of
-    one dtype, on the CPU, and contiguous, the input in its last dimension at least.
+    """Runs whole sequences forward without a gradient, for a cell of which `runs_as_it_is` is true.
 
     Args:
         cell: one that is built in.
@@ -222,45 +247,25 @@ def infer(
         lengths: (B,) int64 or None.
 
     Returns:
-        The output and the new states; None for a length that does not fit.
+        The output and the new states; None where a tensor is not plain, as it may be in the long
+        way, or wants a gradient; and for a size or a length that does not fit.
     """
-    here, ih, hh = machine(), weights[0], weights[1]
-    width = hh.shape[1]
-    empty = _memory.empty
-    if input.dim() == 2:
-        steps, batch, time, row = 1, output_shape[0], 0, 1
-        input_time, input_row = 0, input.stride(0)
-        # nothing is large in a step
-        empty = Tensor.new_empty
-    elif is_batch_first:
-        batch, steps, time, row = *output_shape[:2], 1, output_shape[1]
-        input_row, input_time, _ = input.stride()
-    else:
-        steps, batch, time, row = *output_shape[:2], output_shape[1], 1
-        input_time, input_row, _ = input.stride()
-    features, hidden = input.shape[-1], ih.shape[0] // len(cell.gates)
-    check_weights(cell, features, weights)
+    # nothing is large in a step
+    empty = Tensor.new_empty if input.dim() == 2 else _memory.empty
     # sizes one by one: torch reads a tuple in twice the time
     output = empty(input, *output_shape)
-    two = len(cell.states) > 1
     after = [input.new_empty(*shape) for shape in state_shapes]
-    first = (0, 0) if state is None else [s.data_ptr() for s in state]
-    packed = FORWARD.pack(
-        BYTES[input.dtype], threads(), steps, batch, features, hidden, width, 0,
-        here.cells[name_of(cell)][0], here.activations[cell.output.name][0],
-        input.data_ptr(),
-        *[0 if w is None else w.data_ptr() for w in weights],
-        input_time, input_row, first[0], first[1] if two else 0, 0, 0,
-        0 if lengths is None else lengths.data_ptr(), 0,
-        output.data_ptr(), time * width, row * width, after[0].data_ptr(),
-        after[1].data_ptr() if two else 0, 0, 0, 0,
+    first = (None, None) if state is None else state if len(state) > 1 else (state[0], None)
+    flags = (_BATCH_FIRST if is_batch_first else 0) | (
+        _NO_GRADIENT if torch.is_grad_enabled() else 0
+    )
+    status = native.scan(
+        *_kernels_of(cell), threads(), flags, (input, *weights, *first, None, None),
+        (lengths, None), (output, None, *after),
     )  # fmt: skip
-    status = native.forward(here.kernels, packed)
-    if status == _BAD_LENGTH:
-        return None
-    if status:
+    if status == _NO_MEMORY_LEFT:
         raise MemoryError(_NO_MEMORY)
-    return output, tuple(after)
+    return None if status else (output, tuple(after))
 
 
 def packed_step(call: Call, tensors: Sequence[Tensor | None], held: list[Tensor]) -> bytes:
@@ -292,36 +297,56 @@ def backward(
     """
     if saved is None and saved_size(call):
         raise ValueError("the native backward pass needs what the forward pass saved.")
+    results = [
+        _memory.empty_like(tensor) if need and tensor is not None else None
+        for tensor, need in zip(tensors, needed, strict=True)
+    ]
+    if call.initial is not None:
+        # each row's own gradient of a learned state that all rows share, in float32 at least
+        rows, dtype = call.input.shape[1], torch.promote_types(call.input.dtype, torch.float32)
+        for i in _INITIAL:
+            one = results[i]
+            results[i] = None if one is None else one.new_zeros(rows, one.shape[-1], dtype=dtype)
+    watch, norms, vectors, seen = call.watch, None, None, [0] * 4
+    if watch is not None:
+        norms, vectors, seen = _watched(call, watch.vectors)
+    clip = call.gradient_clip or 0.0
+    status = native.scan_back(
+        *_kernels_of(call.cell), threads(), _flags_of(call), tensors, (call.lengths, call.resets),
+        (output, saved), grads, results, seen, clip,
+    )  # fmt: skip
+    if status == _NOT_PLAIN:
+        packed, _held = _packed_gradient(call, tensors, grads, output, saved, results)
+        status = native.backward(machine().kernels, BACKWARD.pack(*packed, *seen, clip))
+    _check(status, call)
+    if watch is not None and norms is not None:
+        watch.seen(norms, vectors)
+    if call.initial is not None:
+        for i in _INITIAL:
+            one = results[i]
+            results[i] = None if one is None else one.sum(0).to(call.input.dtype)
+    return results
+
+
+def _packed_gradient(
+    call: Call,
+    tensors: Sequence[Tensor | None],
+    grads: Sequence[Tensor | None],
+    output: Tensor,
+    saved: Tensor | None,
+    results: Sequence[Tensor | None],
+) -> tuple[list[int], list[Tensor]]:
+    """The fields of a backward call but the last ones, and the copies that they point to."""
     held: list[Tensor] = []
     # torch may leave a change of sign for later
     grads = [None if one is None else one.resolve_neg() for one in grads]
+    held += [one for one in grads if one is not None]
     fields = fields_of(machine(), threads(), call, tensors, held)
     fields += [*sequence(output, held), 0, 0, *fields_of_saved(call, saved)]
     fields += sequence(grads[0], held)
     fields += [address_of(grads[1], held), address_of(grads[2], held) if len(grads) > 2 else 0]
-    results: list[Tensor | None] = []
-    for i, (tensor, need) in enumerate(zip(tensors, needed, strict=True)):
-        made = None
-        if need and tensor is not None:
-            if i in _INITIAL:
-                dtype = torch.promote_types(tensor.dtype, torch.float32)
-                made = tensor.new_zeros(call.input.shape[1], tensor.shape[-1], dtype=dtype)
-            else:
-                made = _memory.empty(tensor, *tensor.shape)
-        fields.append(0 if made is None else made.data_ptr())
-        results.append(made)
-    watch, norms, vectors, seen = call.watch, None, None, [0] * 4
-    if watch is not None:
-        norms, vectors, seen = _watched(call, watch.vectors)
-    packed = BACKWARD.pack(*fields, *seen, call.gradient_clip or 0.0)
-    _check(native.backward(machine().kernels, packed), call)
-    if watch is not None and norms is not None:
-        watch.seen(norms, vectors)
-    # a learned initial state is one for all rows
-    for i in _INITIAL:
-        made = results[i]
-        results[i] = None if made is None else made.sum(0).to(call.input.dtype)
-    return results
+    fields += [0 if one is None else one.data_ptr() for one in results]
+    return fields, held
 
 
 def _watched(call: Call, with_vectors: bool) -> tuple[Tensor, tuple[Tensor, ...] | None, list[int]]:

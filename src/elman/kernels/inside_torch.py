@@ -4,6 +4,7 @@ They are used here and nowhere else; `tests/ops/test_ops_doors.py` holds them ag
 torch.
 """
 
+from collections.abc import Sequence
 from functools import cache
 from typing import Any
 
@@ -45,15 +46,20 @@ def is_tracing() -> bool:
 
 def is_watched() -> bool:
     """Whether a transform, tangents, a dispatch mode, a recorder or autocast changes what a call
-    means.
+    means; not to be asked while compiling.
     """
     return (
-        _c._are_functorch_transforms_active()
-        or is_tracing()
+        _has_transforms()
+        or _has_recorder()
         or _forward_ad._current_level >= 0
-        or _c._len_torch_dispatch_stack() > 0
-        or _c._is_any_autocast_enabled()
+        or _count_modes() > 0
+        or _has_autocast()
     )
+
+
+# every short call asks for all of them
+_has_transforms, _has_recorder = _c._are_functorch_transforms_active, _c._is_tracing
+_count_modes, _has_autocast = _c._len_torch_dispatch_stack, _c._is_any_autocast_enabled
 
 
 @cache
@@ -71,6 +77,12 @@ def is_plain(tensor: Tensor) -> bool:
 
 is_wrapped = _c._functorch.is_functorch_wrapped_tensor
 """Whether a tensor belongs to a transform of `torch.func`, which may have ended."""
+
+
+def is_many(grads: Sequence[Tensor | None]) -> bool:
+    """Whether they are many at once, as `torch.autograd.grad(is_grads_batched=True)` has them."""
+    asked: Any = _c._functorch.is_legacy_batchedtensor
+    return any(one is not None and asked(one) for one in grads)
 
 
 def apply_plainly(function: type[torch.autograd.Function], *arguments: Any) -> Any:

@@ -19,4 +19,6 @@ class Stream:
         self._held = [call.state for call in calls]
         copies: list[Tensor] = []
         packed = [cpu.packed_step(call, tensors_of(call), copies) for call in calls]
-        self.step = native.Stream(machine().kernels, packed).step
+        stream = native.Stream(machine().kernels, packed)
+        # from one address to another; from one plain tensor to another, or not at all
+        self.step, self.take = stream.step, stream.take

@@ -22,18 +22,18 @@ def run_quickly(layer: Any, input: Tensor, hx: Any, lengths: Any = None) -> Any:
         The output and the state as the layer returns them; None where something about the call is
         not plain, or not as it should be: the long way gives the same numbers, and the errors.
     """
-    names = layer._names
+    names, sizes = layer._names, input.shape
     if (
         len(names) > 1
         or (layer.recurrent_dropout and layer.training)
         or layer.zoneout
         or layer.layer_norm
-        or input.shape[-1] != layer.input_size
+        or sizes[-1] != layer.input_size
         or wanted(layer.backend) not in _MAYBE_NATIVE
     ):
         return None
-    *rows, _ = input.shape
-    batch = rows[0] if len(rows) == 1 or layer.batch_first else rows[1]
+    is_step = len(sizes) == 2
+    batch = sizes[0] if is_step or layer.batch_first else sizes[1]
     shapes = [(1, batch, width) for width in layer._widths]
     states, weights = _states(hx, shapes), _weights(layer, names[0])
     if states is None or weights is None:
@@ -45,7 +45,7 @@ def run_quickly(layer: Any, input: Tensor, hx: Any, lengths: Any = None) -> Any:
     state = states or None
     if trains:
         if (
-            len(rows) == 1
+            is_step
             or layer.watch is not None
             or layer.gradient_clip is not None
             or layer.bptt != "full"
@@ -53,7 +53,7 @@ def run_quickly(layer: Any, input: Tensor, hx: Any, lengths: Any = None) -> Any:
             return None
         made = train_quickly(layer.cell, weights, input, state, layer.batch_first, lengths)
     else:
-        shape = (*rows, layer.state_size)
+        shape = (*sizes[:-1], layer._widths[0])
         made = infer_quickly(
             layer.cell, weights, input, state, shape, shapes, layer.batch_first, lengths
         )

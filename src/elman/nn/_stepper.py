@@ -52,12 +52,14 @@ class Stepper:
         self._device: torch.device = self._layer.weight_ih_l0.device  # pyright: ignore
         self._reads = torch.Size((batch, layer.input_size))
         self._writes = torch.Size((batch, layer.state_size))
+        self._like = torch.empty(self._writes, dtype=self._dtype, device=self._device)
         with torch.inference_mode(False), torch.no_grad():
             self._state = [s.clone() for s in self._layer.first_state(batch)]
             self._first = [s.clone() for s in self._state]
             # a residual stack has sums between its layers
             stream = None if layer.residual else open_stream(self._calls(), layer.backend)
         self._step = None if stream is None else stream.step
+        self._take = None if stream is None else stream.take
         self._has_run = False
 
     def __reduce__(self) -> Any:
@@ -87,23 +89,31 @@ class Stepper:
         Raises:
             ValueError: a shape or dtype is another, or `out` is not contiguous.
         """
+        is_new = out is None
+        if out is None:
+            out = torch.empty_like(self._like)
+        if self._take is not None and self._take(x_t, out):
+            return self._changed(out)
         if x_t.shape != self._reads or x_t.dtype is not self._dtype:
             raise self._refused("x_t", x_t, self._reads, "I")
-        if out is None:
-            out = torch.empty(self._writes, dtype=self._dtype, device=self._device)
-        else:
+        if not is_new:
             self._check("out", out, self._writes, "R")
             if _share_memory(x_t, out):
                 x_t = x_t.clone()
-            if not out.is_inference():
-                # what autograd saved of it is there no longer
-                increment_version(out)
-        self._has_run = True
         if self._step is None:
-            return self._slowly(x_t, out)
-        if not x_t.is_contiguous() or x_t.device != self._device:
-            x_t = x_t.to(self._device).contiguous()
-        self._step(x_t.data_ptr(), out.data_ptr())
+            self._slowly(x_t, out)
+        else:
+            x_t = x_t.resolve_neg()
+            if not x_t.is_contiguous() or x_t.device != self._device:
+                x_t = x_t.to(self._device).contiguous()
+            self._step(x_t.data_ptr(), out.data_ptr())
+        return self._changed(out)
+
+    def _changed(self, out: Tensor) -> Tensor:
+        self._has_run = True
+        if not out.is_inference():
+            # what autograd saved of it is there no longer
+            increment_version(out)
         return out
 
     def _check(self, name: str, tensor: Tensor, shape: torch.Size, letter: str) -> None:

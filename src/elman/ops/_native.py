@@ -9,6 +9,7 @@ from torch import Tensor
 
 from elman.kernels import Call, Weights, cpu, inside_torch, reference, tensors_of, with_tensors
 
+from ._choose import BackendError
 from ._doors import Door
 from ._gradient import gradient_of_reference, second_gradient
 from ._operator import COUNT, scan_operator
@@ -99,8 +100,15 @@ class _Scan(torch.autograd.Function):
     def backward(ctx: Any, *grads: Any) -> Any:
         *tensors, output, saved = ctx.saved_tensors
         needed = ctx.needs_input_grad[1:]
-        if torch.is_grad_enabled():
-            return (None, *gradient_of_reference(ctx.call, tensors, grads, needed))
+        many = inside_torch.is_many(grads)
+        if many and ctx.call.watch is not None:
+            raise BackendError(
+                f"{ctx.call.cell.name}: a watched layer takes one gradient at a time; give"
+                " is_grads_batched=False, or watch no longer."
+            )
+        if many or torch.is_grad_enabled():
+            with torch.enable_grad():
+                return (None, *gradient_of_reference(ctx.call, tensors, grads, needed))
         call = with_tensors(ctx.call, tensors)
         return (None, *cpu.backward(call, tensors, grads, needed, output, saved))
 

@@ -11,7 +11,6 @@ from elman.kernels import Call, Weights, cpu, inside_torch
 from elman.kernels import torch as kernels_of_torch
 
 from ._choose import States, is_faster_on_torch, is_faster_step_on_torch
-from ._doors import is_common
 from ._native import differentiate
 
 
@@ -42,14 +41,12 @@ def infer_quickly(
         gradient is wanted, a transform, mode or autocast is on, a tensor is no common one, or the
         native kernels do not run the cell. `scan` is the way then, with the same numbers.
     """
-    if not _is_plain(cell, weights, input, state, refuse_gradient=torch.is_grad_enabled()):
+    if not _means_the_kernels(cell, input.dtype, weights):
         return None
-    rows = output_shape[0 if is_batch_first or len(output_shape) == 2 else 1]
     if lengths is None:
+        rows = output_shape[0 if is_batch_first or len(output_shape) == 2 else 1]
         if is_faster_on_torch(cell, input.dtype, output_shape[-1], rows):
             return None
-    elif not _are_plain_lengths(lengths, rows):
-        return None
     return cpu.infer(
         cell, weights, input, state, output_shape, state_shapes, is_batch_first, lengths
     )
@@ -152,40 +149,27 @@ def _lengths_fit(lengths: Tensor, steps: int) -> bool:
 
 
 def _is_plain(
-    cell: Cell,
-    weights: Sequence[Any],
-    input: Tensor,
-    state: Sequence[Tensor] | None,
-    refuse_gradient: bool = False,
+    cell: Cell, weights: Sequence[Any], input: Tensor, state: Sequence[Tensor] | None
 ) -> bool:
-    """Whether the native kernels run the cell, and nothing changes what a call means; the tensors
-    are to be common ones on the CPU, of one dtype and contiguous, the input in its last dimension
-    at least.
+    """Whether a call means the native kernels, and its tensors are common ones of one dtype.
 
     Args:
         cell: as for `infer_quickly`.
         weights: as for `infer_quickly`.
         input: as for `infer_quickly`.
         state: as for `infer_quickly`.
-        refuse_gradient: whether no tensor may ask for a gradient.
     """
-    dtype = input.dtype
-    if (
+    return _means_the_kernels(cell, input.dtype, weights) and cpu.are_plain(
+        input, *weights, *(state or ())
+    )
+
+
+def _means_the_kernels(cell: Cell, dtype: torch.dtype, weights: Sequence[Any]) -> bool:
+    """Whether the native kernels run a cell, and nothing changes what a call means."""
+    return not (
         torch.compiler.is_compiling()
         or inside_torch.is_watched()
         or cell.native is None
         or not cpu.is_built()
         or not cpu.runs_as_it_is(cell, dtype, weights[4])
-        or input.stride(-1) != 1
-    ):
-        return False
-    for tensor in (input, *weights, *(state or ())):
-        if tensor is not None and (
-            not is_common(tensor)
-            or tensor.dtype is not dtype
-            or not tensor.is_cpu
-            or (refuse_gradient and tensor.requires_grad)
-            or (tensor is not input and not tensor.is_contiguous())
-        ):
-            return False
-    return True
+    )

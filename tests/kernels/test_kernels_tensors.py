@@ -1,0 +1,177 @@
+"""Tensors that the kernels read themselves: the same as a call packed in Python, or not read at all."""
+
+import pytest
+import torch
+from kernels.calls import (
+    CELLS,
+    KINDS,
+    NOT_PLAIN,
+    SHAPES,
+    Kind,
+    Packed,
+    by_kernel,
+    gradients_like,
+    make,
+)
+
+from elman import nn
+from elman.kernels import cpu, tensors_of
+
+pytestmark = pytest.mark.skipif(
+    not cpu.is_built() or not hasattr(torch.Tensor, "__dlpack_c_exchange_api__"),
+    reason="the native module is not installed, or this torch does not say how tensors are read",
+)
+ALL = KINDS | {"output layer": Kind(lengths=True, fed_back=3)}
+RUNS = [
+    (cell, kind)
+    for cell in ("rnn_tanh", "gru", "gru_reset_before", "lstm")
+    for kind in ALL
+    if cell in ("rnn_tanh", "lstm") or not ALL[kind].fed_back
+]
+
+
+@pytest.fixture
+def answers(monkeypatch):
+    """What the native module answers to calls of tensors."""
+    found, native = [], cpu.native
+
+    class Noted(Packed):
+        def scan(self, *arguments):
+            found.append(native.scan(*arguments))
+            return found[-1]
+
+        def scan_back(self, *arguments):
+            found.append(native.scan_back(*arguments))
+            return found[-1]
+
+    monkeypatch.setattr(cpu, "native", Noted(native))
+    return found
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16], ids=str)
+@pytest.mark.parametrize(("cell", "kind"), RUNS)
+def test_they_are_what_is_packed(cell, kind, dtype, answers, monkeypatch):
+    for shape in SHAPES:
+        call = make(CELLS[cell], shape, ALL[kind], dtype)
+        if cpu.unsupported(call) or (dtype is torch.bfloat16 and cpu.only_in_float32(call)):
+            continue
+        grads = gradients_like(call)
+        read = by_kernel(call, grads)
+        assert answers[-2:] == [0, 0]
+        with monkeypatch.context() as patch:
+            patch.setattr(cpu, "native", Packed(cpu.native))
+            packed = by_kernel(call, grads)
+        for one, other in zip((*read[0], *read[1]), (*packed[0], *packed[1]), strict=True):
+            assert one.dtype is other.dtype
+            assert torch.equal(one, other)
+
+
+def _forward(call, change):
+    tensors = [None if t is None else t.detach() for t in tensors_of(call)]
+    change(tensors)
+    return cpu.forward(call, tensors, save=True)
+
+
+NOT_CONTIGUOUS = {
+    "input": (0, lambda t: t.transpose(1, 2).contiguous().transpose(1, 2)),
+    "weight_ih": (1, lambda t: t.t().contiguous().t()),
+    "bias_hh": (4, lambda t: torch.stack([t, t], 1)[:, 0]),
+    "state": (7, lambda t: t.t().contiguous().t()),
+    "negative": (0, lambda t: torch.complex(t, -t).conj().imag),
+}
+
+
+@pytest.mark.parametrize("name", NOT_CONTIGUOUS)
+def test_what_does_not_stand_in_a_row_is_packed(name, answers):
+    call = make(CELLS["gru"], (5, 3, 7, 5))
+    at, change = NOT_CONTIGUOUS[name]
+
+    def changed(tensors):
+        tensors[at] = change(tensors[at])
+
+    expected = _forward(call, lambda tensors: None)
+    found = _forward(call, changed)
+    assert answers == [0, NOT_PLAIN]
+    assert torch.equal(found[0], expected[0])
+
+
+MISFITS = {
+    "weight_hh": (2, lambda t: t[:, :-1].contiguous(), r"weight_hh has shape \(15, 4\)"),
+    "rows": (1, lambda t: t[:-1].contiguous(), r"weight_ih has shape \(14, 7\)"),
+    "bias_ih": (3, lambda t: t[:-1].contiguous(), r"bias_ih has shape \(14,\)"),
+    "state": (7, lambda t: t[:-1].contiguous(), r"h has shape \(2, 5\)"),
+}
+
+
+@pytest.mark.parametrize("name", MISFITS)
+def test_sizes_that_do_not_fit_are_not_read(name, answers):
+    call = make(CELLS["gru"], (5, 3, 7, 5))
+    at, change, words = MISFITS[name]
+
+    def changed(tensors):
+        tensors[at] = change(tensors[at])
+
+    with pytest.raises(ValueError, match=words):
+        _forward(call, changed)
+    assert answers == [NOT_PLAIN]
+
+
+@pytest.mark.parametrize("field", ["lengths", "resets"])
+def test_lengths_and_resets_that_do_not_fit_are_not_read(field, answers):
+    call = make(CELLS["gru"], (5, 3, 7, 5), KINDS["all"])
+    setattr(call, field, getattr(call, field)[:-1])
+    with pytest.raises(ValueError, match=f"{field} has shape"):
+        _forward(call, lambda tensors: None)
+    assert answers == [NOT_PLAIN]
+
+
+def test_lengths_of_another_type_are_packed(answers):
+    call = make(CELLS["gru"], (5, 3, 7, 5), KINDS["lengths"])
+    expected = _forward(call, lambda tensors: None)
+    call.lengths = call.lengths.int()
+    found = _forward(call, lambda tensors: None)
+    assert answers == [0, NOT_PLAIN]
+    assert torch.equal(found[0], expected[0])
+
+
+def test_a_gradient_that_stands_otherwise_is_packed(answers):
+    call = make(CELLS["lstm"], (5, 3, 7, 5))
+    output, *after = gradients_like(call)
+    expected = by_kernel(call, [output, *after])
+    turned = output.permute(2, 0, 1).contiguous().permute(1, 2, 0)
+    found = by_kernel(call, [turned, after[0].t().contiguous().t(), after[1]])
+    assert answers == [0, 0, 0, NOT_PLAIN]
+    for one, other in zip(found[1], expected[1], strict=True):
+        assert torch.equal(one, other)
+
+
+def test_what_is_plain():
+    x, h = torch.randn(3, 4), torch.randn(4)
+    assert cpu.are_plain(x, None, torch.nn.Parameter(h))
+    assert not cpu.are_plain(x, h.double())
+    assert not cpu.are_plain(x.int())
+    assert not cpu.are_plain(torch.empty(3, device="meta"))
+    assert not cpu.are_plain(torch.complex(x, x).conj().imag)
+    assert not cpu.are_plain(x.to_sparse())
+    assert not cpu.are_plain(object())  # pyright: ignore[reportArgumentType]
+
+    class Own(torch.Tensor):
+        pass
+
+    assert not cpu.are_plain(x.as_subclass(Own))
+    seen = []
+    torch.func.vmap(lambda row: seen.append(cpu.are_plain(row)) or row)(x)
+    torch.func.grad(lambda row: seen.append(cpu.are_plain(row)) or row.sum())(h)
+    assert seen == [False, False]
+
+
+def test_layers_without_it_are_the_same(monkeypatch):
+    layer, x = nn.LSTM(5, 7), torch.randn(6, 3, 5)
+    found = layer(x)[0]
+    (slope,) = torch.autograd.grad(found.sum(), layer.weight_hh_l0)
+    monkeypatch.setattr(cpu, "native", Packed(cpu.native))
+    packed = layer(x)[0]
+    assert torch.equal(packed, found)
+    assert torch.equal(torch.autograd.grad(packed.sum(), layer.weight_hh_l0)[0], slope)
+    with torch.no_grad():
+        assert torch.equal(layer(x)[0], found)
