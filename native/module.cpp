@@ -320,7 +320,8 @@ NB_MODULE(_native, m) {
   nb::class_<Stream>(m, "Stream", "Layers that run one step at a time.")
       .def(nb::init<int64_t, const std::vector<nb::bytes>&>())
       .def("step", &Stream::step, "Reads the inputs at one address, writes the outputs at another.")
-      .def("take", &Stream::take, "The same for tensors; false where they are not plain.");
+      .def("take", &Stream::take, "The same for tensors; false where they are not plain.",
+           nb::arg().none(), nb::arg().none());
   m.def("word", [](int64_t kernels, const char* name, int64_t numbers, int64_t n, int64_t bytes) {
     return at(kernels).word(name, reinterpret_cast<void*>(numbers), n, bytes);
   }, "Applies a word of the cells to n numbers in place.");

@@ -29,6 +29,12 @@ constexpr uint32_t DLPACK_MAJOR = 1;
 constexpr int32_t DLPACK_CPU = 1;
 enum DLPackCode : uint8_t { DLPACK_INT = 0, DLPACK_FLOAT = 2, DLPACK_BFLOAT = 4, DLPACK_BOOL = 6 };
 
+inline int64_t numbers_of(const DLTensor& t) {
+  int64_t numbers = 1;
+  for (int32_t k = 0; k < t.dims; ++k) numbers *= t.sizes[k];
+  return numbers;
+}
+
 // Reads common tensors: of torch's own kinds, on the CPU, their numbers in memory as they are. Nothing
 // here raises: what is not common is not plain, and the caller has another way.
 class Tensors {
@@ -59,6 +65,8 @@ class Tensors {
       return false;
     }
     if (found.device != DLPACK_CPU || found.lanes != 1) return false;
+    // one that a mode left behind has none either
+    if (!found.data && numbers_of(found) > 0) return false;
     return Py_TYPE(object) == parameter_ || is(object, is_neg_, true) == 0;
   }
 
@@ -84,11 +92,6 @@ class Tensors {
 inline int64_t bytes_of(const DLTensor& t) {
   if (t.code == DLPACK_BFLOAT && t.bits == 16) return 2;
   return t.code == DLPACK_FLOAT && (t.bits == 32 || t.bits == 64) ? t.bits / 8 : 0;
-}
-inline int64_t numbers_of(const DLTensor& t) {
-  int64_t numbers = 1;
-  for (int32_t k = 0; k < t.dims; ++k) numbers *= t.sizes[k];
-  return numbers;
 }
 inline bool is_contiguous(const DLTensor& t) {
   if (numbers_of(t) == 0) return true;

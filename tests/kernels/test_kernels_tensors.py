@@ -175,3 +175,33 @@ def test_layers_without_it_are_the_same(monkeypatch):
     assert torch.equal(torch.autograd.grad(packed.sum(), layer.weight_hh_l0)[0], slope)
     with torch.no_grad():
         assert torch.equal(layer(x)[0], found)
+
+
+def test_what_a_mode_left_behind_is_not_read():
+    left = []
+    torch.func.functionalize(lambda x: (left.append(x), x * 1)[1])(torch.randn(5, 2, 3))
+    assert not cpu.are_plain(left[0])
+    assert nn.GRU(3, 4, backend="cpu")(left[0])[0].shape == (5, 2, 4)
+
+
+def _freed(*size):
+    x = torch.randn(*size)
+    x.untyped_storage().resize_(0)
+    return x
+
+
+@pytest.mark.parametrize("make_one", [_freed, torch._efficientzerotensor], ids=["freed", "zero"])
+def test_what_has_no_numbers_in_memory_is_refused(make_one):
+    layer = nn.GRU(3, 4)
+    with pytest.raises(ValueError, match=r"a tensor of shape \(5, 2, 3\) has no numbers in memory"):
+        layer(make_one(5, 2, 3))
+    with pytest.raises(ValueError, match=r"a tensor of shape \(2, 3\) has no numbers in memory"):
+        layer.stepper(2)(make_one(2, 3))
+
+
+def test_a_gradient_reads_what_was_saved_in_its_type():
+    layer, x = nn.GRU(3, 4), torch.randn(5, 2, 3)
+    with torch.autograd.graph.saved_tensors_hooks(lambda t: t.detach().double(), lambda t: t):
+        y, _ = layer(x)
+    with pytest.raises(TypeError, match=r"GRU: what the gradient reads is torch.float32 and"):
+        y.sum().backward()

@@ -330,3 +330,16 @@ def test_a_step_of_plain_tensors_takes_the_short_way_and_of_others_the_long_one(
         stepper(torch.randn(2, 4), outs[0])
     with pytest.raises(ValueError, match="Stepper: out has shape"):
         stepper(x, torch.empty(2, 3))
+
+
+def test_what_a_stepper_does_not_take_leaves_it_as_it_was():
+    stepper, x = elman.nn.GRU(3, 4).stepper(batch=2), torch.randn(2, 3)
+    for wrong in (None, [[1.0, 2.0, 3.0]]):
+        with pytest.raises(TypeError, match="Stepper: x_t is a .*; give a tensor."):
+            stepper(wrong)
+    with pytest.raises(TypeError, match="Stepper: out is a list; give a tensor."):
+        stepper(x, [0.0])
+    with pytest.raises(ValueError, match="with its sign left for later"):
+        stepper(x, out=torch.complex(torch.zeros(2, 4), torch.zeros(2, 4)).conj().imag)
+    assert stepper.state is None
+    assert stepper(x)._version == 0

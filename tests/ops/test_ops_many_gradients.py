@@ -20,9 +20,11 @@ def test_they_are_those_of_one_after_the_other(layer, lengths):
     y, _ = layer(x, lengths=lengths)
     wanted, grads = [x, *layer.parameters()], torch.randn(6, *y.shape, dtype=torch.float64)
     found = torch.autograd.grad(y, wanted, grads, is_grads_batched=True, retain_graph=True)
+    mapped = torch.vmap(lambda one: torch.autograd.grad(y, wanted, one, retain_graph=True))(grads)
     alone = [torch.autograd.grad(y, wanted, one, retain_graph=True) for one in grads]
-    for many, each in zip(found, zip(*alone, strict=True), strict=True):
+    for many, other, each in zip(found, mapped, zip(*alone, strict=True), strict=True):
         assert_close(many, torch.stack(each), "backward")
+        assert_close(other, torch.stack(each), "backward")
 
 
 @pytest.mark.skipif(not cpu.is_built(), reason="the native module is not installed")

@@ -5,7 +5,7 @@ Only `elman.ops` imports this package and chooses among the backends.
 
 from . import cpu, inside_torch, reference, torch
 from ._call import Call, Watch, Weights, Zoneout, segment_size, tensors_of, with_tensors
-from ._fields import name_of
+from ._fields import name_of, pointer_to
 from ._machine import native_kernels
 from ._segments import are_values_known
 from .stream import Stream
@@ -21,6 +21,7 @@ __all__ = [
     "inside_torch",
     "name_of",
     "native_kernels",
+    "pointer_to",
     "reference",
     "segment_size",
     "tensors_of",

@@ -43,6 +43,26 @@ def fields_of_saved(call: Call, saved: Tensor | None) -> tuple[int, int, int]:
     return (0, 1, at) if call.checkpointed else (at, 0, 0)
 
 
+def pointer_to(tensor: Tensor) -> int:
+    """Where a tensor's numbers stand.
+
+    Raises:
+        ValueError: it has none there: it is fake or a zero of autograd's, or its storage was freed.
+
+    Example:
+        >>> x = torch.zeros(2)
+        >>> pointer_to(x) == x.data_ptr()
+        True
+    """
+    at = tensor.data_ptr()
+    if not at and tensor.numel():
+        raise ValueError(
+            f"a tensor of shape {tuple(tensor.shape)} has no numbers in memory: it is fake, or its"
+            " storage was freed; give one that has."
+        )
+    return at
+
+
 def address_of(tensor: Tensor | None, held: list[Tensor]) -> int:
     """Where a tensor's numbers stand, in a row; `held` keeps a copy alive if one was needed."""
     if tensor is None:
@@ -50,13 +70,13 @@ def address_of(tensor: Tensor | None, held: list[Tensor]) -> int:
     if not tensor.is_contiguous():
         tensor = tensor.contiguous()
         held.append(tensor)
-    return tensor.data_ptr()
+    return pointer_to(tensor)
 
 
 def addresses(tensors: Sequence[Tensor | None], held: list[Tensor]) -> list[int]:
     """The address of each; most are absent or stand in a row."""
     return [
-        0 if t is None else t.data_ptr() if t.is_contiguous() else address_of(t, held)
+        0 if t is None else pointer_to(t) if t.is_contiguous() else address_of(t, held)
         for t in tensors
     ]
 
@@ -70,7 +90,7 @@ def sequence(tensor: Tensor | None, held: list[Tensor]) -> tuple[int, int, int]:
         tensor = tensor.contiguous()
         held.append(tensor)
         time, batch, _ = tensor.stride()
-    return tensor.data_ptr(), time, batch
+    return pointer_to(tensor), time, batch
 
 
 def fields_of(

@@ -341,6 +341,13 @@ def _packed_gradient(
     # torch may leave a change of sign for later
     grads = [None if one is None else one.resolve_neg() for one in grads]
     held += [one for one in grads if one is not None]
+    dtype = call.input.dtype
+    for one in (*held, *tensors, output, saved):
+        if one is not None and one.dtype is not dtype:
+            raise TypeError(
+                f"{call.cell.name}: what the gradient reads is {one.dtype} and {dtype}; it has to"
+                " come back in the type in which autograd saved it."
+            )
     fields = fields_of(machine(), threads(), call, tensors, held)
     fields += [*sequence(output, held), 0, 0, *fields_of_saved(call, saved)]
     fields += sequence(grads[0], held)

@@ -80,9 +80,11 @@ is_wrapped = _c._functorch.is_functorch_wrapped_tensor
 
 
 def is_many(grads: Sequence[Tensor | None]) -> bool:
-    """Whether they are many at once, as `torch.autograd.grad(is_grads_batched=True)` has them."""
+    """Whether they are many at once, as `torch.autograd.grad(is_grads_batched=True)` has them, or a
+    `vmap` around it.
+    """
     asked: Any = _c._functorch.is_legacy_batchedtensor
-    return any(one is not None and asked(one) for one in grads)
+    return any(one is not None and (asked(one) or is_wrapped(one)) for one in grads)
 
 
 def apply_plainly(function: type[torch.autograd.Function], *arguments: Any) -> Any:

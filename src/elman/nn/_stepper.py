@@ -12,9 +12,9 @@ import torch
 from torch import Tensor
 from torch.autograd.graph import increment_version
 
-from elman.ops import open_stream
+from elman.ops import open_stream, pointer_to
 
-from ._check import check_positive, check_recurrent, check_state
+from ._check import check_positive, check_recurrent, check_state, check_tensor
 
 if TYPE_CHECKING:
     from ._recurrent import Recurrent
@@ -93,10 +93,12 @@ class Stepper:
         if out is None:
             out = torch.empty_like(self._like)
         if self._take is not None and self._take(x_t, out):
-            return self._changed(out)
+            return self._written(out, is_new)
+        check_tensor("Stepper", "x_t", x_t)
         if x_t.shape != self._reads or x_t.dtype is not self._dtype:
             raise self._refused("x_t", x_t, self._reads, "I")
         if not is_new:
+            check_tensor("Stepper", "out", out)
             self._check("out", out, self._writes, "R")
             if _share_memory(x_t, out):
                 x_t = x_t.clone()
@@ -106,18 +108,18 @@ class Stepper:
             x_t = x_t.resolve_neg()
             if not x_t.is_contiguous() or x_t.device != self._device:
                 x_t = x_t.to(self._device).contiguous()
-            self._step(x_t.data_ptr(), out.data_ptr())
-        return self._changed(out)
+            self._step(pointer_to(x_t), pointer_to(out))
+        return self._written(out, is_new)
 
-    def _changed(self, out: Tensor) -> Tensor:
+    def _written(self, out: Tensor, is_new: bool) -> Tensor:
         self._has_run = True
-        if not out.is_inference():
+        if not is_new and not out.is_inference():
             # what autograd saved of it is there no longer
             increment_version(out)
         return out
 
     def _check(self, name: str, tensor: Tensor, shape: torch.Size, letter: str) -> None:
-        is_fit = tensor.shape == shape and tensor.dtype is self._dtype
+        is_fit = tensor.shape == shape and tensor.dtype is self._dtype and not tensor.is_neg()
         if not is_fit or not tensor.is_contiguous() or tensor.device != self._device:
             raise self._refused(name, tensor, shape, letter)
 
@@ -157,7 +159,7 @@ class Stepper:
         self._has_run = True
         if self._step is None:
             return partial(self._slowly, x_t, out)
-        bound = partial(self._step, x_t.data_ptr(), out.data_ptr())
+        bound = partial(self._step, pointer_to(x_t), pointer_to(out))
         # the memory lives as long as the function does
         bound.tensors = x_t, out, self  # type: ignore[attr-defined]
         return bound
@@ -170,6 +172,7 @@ class Stepper:
             )
         given = f"{tensor.dtype} on {tensor.device}"
         given += "" if tensor.is_contiguous() else ", not contiguous"
+        given += ", with its sign left for later" if tensor.is_neg() else ""
         return ValueError(
             f"Stepper: {name} is {given}; give {self._dtype} on {self._device}, contiguous."
         )

@@ -6,6 +6,7 @@ from elman.kernels import (
     Weights,
     Zoneout,
     native_kernels,
+    pointer_to,
     tensors_of,
     with_tensors,
 )
@@ -38,6 +39,7 @@ __all__ = [
     "native_kernels",
     "only",
     "open_stream",
+    "pointer_to",
     "reverse_rows",
     "scan",
     "tensors_of",
