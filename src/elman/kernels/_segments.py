@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from ._call import Call
-from .inside_torch import is_plain
+from .inside_torch import is_plain, is_tracing
 
 States = tuple[Tensor, ...]
 Run = Callable[[Tensor, States], tuple[list[Tensor], States]]
@@ -23,8 +23,10 @@ and the state after."""
 
 
 def are_values_known(call: Call) -> bool:
-    """Whether lengths and resets can be looked at: not while compiling, nor of fake tensors."""
-    if torch.compiler.is_compiling():
+    """Whether lengths and resets can be looked at: not while compiling or recording, nor of fake
+    tensors.
+    """
+    if torch.compiler.is_compiling() or is_tracing():
         return False
     return all(t is None or is_plain(t) for t in (call.lengths, call.resets))
 
