@@ -298,6 +298,9 @@ def test_the_vocabulary_is_that_of_the_text_that_is_trained_on(tmp_path, level, 
     assert known not in held.vocabulary_.to_json()[level]
     assert math.isfinite(held.results_["loss"])
     assert held.results_["bits_per_character"] > 0
+    unknown = 3 if level == "characters" else 1
+    assert held.evaluate(["left zebra"])["unknown_tokens"] == unknown
+    assert held.evaluate(["left right"])["unknown_tokens"] == 0
     # what is not held out is known, to the token
     whole = model(level=level, epochs=1, validation_fraction=0.0).fit(texts)
     assert known in whole.vocabulary_.to_json()[level]

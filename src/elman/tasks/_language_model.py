@@ -60,9 +60,10 @@ class LanguageModel(Estimator):
             that define a closed vocabulary, as WikiText-2, have written it into their texts.
         column_: the column of the table that was learned from; None for what was no table.
         module_: the network.
-        results_: on the held-out part "loss" (nats a token), "perplexity", "bits_per_character";
-            for notes "loss" (nats a step that has one before it), "loss_with_first" (a step),
-            "accuracy" and "f1" of the notes that are likelier than not.
+        results_: on the held-out part "loss" (nats a token), "perplexity", "bits_per_character",
+            and how many of the "held_out_tokens" are "unknown_tokens", which are easier to guess
+            than the words they stand for; for notes "loss" (nats a step that has one before it),
+            "loss_with_first" (a step), "accuracy" and "f1" of the notes that are likelier than not.
 
     Reference:
         Boulanger-Lewandowski et al. 2012, https://arxiv.org/abs/1206.6392 (notes).
@@ -165,8 +166,9 @@ class LanguageModel(Estimator):
                 nothing.
 
         Returns:
-            "loss" in nats a token, "perplexity", "bits_per_character", and "held_out_tokens"; for
-            notes "loss", "loss_with_first", "accuracy", "f1" and "held_out_steps".
+            "loss" in nats a token, "perplexity", "bits_per_character", "held_out_tokens", and how
+            many of these are "unknown_tokens"; for notes "loss", "loss_with_first", "accuracy",
+            "f1" and "held_out_steps".
         """
         self._check_fitted()
         given = self._material.given(X, column or self.column_, "LanguageModel.evaluate")

@@ -161,11 +161,17 @@ class TextMaterial(Material):
         self, loss: float, count: int, tokens: TokenFile, start: int, stop: int
     ) -> dict[str, Any]:
         """The loss in all units, of the tokens from `start` up to `stop`."""
-        step = 1 << 16
-        parts = (tokens.read(i, min(i + step, stop)) for i in range(start, stop, step))
-        characters = sum(len(self.model.vocabulary_.decode(part)) for part in parts)
-        bits = loss * count / math.log(2) / max(characters, 1)
-        return {**_losses(loss), "bits_per_character": bits, "held_out_tokens": count}
+        step, characters, unknown = 1 << 16, 0, 0
+        for i in range(start, stop, step):
+            part = tokens.read(i, min(i + step, stop))
+            characters += len(self.model.vocabulary_.decode(part))
+            unknown += int((part == UNKNOWN).sum())
+        return {
+            **_losses(loss),
+            "bits_per_character": loss * count / math.log(2) / max(characters, 1),
+            "held_out_tokens": count,
+            "unknown_tokens": unknown,
+        }
 
     def evaluate(self, given: Given, adaptation: Adaptation | None) -> dict[str, float]:
         """The loss in all units."""
