@@ -17,9 +17,11 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 ELMAN = str(Path(sys.executable).with_name("elman"))
-# before a test changes it; without the thread that pyarrow's allocator would start
+# before a test changes it; without the threads that numpy's products and pyarrow's allocator would
+# start
 _ENVIRONMENT = {
-    **os.environ, "OMP_NUM_THREADS": "1", "JE_ARROW_MALLOC_CONF": "background_thread:false",
+    **os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1",
+    "JE_ARROW_MALLOC_CONF": "background_thread:false",
 }  # fmt: skip
 
 

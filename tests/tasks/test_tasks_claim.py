@@ -9,7 +9,7 @@ import pytest
 import torch
 
 import elman
-from elman.tasks._claim import claimed
+from elman.tasks._claim import claimed, sign
 
 TEXT = ["to be, or not to be, that is the question: whether tis nobler. " * 40]
 OPTIONS = {"hidden_size": 24, "bptt": 16, "batch_size": 4, "lr": 0.01, "checkpoint_seconds": 0.0}
@@ -92,3 +92,18 @@ def test_without_locks_training_goes_on(tmp_path, monkeypatch):
     monkeypatch.setattr("fcntl.flock", lacks)
     with claimed(tmp_path), claimed(tmp_path):
         pass
+
+
+def test_a_claim_leaves_nothing_and_takes_nothing_of_others(tmp_path):
+    with claimed(tmp_path / "new"):
+        assert (tmp_path / "new").is_dir()
+    assert not (tmp_path / "new").exists()
+    (tmp_path / "old").mkdir()
+    (tmp_path / "old" / ".process").write_text("the user's own")
+    with claimed(tmp_path / "old"):
+        pass
+    assert (tmp_path / "old" / ".process").read_text() == "the user's own"
+    with claimed(tmp_path / "signed"):
+        sign(tmp_path / "signed")
+        (tmp_path / "signed" / "kept").touch()
+    assert [one.name for one in (tmp_path / "signed").iterdir()] == ["kept"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 try:
@@ -37,6 +37,7 @@ def claimed(folder: Path) -> Generator[None]:
     if fcntl is None or (folder.exists() and not folder.is_dir()):
         yield
         return
+    is_new = not folder.exists()
     folder.mkdir(parents=True, exist_ok=True)
     handle = os.open(folder, os.O_RDONLY)
     try:
@@ -54,7 +55,7 @@ def claimed(folder: Path) -> Generator[None]:
     try:
         yield
     finally:
-        (folder / _HOLDER).unlink(missing_ok=True)
+        _clear(folder, is_new)
         # a forked child may have the handle too
         fcntl.flock(handle, fcntl.LOCK_UN)
         os.close(handle)
@@ -65,9 +66,26 @@ def sign(folder: Path) -> None:
     (folder / _HOLDER).write_text(str(os.getpid()))
 
 
-def _holder(folder: Path) -> str:
+def _clear(folder: Path, is_new: bool) -> None:
+    """Takes the note away, which is this process's or that of one that is no more, and a folder
+    that was made for nothing.
+    """
+    if _noted(folder) is not None:
+        (folder / _HOLDER).unlink()
+    if is_new:
+        # it is not empty, or was taken away before
+        with suppress(OSError):
+            folder.rmdir()
+
+
+def _noted(folder: Path) -> int | None:
     try:
-        return f"process {int((folder / _HOLDER).read_text())}"
+        return int((folder / _HOLDER).read_text())
     except (OSError, ValueError):
-        # it has not signed yet
-        return "another process"
+        return None
+
+
+def _holder(folder: Path) -> str:
+    process = _noted(folder)
+    # it may not have signed yet
+    return "another process" if process is None else f"process {process}"
