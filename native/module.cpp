@@ -111,13 +111,13 @@ constexpr int NOT_PLAIN = 3;
 constexpr Py_ssize_t TENSORS = 11;
 
 // The items of a tuple or list of so many; null if it is none.
-PyObject* const* items_of(nb::handle sequence, Py_ssize_t least, Py_ssize_t most) {
+PyObject* const* items_of(nb::handle sequence, Py_ssize_t count) {
   if (!PyTuple_Check(sequence.ptr()) && !PyList_Check(sequence.ptr())) return nullptr;
-  const Py_ssize_t size = PySequence_Fast_GET_SIZE(sequence.ptr());
-  return size < least || size > most ? nullptr : PySequence_Fast_ITEMS(sequence.ptr());
+  if (PySequence_Fast_GET_SIZE(sequence.ptr()) != count) return nullptr;
+  return PySequence_Fast_ITEMS(sequence.ptr());
 }
 
-// What both passes read: a call of plain tensors as far as its output and what it saves.
+// A call without tensors.
 Call call_of(int64_t cell, int64_t activation, int64_t threads, int64_t flags) {
   Call call{};
   call.threads = threads;
@@ -127,12 +127,13 @@ Call call_of(int64_t cell, int64_t activation, int64_t threads, int64_t flags) {
   call.activation = reinterpret_cast<const Activation*>(activation);
   return call;
 }
-// `tensors` as `tensors_of` has them, `cuts` the lengths and the resets, `made` the output and what is
-// saved.
+
+// The tensors of both passes: `tensors` as `tensors_of` has them, `cuts` the lengths and the resets,
+// `made` the output and what is saved.
 bool read_both(Call& call, CallReader& reader, nb::handle tensors, nb::handle cuts,
                PyObject* const* made) {
-  PyObject* const* const all = items_of(tensors, TENSORS, TENSORS);
-  PyObject* const* const two = items_of(cuts, 2, 2);
+  PyObject* const* const all = items_of(tensors, TENSORS);
+  PyObject* const* const two = items_of(cuts, 2);
   if (!all || !two) return false;
   reader.tensors(all);
   reader.lengths(two[0]);
@@ -148,7 +149,7 @@ int scan(int64_t kernels, int64_t cell, int64_t activation, int64_t threads, int
   Call call = call_of(cell, activation, threads, flags);
   CallReader reader(call, flags);
   const int64_t states = call.cell->states;
-  PyObject* const* const to = items_of(made, 2 + states, 2 + states);
+  PyObject* const* const to = items_of(made, 2 + states);
   if (!to || !read_both(call, reader, tensors, cuts, to)) return NOT_PLAIN;
   call.final_0 = reader.numbers(to[2], call.B * call.R, call.R);
   if (states > 1) call.final_1 = reader.numbers(to[3], call.B * call.H, call.H);
@@ -165,9 +166,9 @@ int scan_back(int64_t kernels, int64_t cell, int64_t activation, int64_t threads
   Call call = call_of(cell, activation, threads, flags);
   CallReader reader(call, flags);
   const int64_t states = call.cell->states;
-  PyObject* const* const from = items_of(made, 2, 2);
-  PyObject* const* const given = items_of(grads, 1 + states, 1 + states);
-  PyObject* const* const found = items_of(results, TENSORS, TENSORS);
+  PyObject* const* const from = items_of(made, 2);
+  PyObject* const* const given = items_of(grads, 1 + states);
+  PyObject* const* const found = items_of(results, TENSORS);
   if (!from || !given || !found || !read_both(call, reader, tensors, cuts, from)) return NOT_PLAIN;
   call.doutput = reader.sequence(given[0], call.R, call.doutput_t, call.doutput_b);
   call.dfinal_0 = reader.numbers(given[1], call.B * call.R, call.R);
@@ -300,19 +301,16 @@ NB_MODULE(_native, m) {
   m.def("open_tensors", [](nb::handle capsule, nb::handle tensor, nb::handle parameter) {
     Tensors::open(capsule.ptr(), tensor.ptr(), parameter.ptr());
   }, "What reads tensors: DLPack's interface of their class, it, and the class of parameters.");
-  m.def("are_plain", [](nb::handle tensors, bool without_gradient) {
-    PyObject* const* const all = items_of(tensors, 0, 1 << 20);
-    const Py_ssize_t size = all ? PySequence_Fast_GET_SIZE(tensors.ptr()) : 0;
+  m.def("are_plain", [](nb::args tensors) {
     int64_t bytes = 0;
-    for (Py_ssize_t i = 0; i < size; ++i) {
+    for (const nb::handle one : tensors) {
+      if (one.is_none()) continue;
       DLTensor t;
-      if (all[i] == Py_None) continue;
-      if (!Tensors::read(all[i], t) || (bytes && bytes_of(t) != bytes)) return false;
-      if (without_gradient && Tensors::asks_for_gradient(all[i])) return false;
+      if (!Tensors::read(one.ptr(), t)) return false;
+      if (!bytes_of(t) || (bytes && bytes_of(t) != bytes)) return false;
       bytes = bytes_of(t);
-      if (!bytes) return false;
     }
-    return all != nullptr;
+    return true;
   }, "Whether tensors are common ones of one type that the kernels take; None is passed over.");
   m.def("scan", scan, "Runs a call of tensors forward; 0, or why not.");
   m.def("scan_back", scan_back, "Runs its gradient; 0, or why not.");

@@ -1,5 +1,8 @@
 """Tensors that the kernels read themselves: the same as a call packed in Python, or not read at all."""
 
+import re
+from pathlib import Path
+
 import pytest
 import torch
 from kernels.calls import (
@@ -143,6 +146,25 @@ def test_a_gradient_that_stands_otherwise_is_packed(answers):
     assert answers == [0, 0, 0, NOT_PLAIN]
     for one, other in zip(found[1], expected[1], strict=True):
         assert torch.equal(one, other)
+
+
+def test_python_and_cpp_name_flags_and_answers_alike():
+    native = Path(__file__).parents[2] / "native"
+    text = "".join(
+        (native / name).read_text("utf-8") for name in ("call.h", "tensors.h", "module.cpp")
+    )
+    known = {
+        "NO_MEMORY": cpu._NO_MEMORY_LEFT,
+        "BAD_LENGTH": cpu._BAD_LENGTH,
+        "NOT_PLAIN": cpu._NOT_PLAIN,
+        "BATCH_FIRST": cpu._BATCH_FIRST,
+        "REVERSE": cpu._REVERSE,
+        "CHECKPOINTED": cpu._CHECKPOINTED,
+        "NO_GRADIENT": cpu._NO_GRADIENT,
+    }
+    for name, number in known.items():
+        assert re.findall(rf"\b{name} = (\d+)", text) == [str(number)]
+    assert cpu._NOT_PLAIN == NOT_PLAIN
 
 
 def test_what_is_plain():

@@ -90,35 +90,31 @@ def _called(row: int, names: Sequence[str] | None) -> str:
     return f"sequence {row}" if names is None else names[row]
 
 
-def fill_missing(
-    sequences: list[Array], missing: str, where: str, names: Sequence[str] | None = None
-) -> list[Array]:
-    """Judges NaN and infinite numbers.
+def check_missing(
+    sequences: Sequence[Array], missing: str, where: str, names: Sequence[str] | None = None
+) -> None:
+    """Refuses infinite numbers, and NaN unless something is to be done about it.
 
     Args:
-        sequences: arrays (T_i, I).
-        missing: "error" refuses them with their place; "ffill" carries the last value on (and the
-            first one back, or 0 where a feature is never seen); "mask" does so too and adds I
-            features that are 1 where a value was there.
+        sequences: of (T, I) each.
+        missing: as for `fill_missing`.
         where: what the message starts with.
         names: as for `as_sequences`.
 
     Raises:
-        ValueError: there are some and `missing` is "error", or a number is infinite.
+        ValueError: a number is refused, or `missing` is not known.
 
     Example:
-        >>> import numpy as np
-        >>> fill_missing([np.array([[1.0], [np.nan]])], "mask", "fit")[0].tolist()
-        [[1.0, 1.0], [1.0, 0.0]]
+        >>> check_missing([np.array([[np.inf]])], "mask", "fit")  # doctest: +ELLIPSIS
+        Traceback (most recent call last):
+        ValueError: fit: inf in sequence 0, step 0, feature 0 (1 such ...); mend the data.
     """
     if missing not in MISSING:
         raise ValueError(
             f"{where}: missing={missing!r} is not known; give one of {', '.join(MISSING)}."
         )
-    filled: list[Array] = []
     for row, array in enumerate(sequences):
-        bad = ~np.isfinite(array)
-        refused = bad if missing == "error" else np.isinf(array)
+        refused = ~np.isfinite(array) if missing == "error" else np.isinf(array)
         if refused.any():
             step, feature = (int(i) for i in np.argwhere(refused)[0])
             advice = "mend the data" if missing != "error" else "mend the data, or give missing="
@@ -127,9 +123,33 @@ def fill_missing(
                 f"{where}: {array[step, feature]} in {_called(row, names)}, step {step}, feature"
                 f" {feature} ({int(refused.sum())} such values in that sequence); {advice}{ways}."
             )
-        values = forward_fill(array) if bad.any() else array
+
+
+def fill_missing(sequences: Sequence[Array], missing: str, where: str) -> list[Array]:
+    """Judges NaN and infinite numbers.
+
+    Args:
+        sequences: as for `check_missing`.
+        missing: "error" refuses them with their place; "ffill" carries the last value on (and the
+            first one back, or 0 where a feature is never seen); "mask" does so too and adds I
+            features that are 1 where a value was there.
+        where: what the message starts with.
+
+    Raises:
+        ValueError: as `check_missing`.
+
+    Example:
+        >>> import numpy as np
+        >>> fill_missing([np.array([[1.0], [np.nan]])], "mask", "fit")[0].tolist()
+        [[1.0, 1.0], [1.0, 0.0]]
+    """
+    check_missing(sequences, missing, where)
+    filled: list[Array] = []
+    for array in sequences:
+        there = ~np.isnan(array)
+        values = array if there.all() else forward_fill(array)
         if missing == "mask":
-            values = np.concatenate([values, (~bad).astype(array.dtype)], 1)
+            values = np.concatenate([values, there.astype(array.dtype)], 1)
         filled.append(values)
     return filled
 

@@ -214,7 +214,7 @@ def are_plain(*tensors: Tensor | None) -> bool:
     """Whether the kernels read tensors as they are: common ones on the CPU, of one of their dtypes;
     None is passed over. False where torch does not say.
     """
-    return native.are_plain(tensors, False)
+    return native.are_plain(*tensors)
 
 
 def runs_as_it_is(cell: cells.Cell, dtype: torch.dtype, ho: Tensor | None) -> bool:

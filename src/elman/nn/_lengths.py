@@ -5,6 +5,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from elman.ops import is_tracing
+
 
 def check_lengths(
     where: str, lengths: Any, batch: Tensor, name: str = "the input", *, unbatched: bool = False
@@ -92,7 +94,7 @@ def _read(
 
 
 def _extremes(lengths: Tensor) -> list[int] | None:
-    if torch.compiler.is_compiling() or _is_recording():
+    if torch.compiler.is_compiling() or is_tracing():
         return None
     try:
         # all of a few are told in a tenth of the time
@@ -102,8 +104,6 @@ def _extremes(lengths: Tensor) -> list[int] | None:
         return None
 
 
-# public, though not in torch's list
-_is_recording = torch.jit.is_tracing  # pyright: ignore[reportPrivateImportUsage]
 _WHOLE = (
     torch.int64,
     torch.int32,

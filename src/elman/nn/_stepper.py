@@ -87,6 +87,7 @@ class Stepper:
             The output, (B, R).
 
         Raises:
+            TypeError: what is given is no tensor.
             ValueError: a shape or dtype is another, or `out` is not contiguous.
         """
         is_new = out is None

@@ -5,6 +5,7 @@ from elman.kernels import (
     Watch,
     Weights,
     Zoneout,
+    inside_torch,
     native_kernels,
     pointer_to,
     tensors_of,
@@ -18,6 +19,8 @@ from ._quick import infer_quickly, train_quickly, train_step_quickly
 from ._reversed import reverse_rows
 from ._scan import is_lowered, scan
 from ._stream import open_stream
+
+is_tracing = inside_torch.is_tracing
 
 __all__ = [
     "BACKENDS",
@@ -35,6 +38,7 @@ __all__ = [
     "is_integer",
     "is_lowered",
     "is_number",
+    "is_tracing",
     "is_whole",
     "native_kernels",
     "only",

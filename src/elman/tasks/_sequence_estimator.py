@@ -20,6 +20,7 @@ from elman.data import (
     Vocabulary,
     WordVocabulary,
     as_sequences,
+    check_missing,
     fill_missing,
     fit_vocabulary,
     guess_columns,
@@ -203,7 +204,7 @@ class SequenceEstimator(SupervisedEstimator):
     def _check_sequences(self, sequences: list[Any], where: str, names: list[str] | None) -> None:
         """Refuses numbers that are none to learn from, while it is known what they are called."""
         if not any(isinstance(one, str) for one in sequences):
-            fill_missing(as_sequences(sequences, where, names), self.missing, where, names)
+            check_missing(as_sequences(sequences, where, names), self.missing, where, names)
 
     def _check_texts(self, texts: list[str], where: str) -> None:
         """Refuses a table's texts in which nothing stands."""
