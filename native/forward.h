@@ -373,8 +373,9 @@ struct Forward {
                            : s == 0        ? plan.output(r, steps_here - 1)
                            : call.saved    ? plan.saved(r, steps_here - 1) + plan.extra_state_at(s)
                                            : states + r * plan.Hp;
-        std::memcpy(static_cast<Real*>(plan.final(s)) + plan.order[r] * width, last,
-                    static_cast<size_t>(width) * sizeof(Real));
+        Real* const to = static_cast<Real*>(plan.final(s)) + plan.order[r] * width;
+        // a cell's step puts out nothing but the state
+        if (to != last) std::memcpy(to, last, static_cast<size_t>(width) * sizeof(Real));
       }
     }
   }

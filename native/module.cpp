@@ -1,7 +1,6 @@
 // The Python module: integers, bytes and tensors in, a status out. It picks the instruction set at run
 // time.
 #include <nanobind/nanobind.h>
-#include <nanobind/stl/array.h>
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/vector.h>
 
@@ -9,16 +8,13 @@
 #include <cstring>
 #include <mutex>
 
-#include "kernels.h"
-#include "tensors.h"
+#include "scan.h"
 
 #if defined(ELMAN_X86)
 #include <cpuid.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 #endif
-
-namespace nb = nanobind;
 
 namespace elman {
 
@@ -86,8 +82,6 @@ const Kernels& named(const std::string& name) {
   throw nb::value_error("this machine does not run these kernels");
 }
 
-const Kernels& at(int64_t kernels) { return *reinterpret_cast<const Kernels*>(kernels); }
-
 Call read(nb::bytes packed) {
   // a forward call leaves the fields of the backward pass away
   Call call{};
@@ -105,95 +99,13 @@ int run(int (*pass)(const Call&), nb::bytes packed) {
   return pass(call);
 }
 
-// the status of a call whose tensors are not plain: the caller has another way
-constexpr int NOT_PLAIN = 3;
-// input, weights, states and initial states
-constexpr Py_ssize_t TENSORS = 11;
-
-// The items of a tuple or list of so many; null if it is none.
-PyObject* const* items_of(nb::handle sequence, Py_ssize_t count) {
-  if (!PyTuple_Check(sequence.ptr()) && !PyList_Check(sequence.ptr())) return nullptr;
-  if (PySequence_Fast_GET_SIZE(sequence.ptr()) != count) return nullptr;
-  return PySequence_Fast_ITEMS(sequence.ptr());
-}
-
-// A call without tensors.
-Call call_of(int64_t cell, int64_t activation, int64_t threads, int64_t flags) {
-  Call call{};
-  call.threads = threads;
-  call.reverse = flags & CallReader::REVERSE ? 1 : 0;
-  call.checkpointed = flags & CallReader::CHECKPOINTED ? 1 : 0;
-  call.cell = reinterpret_cast<const Cell*>(cell);
-  call.activation = reinterpret_cast<const Activation*>(activation);
-  return call;
-}
-
-// The tensors of both passes: `tensors` as `tensors_of` has them, `cuts` the lengths and the resets,
-// `made` the output and what is saved.
-bool read_both(Call& call, CallReader& reader, nb::handle tensors, nb::handle cuts,
-               PyObject* const* made) {
-  PyObject* const* const all = items_of(tensors, TENSORS);
-  PyObject* const* const two = items_of(cuts, 2);
-  if (!all || !two) return false;
-  reader.tensors(all);
-  reader.lengths(two[0]);
-  reader.resets(two[1]);
-  call.output = reader.sequence(made[0], call.R, call.output_t, call.output_b);
-  (call.checkpointed ? call.kept : call.saved) = reader.numbers(made[1]);
-  return reader.is_plain() && call.output;
-}
-
-// Runs a call of tensors forward; `made` has the final states last.
-int scan(int64_t kernels, int64_t cell, int64_t activation, int64_t threads, int64_t flags,
-         nb::handle tensors, nb::handle cuts, nb::handle made) {
-  Call call = call_of(cell, activation, threads, flags);
-  CallReader reader(call, flags);
-  const int64_t states = call.cell->states;
-  PyObject* const* const to = items_of(made, 2 + states);
-  if (!to || !read_both(call, reader, tensors, cuts, to)) return NOT_PLAIN;
-  call.final_0 = reader.numbers(to[2], call.B * call.R, call.R);
-  if (states > 1) call.final_1 = reader.numbers(to[3], call.B * call.H, call.H);
-  if (!reader.is_plain()) return NOT_PLAIN;
-  nb::gil_scoped_release release;
-  return at(kernels).forward(call);
-}
-
-// Runs its gradient: `grads` of the output and the final states, `results` as `tensors`, `seen` the
-// addresses of what is watched.
-int scan_back(int64_t kernels, int64_t cell, int64_t activation, int64_t threads, int64_t flags,
-              nb::handle tensors, nb::handle cuts, nb::handle made, nb::handle grads,
-              nb::handle results, const std::array<int64_t, 4>& seen, double gradient_clip) {
-  Call call = call_of(cell, activation, threads, flags);
-  CallReader reader(call, flags);
-  const int64_t states = call.cell->states;
-  PyObject* const* const from = items_of(made, 2);
-  PyObject* const* const given = items_of(grads, 1 + states);
-  PyObject* const* const found = items_of(results, TENSORS);
-  if (!from || !given || !found || !read_both(call, reader, tensors, cuts, from)) return NOT_PLAIN;
-  call.doutput = reader.sequence(given[0], call.R, call.doutput_t, call.doutput_b);
-  call.dfinal_0 = reader.numbers(given[1], call.B * call.R, call.R);
-  if (states > 1) call.dfinal_1 = reader.numbers(given[2], call.B * call.H, call.H);
-  void** const to[TENSORS] = {&call.dinput,    &call.dweight_ih, &call.dweight_hh, &call.dbias_ih,
-                              &call.dbias_hh,  &call.dweight_ho, &call.dbias_ho,   &call.dstate_0,
-                              &call.dstate_1,  &call.dinitial_0, &call.dinitial_1};
-  for (Py_ssize_t i = 0; i < TENSORS; ++i) *to[i] = reader.any(found[i]);
-  if (!reader.is_plain()) return NOT_PLAIN;
-  call.dtotal_0 = reinterpret_cast<void*>(seen[0]);
-  call.dtotal_1 = reinterpret_cast<void*>(seen[1]);
-  call.dnorm_0 = reinterpret_cast<double*>(seen[2]);
-  call.dnorm_1 = reinterpret_cast<double*>(seen[3]);
-  call.gradient_clip = gradient_clip;
-  nb::gil_scoped_release release;
-  return at(kernels).backward(call);
-}
-
 // Whether the threads of a parallel region are gone, as they are in a forked child.
 bool alone = false;
 
 // Layers that keep their weights packed.
 class Stream {
  public:
-  Stream(int64_t kernels, const std::vector<nb::bytes>& layers) : kernels_(at(kernels)) {
+  Stream(int64_t kernels, const std::vector<nb::bytes>& layers) : kernels_(kernels_at(kernels)) {
     std::vector<Call> calls;
     for (const nb::bytes& one : layers) calls.push_back(read(one));
     bytes_ = calls.at(0).bytes;
@@ -271,17 +183,17 @@ NB_MODULE(_native, m) {
   m.def("kernels", [](const std::string& name) {
     return reinterpret_cast<int64_t>(&named(name));
   }, "The kernels of an instruction set.");
-  m.def("name", [](int64_t kernels) { return at(kernels).name; }, "Which instruction set it is.");
-  m.def("flags", [](int64_t kernels) { return at(kernels).flags; },
+  m.def("name", [](int64_t kernels) { return kernels_at(kernels).name; }, "Which instruction set it is.");
+  m.def("flags", [](int64_t kernels) { return kernels_at(kernels).flags; },
         "What they were compiled with.");
-  m.def("bfloat16", [](int64_t kernels) { return at(kernels).bfloat16; },
+  m.def("bfloat16", [](int64_t kernels) { return kernels_at(kernels).bfloat16; },
         "Whether they run bfloat16 as it is.");
-  m.def("vector_bytes", [](int64_t kernels) { return at(kernels).vector_bytes; },
+  m.def("vector_bytes", [](int64_t kernels) { return kernels_at(kernels).vector_bytes; },
         "The size of a vector.");
   m.def("cells", [](int64_t kernels) {
     nb::dict found;
     const char* name = nullptr;
-    for (int64_t i = 0; const Cell* cell = at(kernels).cell(i, &name); ++i) {
+    for (int64_t i = 0; const Cell* cell = kernels_at(kernels).cell(i, &name); ++i) {
       found[name] = nb::make_tuple(reinterpret_cast<int64_t>(cell), cell->saved);
     }
     return found;
@@ -289,18 +201,21 @@ NB_MODULE(_native, m) {
   m.def("activations", [](int64_t kernels) {
     nb::dict found;
     const char* name = nullptr;
-    for (int64_t i = 0; const Activation* one = at(kernels).activation(i, &name); ++i) {
+    for (int64_t i = 0; const Activation* one = kernels_at(kernels).activation(i, &name); ++i) {
       found[name] = nb::make_tuple(reinterpret_cast<int64_t>(one), one->reads_a);
     }
     return found;
   }, "Each nonlinearity of an output layer, and whether its derivative reads the sum.");
-  m.def("forward", [](int64_t kernels, nb::bytes call) { return run(at(kernels).forward, call); },
+  m.def("forward", [](int64_t kernels, nb::bytes call) { return run(kernels_at(kernels).forward, call); },
         "Runs a call forward; 0, or why not.");
-  m.def("backward", [](int64_t kernels, nb::bytes call) { return run(at(kernels).backward, call); },
+  m.def("backward", [](int64_t kernels, nb::bytes call) { return run(kernels_at(kernels).backward, call); },
         "Runs a call's gradient; 0, or why not.");
-  m.def("open_tensors", [](nb::handle capsule, nb::handle tensor, nb::handle parameter) {
+  m.def("open_tensors", [](nb::handle capsule, nb::handle tensor, nb::handle parameter,
+                           int64_t large, nb::handle make_large) {
     Tensors::open(capsule.ptr(), tensor.ptr(), parameter.ptr());
-  }, "What reads tensors: DLPack's interface of their class, it, and the class of parameters.");
+    Tensors::make_large_by(large, make_large);
+  }, "What reads tensors: DLPack's interface of their class, it, and the class of parameters; and how"
+     " those of so many bytes and more are made, like another one and of some sizes.");
   m.def("are_plain", [](nb::args tensors) {
     int64_t bytes = 0;
     for (const nb::handle one : tensors) {
@@ -313,6 +228,9 @@ NB_MODULE(_native, m) {
     return true;
   }, "Whether tensors are common ones of one type that the kernels take; None is passed over.");
   m.def("scan", scan, "Runs a call of tensors forward; 0, or why not.");
+  m.def("infer", infer, "Runs sequences forward; what comes out, or why not.", nb::arg(), nb::arg(),
+        nb::arg(), nb::arg(), nb::arg(), nb::arg().none(), nb::arg().none(), nb::arg().none(),
+        nb::arg().none());
   m.def("scan_back", scan_back, "Runs its gradient; 0, or why not.");
   m.def("stay_alone", [] { alone = true; }, "From now on, streams run on one thread.");
   nb::class_<Stream>(m, "Stream", "Layers that run one step at a time.")
@@ -321,6 +239,6 @@ NB_MODULE(_native, m) {
       .def("take", &Stream::take, "The same for tensors; false where they are not plain.",
            nb::arg().none(), nb::arg().none());
   m.def("word", [](int64_t kernels, const char* name, int64_t numbers, int64_t n, int64_t bytes) {
-    return at(kernels).word(name, reinterpret_cast<void*>(numbers), n, bytes);
+    return kernels_at(kernels).word(name, reinterpret_cast<void*>(numbers), n, bytes);
   }, "Applies a word of the cells to n numbers in place.");
 }

@@ -131,16 +131,17 @@ inline void pack_bias(const Panels<Real>& panels, const Real* bias, const Real* 
   for (int64_t panel = 0; panel < panels.count; ++panel) {
     Real* const base = to + panel * panels.stride(1);
     std::memset(base, 0, static_cast<size_t>(panels.vectors_of(panel) * V) * sizeof(Real));
+    const int64_t unit = panel * panels.wide * V;
+    const int64_t here = smaller(panels.lanes_of(panel), panels.units - unit);
     for (int64_t gate = 0; gate < panels.gates; ++gate) {
-      for (int64_t lane = 0; lane < panels.lanes_of(panel); ++lane) {
-        const int64_t unit = panel * panels.wide * V + lane;
-        const int64_t at = gate * panels.units + unit;
-        Real sum = 0;
-        if (unit < panels.units) {
-          if (bias) sum += bias[at];
-          if (more && (more_gates >> gate & 1)) sum += more[at];
-        }
-        base[panels.gate_at(panel, gate) + lane] = sum;
+      const int64_t at = gate * panels.units + unit;
+      Real* const gate_to = base + panels.gate_at(panel, gate);
+      for (int64_t lane = 0; lane < here; lane += V) {
+        const int64_t n = smaller(V, here - lane);
+        Vec<Real> sum{};
+        if (bias) sum += load(bias + at + lane, n);
+        if (more && (more_gates >> gate & 1)) sum += load(more + at + lane, n);
+        store(gate_to + lane, sum, n);
       }
     }
   }

@@ -49,7 +49,8 @@ struct Stage {
     const Real* ih = call.bias_ih ? static_cast<const Real*>(call.bias_ih) + skip : nullptr;
     const Real* hh = call.bias_hh ? static_cast<const Real*>(call.bias_hh) + skip : nullptr;
     pack_bias<Real>(panels, ih, hh, ~apart, bias_x);
-    pack_bias<Real>(panels, nullptr, hh, apart, bias_h);
+    // nobody asks for it where no gate is apart
+    if (call.cell->apart) pack_bias<Real>(panels, nullptr, hh, apart, bias_h);
   }
   const Real* weight_ih(const Call& call) const {
     return static_cast<const Real*>(call.weight_ih) + first * call.H * call.I;

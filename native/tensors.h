@@ -2,7 +2,7 @@
 // torch's headers. For the module alone.
 #pragma once
 
-#include <Python.h>
+#include <nanobind/nanobind.h>
 
 #include "call.h"
 
@@ -39,6 +39,8 @@ inline int64_t numbers_of(const DLTensor& t) {
 // here raises: what is not common is not plain, and the caller has another way.
 class Tensors {
  public:
+  static constexpr int32_t MOST_DIMS = 3;
+
   // what the class of tensors puts out, it, and that of parameters; null where there is none
   static void open(PyObject* capsule, PyObject* tensor, PyObject* parameter) {
     auto* const found =
@@ -52,8 +54,32 @@ class Tensors {
       parameter_ = reinterpret_cast<PyTypeObject*>(parameter);
       is_neg_ = PyUnicode_InternFromString("is_neg");
       requires_grad_ = PyUnicode_InternFromString("requires_grad");
+      new_empty_ = PyUnicode_InternFromString("new_empty");
       look_ = found->look;
     }
+  }
+
+  // who makes tensors of so many bytes and more
+  static void make_large_by(int64_t bytes, nanobind::handle maker) {
+    large_ = bytes;
+    make_large_ = maker.inc_ref().ptr();
+  }
+
+  // A contiguous one of another one's type, not initialised.
+  static nanobind::object make(nanobind::handle like, const int64_t* sizes, int32_t dims,
+                               int64_t bytes) {
+    PyObject* all[1 + MOST_DIMS] = {like.ptr()};
+    for (int32_t d = 0; d < dims; ++d) {
+      all[1 + d] = PyLong_FromLongLong(sizes[d]);
+      bytes *= sizes[d];
+    }
+    const size_t count = static_cast<size_t>(1 + dims);
+    PyObject* const made =
+        bytes < large_ ? PyObject_VectorcallMethod(new_empty_, all, count, nullptr)
+                       : PyObject_Vectorcall(make_large_, all, count, nullptr);
+    for (int32_t d = 0; d < dims; ++d) Py_XDECREF(all[1 + d]);
+    if (!made) nanobind::raise_python_error();
+    return nanobind::steal(made);
   }
 
   // Reads one; false if it is not plain.
@@ -85,7 +111,9 @@ class Tensors {
 
   inline static int (*look_)(void*, DLTensor*) = nullptr;
   inline static PyTypeObject *tensor_ = nullptr, *parameter_ = nullptr;
-  inline static PyObject *is_neg_ = nullptr, *requires_grad_ = nullptr;
+  inline static PyObject *is_neg_ = nullptr, *requires_grad_ = nullptr, *new_empty_ = nullptr;
+  inline static PyObject* make_large_ = nullptr;
+  inline static int64_t large_ = 0;
 };
 
 // the bytes of a number that the kernels take; 0 for others
@@ -108,7 +136,7 @@ inline bool is_contiguous(const DLTensor& t) {
 class CallReader {
  public:
   // the bits of `flags`
-  enum Flag : int64_t { BATCH_FIRST = 1, REVERSE = 2, CHECKPOINTED = 4, NO_GRADIENT = 8 };
+  enum Flag : int64_t { BATCH_FIRST = 1, REVERSE = 2, CHECKPOINTED = 4, NO_GRADIENT = 8, LAYER = 16 };
 
   CallReader(Call& call, int64_t flags) : call_(call), flags_(flags) {}
 
@@ -116,12 +144,32 @@ class CallReader {
 
   // input, six weights, two states, two initial states, in the order of `tensors_of`
   void tensors(PyObject* const* all) {
-    input(all[0]);
+    DLTensor x;
+    input(all[0], x);
     weights(all + 1);
     call_.state_0 = numbers(all[7], call_.B * call_.R, call_.R);
     call_.state_1 = numbers(all[8], call_.B * call_.H, call_.H);
     call_.initial_0 = numbers(all[9], call_.R, call_.R);
     call_.initial_1 = numbers(all[10], call_.H, call_.H);
+  }
+
+  // The input, which it gives back, and six weights; a cell takes a single step.
+  DLTensor sequences(PyObject* object, PyObject* const* all) {
+    DLTensor x{};
+    input(object, x);
+    need(flags_ & LAYER || x.dims == 2);
+    weights(all);
+    return x;
+  }
+
+  // the state as a layer or a cell takes it: a tensor, a tuple of two, or None
+  void states(PyObject* hx) {
+    if (hx == Py_None) return;
+    const int64_t count = call_.cell->states;
+    need(count > 1 ? PyTuple_Check(hx) && PyTuple_GET_SIZE(hx) == count : !PyTuple_Check(hx));
+    if (!plain_) return;
+    call_.state_0 = state(count > 1 ? PyTuple_GET_ITEM(hx, 0) : hx, call_.R);
+    if (count > 1) call_.state_1 = state(PyTuple_GET_ITEM(hx, 1), call_.H);
   }
 
   // those of a weight, which may be absent, of exactly this size; `columns` is -1 for a vector
@@ -206,8 +254,18 @@ class CallReader {
     time = t.dims == 3 ? t.strides[1 - rows] : 0;
   }
 
-  void input(PyObject* object) {
+  // (1, B, width) of a layer, (B, width) of a cell; not None
+  void* state(PyObject* object, int64_t width) {
     DLTensor t;
+    need(object != Py_None);
+    if (!there(object, t)) return nullptr;
+    const int32_t dims = flags_ & LAYER ? 3 : 2;
+    need(t.dims == dims && t.sizes[dims - 2] == call_.B && t.sizes[dims - 1] == width);
+    need(plain_ && (dims == 2 || t.sizes[0] == 1));
+    return data(t);
+  }
+
+  void input(PyObject* object, DLTensor& t) {
     need(object != Py_None);
     if (!there(object, t, false)) return;
     call_.bytes = bytes_of(t);

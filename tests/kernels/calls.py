@@ -84,7 +84,7 @@ class Packed:
     def scan(self, *_):
         return NOT_PLAIN
 
-    scan_back = scan
+    scan_back = infer = scan
 
     def are_plain(self, *_):
         return False

@@ -18,7 +18,7 @@ from kernels.calls import (
 )
 
 from elman import nn
-from elman.kernels import cpu, tensors_of
+from elman.kernels import _memory, cpu, tensors_of
 
 pytestmark = pytest.mark.skipif(
     not cpu.is_built() or not hasattr(torch.Tensor, "__dlpack_c_exchange_api__"),
@@ -150,9 +150,7 @@ def test_a_gradient_that_stands_otherwise_is_packed(answers):
 
 def test_python_and_cpp_name_flags_and_answers_alike():
     native = Path(__file__).parents[2] / "native"
-    text = "".join(
-        (native / name).read_text("utf-8") for name in ("call.h", "tensors.h", "module.cpp")
-    )
+    text = "".join((native / name).read_text("utf-8") for name in ("call.h", "tensors.h", "scan.h"))
     known = {
         "NO_MEMORY": cpu._NO_MEMORY_LEFT,
         "BAD_LENGTH": cpu._BAD_LENGTH,
@@ -161,10 +159,88 @@ def test_python_and_cpp_name_flags_and_answers_alike():
         "REVERSE": cpu._REVERSE,
         "CHECKPOINTED": cpu._CHECKPOINTED,
         "NO_GRADIENT": cpu._NO_GRADIENT,
+        "LAYER": cpu._LAYER,
     }
     for name, number in known.items():
         assert re.findall(rf"\b{name} = (\d+)", text) == [str(number)]
     assert cpu._NOT_PLAIN == NOT_PLAIN
+
+
+def _infer(kind, change=lambda given: None, is_layer=True):
+    """What `cpu.infer` makes of an input, weights and a state that a test changes."""
+    module = getattr(nn, kind if is_layer else f"{kind}Cell")(5, 7)
+    shape = (1, 3, 7) if is_layer else (3, 7)
+    state = [torch.randn(shape) for _ in module.cell.states]
+    given = {
+        "weights": [*(p.detach() for p in module.parameters()), None, None],
+        "input": torch.randn(4, 3, 5) if is_layer else torch.randn(3, 5),
+        "hx": tuple(state) if len(state) > 1 else state[0],
+        "lengths": None,
+    }
+    change(given)
+    w, x, hx, lengths = given.values()
+    return cpu.infer(module.cell, w, x, hx, is_layer, False, lengths)
+
+
+@pytest.mark.parametrize("is_layer", [True, False])
+@pytest.mark.parametrize("kind", ["RNN", "GRU", "LSTM"])
+def test_what_it_makes_is_as_it_was_asked_for(kind, is_layer):
+    made = _infer(kind, is_layer=is_layer)
+    if not is_layer:
+        assert [s.shape for s in made] == [(3, 7)] * len(made)
+        return
+    output, after = made
+    assert output.shape == (4, 3, 7)
+    assert isinstance(after, tuple) == (kind == "LSTM")
+    h = after[0] if kind == "LSTM" else after
+    assert h.shape == (1, 3, 7)
+    assert torch.equal(h[0], output[-1])
+    # nobody else's memory
+    h.zero_()
+    assert output[-1].count_nonzero()
+
+
+def _changed(name, change):
+    return lambda given: given.update({name: change(given[name])})
+
+
+NOT_TO_BE_READ = {
+    "a state of a cell": ("GRU", True, _changed("hx", lambda h: h[0])),
+    "a state of two layers": ("GRU", True, _changed("hx", lambda h: h.repeat(2, 1, 1))),
+    "a state of other rows": ("GRU", True, _changed("hx", lambda h: h[:, :2].contiguous())),
+    "a state of another size": ("GRU", True, _changed("hx", lambda h: h[..., :5].contiguous())),
+    "a tuple of one": ("GRU", True, _changed("hx", lambda h: (h,))),
+    "a list": ("LSTM", True, _changed("hx", list)),
+    "one of two": ("LSTM", True, _changed("hx", lambda hx: hx[:1])),
+    "none of two": ("LSTM", True, _changed("hx", lambda hx: (hx[0], None))),
+    "no tensor": ("RNN", True, _changed("hx", lambda h: 3)),
+    "another type": ("RNN", True, _changed("hx", lambda h: h.double())),
+    "a layer's state": ("RNN", False, _changed("hx", lambda h: h[None])),
+    "a cell's sequence": ("RNN", False, _changed("input", lambda x: x[None])),
+    "a sequence of sequences": ("RNN", True, _changed("input", lambda x: x[None])),
+    "five weights": ("RNN", True, _changed("weights", lambda w: w[:5])),
+    "no weights": ("RNN", True, _changed("weights", lambda w: [None, *w[1:]])),
+    "lengths": ("RNN", True, _changed("lengths", lambda _: torch.tensor([1, 2]))),
+    "a length": ("RNN", True, _changed("lengths", lambda _: torch.tensor([1, 2, 5]))),
+}
+
+
+@pytest.mark.parametrize("name", NOT_TO_BE_READ)
+def test_what_does_not_fit_is_left_to_the_long_way(name):
+    kind, is_layer, change = NOT_TO_BE_READ[name]
+    assert _infer(kind, change, is_layer) is None
+
+
+def test_a_large_output_is_made_of_memory_that_comes_back(monkeypatch):
+    taken, take = [], _memory._take
+    monkeypatch.setattr(_memory, "_take", lambda size: taken.append(size) or take(size))
+    layer = nn.GRU(3, 64)
+    with torch.no_grad():
+        for steps in (204, 205):
+            output, _ = layer(torch.randn(steps, 20, 3))
+            assert output.is_contiguous()
+            assert output.shape == (steps, 20, 64)
+    assert taken == [205 * 20 * 64 * 4]
 
 
 def test_what_is_plain():

@@ -12,12 +12,20 @@ from typing import Any
 
 import torch
 
+from . import _memory
+
 # absent where it was installed without a compiler
 native: Any = import_module("elman.kernels._native") if find_spec("elman.kernels._native") else None
 
 # what reads tensors without Python's attributes; a torch that has it not takes the long way
 if native is not None and hasattr(torch.Tensor, "__dlpack_c_exchange_api__"):
-    native.open_tensors(torch.Tensor.__dlpack_c_exchange_api__, torch.Tensor, torch.nn.Parameter)
+    native.open_tensors(
+        torch.Tensor.__dlpack_c_exchange_api__,
+        torch.Tensor,
+        torch.nn.Parameter,
+        _memory.LARGE,
+        _memory.empty,
+    )
 
 VARIABLE = "ELMAN_CPU"
 

@@ -24,11 +24,11 @@ from ._fields import (
 )
 from ._machine import is_built, machine, native, threads
 
-# native/call.h, enum Status, and native/module.cpp
+# native/call.h, enum Status, and native/scan.h
 _NO_MEMORY_LEFT, _BAD_LENGTH = 1, 2
 _NOT_PLAIN = 3
 # native/tensors.h, CallReader::Flag
-_BATCH_FIRST, _REVERSE, _CHECKPOINTED, _NO_GRADIENT = 1, 2, 4, 8
+_BATCH_FIRST, _REVERSE, _CHECKPOINTED, _NO_GRADIENT, _LAYER = 1, 2, 4, 8, 16
 _NO_MEMORY = "the native kernels found no memory for their buffers."
 
 
@@ -218,7 +218,9 @@ def are_plain(*tensors: Tensor | None) -> bool:
 
 
 def runs_as_it_is(cell: cells.Cell, dtype: torch.dtype, ho: Tensor | None) -> bool:
-    """Whether the kernels run a built-in cell in a dtype, with or without an output layer."""
+    """Whether the kernels run a cell in a dtype, with or without an output layer."""
+    if cell.native is None or not is_built():
+        return False
     if ho is not None and not cell.output.is_registered:
         return False
     return dtype in BYTES and (dtype is not torch.bfloat16 or (has_bfloat16() and ho is None))
@@ -228,44 +230,38 @@ def infer(
     cell: cells.Cell,
     weights: Sequence[Any],
     input: Tensor,
-    state: Sequence[Tensor] | None,
-    output_shape: tuple[int, ...],
-    state_shapes: Sequence[tuple[int, ...]],
+    hx: Any,
+    is_layer: bool,
     is_batch_first: bool,
     lengths: Tensor | None,
-) -> tuple[Tensor, tuple[Tensor, ...]] | None:
+) -> Any:
     """Runs whole sequences forward without a gradient, for a cell of which `runs_as_it_is` is true.
 
     Args:
         cell: one that is built in.
         weights: in the order of `Weights`.
-        input: (T, B, I), (B, T, I), or (B, I).
-        state: (1, B, ·) or (B, ·) for each of the cell's states; zeros if None.
-        output_shape: of the output, the input's with R in place of I.
-        state_shapes: of the new states, as those of `state`.
+        input: (T, B, I), (B, T, I), or (B, I), which is all that a cell takes.
+        hx: the state as a layer takes it, of (1, B, ·), or a cell, of (B, ·); zeros if None.
+        is_layer: whether it is for a layer or for a cell.
         is_batch_first: whether the batch is the first of three dimensions.
         lengths: (B,) int64 or None.
 
     Returns:
-        The output and the new states; None where a tensor is not plain, as it may be in the long
-        way, or wants a gradient; and for a size or a length that does not fit.
+        Of a layer the output and the state as it returns them, of a cell its states; None where a
+        tensor is not plain, as it may be in the long way, or wants a gradient; and for a size or a
+        length that does not fit.
     """
-    # nothing is large in a step
-    empty = Tensor.new_empty if input.dim() == 2 else _memory.empty
-    # sizes one by one: torch reads a tuple in twice the time
-    output = empty(input, *output_shape)
-    after = [input.new_empty(*shape) for shape in state_shapes]
-    first = (None, None) if state is None else state if len(state) > 1 else (state[0], None)
-    flags = (_BATCH_FIRST if is_batch_first else 0) | (
-        _NO_GRADIENT if torch.is_grad_enabled() else 0
+    flags = (
+        (_LAYER if is_layer else 0)
+        | (_BATCH_FIRST if is_batch_first else 0)
+        | (_NO_GRADIENT if torch.is_grad_enabled() else 0)
     )
-    status = native.scan(
-        *_kernels_of(cell), threads(), flags, (input, *weights, *first, None, None),
-        (lengths, None), (output, None, *after),
-    )  # fmt: skip
-    if status == _NO_MEMORY_LEFT:
+    made = native.infer(*_kernels_of(cell), threads(), flags, input, weights, hx, lengths)
+    if isinstance(made, tuple):
+        return made
+    if made == _NO_MEMORY_LEFT:
         raise MemoryError(_NO_MEMORY)
-    return None if status else (output, tuple(after))
+    return None
 
 
 def packed_step(call: Call, tensors: Sequence[Tensor | None], held: list[Tensor]) -> bytes:

@@ -25,38 +25,34 @@ def run_quickly(layer: Any, input: Tensor, hx: Any, lengths: Any = None) -> Any:
     names, sizes = layer._names, input.shape
     if (
         len(names) > 1
-        or (layer.recurrent_dropout and layer.training)
         or layer.zoneout
         or layer.layer_norm
+        or (layer.recurrent_dropout and layer.training)
         or sizes[-1] != layer.input_size
         or wanted(layer.backend) not in _MAYBE_NATIVE
     ):
         return None
-    is_step = len(sizes) == 2
-    batch = sizes[0] if is_step or layer.batch_first else sizes[1]
-    shapes = [(1, batch, width) for width in layer._widths]
-    states, weights = _states(hx, shapes), _weights(layer, names[0])
-    if states is None or weights is None:
+    weights = _weights(layer, names[0])
+    if weights is None:
         return None
     trains = torch.is_grad_enabled() and weights[1].requires_grad
     # a learned one gets a gradient of zeros where another is given
-    if layer.initial_state != "zeros" and (trains or not states):
+    if layer.initial_state != "zeros" and (trains or hx is None):
         return None
-    state = states or None
-    if trains:
-        if (
-            is_step
-            or layer.watch is not None
-            or layer.gradient_clip is not None
-            or layer.bptt != "full"
-        ):
-            return None
-        made = train_quickly(layer.cell, weights, input, state, layer.batch_first, lengths)
-    else:
-        shape = (*sizes[:-1], layer._widths[0])
-        made = infer_quickly(
-            layer.cell, weights, input, state, shape, shapes, layer.batch_first, lengths
-        )
+    if not trains:
+        return infer_quickly(layer.cell, weights, input, hx, True, layer.batch_first, lengths)
+    if (
+        len(sizes) == 2
+        or layer.watch is not None
+        or layer.gradient_clip is not None
+        or layer.bptt != "full"
+    ):
+        return None
+    batch = sizes[0 if layer.batch_first else 1]
+    state = _states(hx, [(1, batch, width) for width in layer._widths])
+    if state is None:
+        return None
+    made = train_quickly(layer.cell, weights, input, state or None, layer.batch_first, lengths)
     if made is None:
         return None
     output, after = made
@@ -77,18 +73,18 @@ def step_quickly(cell: Any, input: Tensor, hx: Any) -> tuple[Tensor, ...] | None
     if not isinstance(input, Tensor):  # pyright: ignore[reportUnnecessaryIsInstance]
         return None
     backend = wanted(cell.backend)
-    if input.dim() != 2 or input.shape[1] != cell.input_size or backend not in _MAYBE_NATIVE:
+    sizes = input.shape
+    if len(sizes) != 2 or sizes[1] != cell.input_size or backend not in _MAYBE_NATIVE:
         return None
-    shape = (input.shape[0], cell.hidden_size)
-    shapes = [shape] * len(cell.cell.states)
-    states, weights = _states(hx, shapes), _weights(cell, _OF_A_CELL)
-    if states is None or weights is None:
+    weights = _weights(cell, _OF_A_CELL)
+    if weights is None:
         return None
-    state = states or None
-    if torch.is_grad_enabled() and weights[1].requires_grad:
-        return train_step_quickly(cell.cell, weights, input, state, backend)
-    made = infer_quickly(cell.cell, weights, input, state, shape, shapes)
-    return None if made is None else made[1]
+    if not (torch.is_grad_enabled() and weights[1].requires_grad):
+        return infer_quickly(cell.cell, weights, input, hx, False)
+    state = _states(hx, [(sizes[0], cell.hidden_size)] * len(cell.cell.states))
+    if state is None:
+        return None
+    return train_step_quickly(cell.cell, weights, input, state or None, backend)
 
 
 _MAYBE_NATIVE = ("auto", "cpu")
@@ -100,18 +96,23 @@ def _states(hx: Any, shapes: list[tuple[int, ...]]) -> tuple[Tensor, ...] | None
     if hx is None:
         return ()
     states = hx if isinstance(hx, tuple) else (hx,)
-    if isinstance(hx, tuple) != (len(shapes) > 1) or len(states) != len(shapes):
+    if isinstance(hx, tuple) != (len(shapes) > 1):
         return None
-    for state, shape in zip(states, shapes, strict=True):
-        if getattr(state, "shape", None) != shape:
-            return None
-    return states
+    return states if [getattr(s, "shape", None) for s in states] == shapes else None
 
 
-def _weights(module: Any, names: Sequence[str | None]) -> list[Any] | None:
+def _weights(module: Any, names: Sequence[str | None]) -> tuple[Any, ...] | None:
     """The parameters of these names; None if a parametrisation computes one of them."""
     found = module._parameters
+    ih, hh, bias_ih, bias_hh, ho, bias_ho = names
     try:
-        return [None if name is None else found[name] for name in names]
+        return (
+            found[ih],
+            found[hh],
+            None if bias_ih is None else found[bias_ih],
+            None if bias_hh is None else found[bias_hh],
+            None if ho is None else found[ho],
+            None if bias_ho is None else found[bias_ho],
+        )
     except KeyError:
         return None

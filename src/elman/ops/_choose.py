@@ -53,7 +53,7 @@ _TORCHS: dict[tuple[str | None, dtype], tuple[int, int]] = {
 # A single step with a gradient is torch's up to so many numbers of state: a node of our own in
 # autograd costs more than the few operations of a simple recurrent network
 # (`benchmarks/speed.py --suites loop`).
-_TORCHS_STEPS = {"rnn_tanh": 4096, "rnn_relu": 4096}
+_TORCHS_STEPS: dict[str | None, int] = {"rnn_tanh": 4096, "rnn_relu": 4096}
 
 BACKENDS = ("auto", *_FASTEST_FIRST)
 """What a layer's `backend` may be."""
@@ -178,6 +178,11 @@ def _is_faster_on_torch(call: Call) -> bool:
     )
 
 
+def is_ever_faster_on_torch(cell: Cell, dtype: dtype) -> bool:
+    """Whether there may be a batch of which `is_faster_on_torch` is true."""
+    return (cell.native, dtype) in _TORCHS
+
+
 def is_faster_on_torch(cell: Cell, dtype: dtype, hidden: int, rows: int) -> bool:
     """Whether a whole batch through the cell is the faster on torch's kernel."""
     least = _TORCHS.get((cell.native, dtype))
@@ -190,7 +195,8 @@ def is_faster_on_torch(cell: Cell, dtype: dtype, hidden: int, rows: int) -> bool
 
 def is_faster_step_on_torch(cell: Cell, dtype: dtype, hidden: int, rows: int) -> bool:
     """Whether a single step with a gradient is the faster on torch's kernel."""
-    return dtype is not bfloat16 and rows * hidden <= _TORCHS_STEPS.get(str(cell.native), -1)
+    most = _TORCHS_STEPS.get(cell.native)
+    return most is not None and dtype is not bfloat16 and rows * hidden <= most
 
 
 def backend_of(name: str) -> Runs:

@@ -10,7 +10,12 @@ from elman.cells import Cell
 from elman.kernels import Call, Weights, cpu, inside_torch
 from elman.kernels import torch as kernels_of_torch
 
-from ._choose import States, is_faster_on_torch, is_faster_step_on_torch
+from ._choose import (
+    States,
+    is_ever_faster_on_torch,
+    is_faster_on_torch,
+    is_faster_step_on_torch,
+)
 from ._native import differentiate
 
 
@@ -18,38 +23,36 @@ def infer_quickly(
     cell: Cell,
     weights: Sequence[Any],
     input: Tensor,
-    state: Sequence[Tensor] | None,
-    output_shape: tuple[int, ...],
-    state_shapes: Sequence[tuple[int, ...]],
+    hx: Any,
+    is_layer: bool,
     is_batch_first: bool = False,
     lengths: Tensor | None = None,
-) -> tuple[Tensor, States] | None:
-    """Runs one layer over whole sequences on the native kernels, without a gradient.
+) -> Any:
+    """Runs one layer over whole sequences, or a cell, on the native kernels, without a gradient.
 
     Args:
         cell: the recurrence.
         weights: in the order of `Weights`.
-        input: (T, B, I), (B, T, I), or (B, I) for a single step.
-        state: (1, B, ·) or (B, ·) for each of the cell's states; zeros if None.
-        output_shape: the input's with R in place of I.
-        state_shapes: in which the new states are wanted.
+        input: (T, B, I), (B, T, I), or (B, I) for a single step, which is all that a cell takes.
+        hx: the state as a layer of one direction takes it, or a cell; zeros if None.
+        is_layer: whether it is for a layer or for a cell.
         is_batch_first: whether the batch is the first of three dimensions.
         lengths: (B,) or None.
 
     Returns:
-        The output and the new states, or None where something about the call is not plain: a
-        gradient is wanted, a transform, mode or autocast is on, a tensor is no common one, or the
-        native kernels do not run the cell. `scan` is the way then, with the same numbers.
+        Of a layer the output and the state as it returns them, of a cell its states; or None where
+        something about the call is not plain: a gradient is wanted, a transform, mode or autocast
+        is on, a tensor is no common one or does not fit, or the native kernels do not run the cell.
+        `scan` is the way then, with the same numbers.
     """
-    if not _means_the_kernels(cell, input.dtype, weights):
+    dtype = input.dtype
+    if not _means_the_kernels(cell, dtype, weights):
         return None
-    if lengths is None:
-        rows = output_shape[0 if is_batch_first or len(output_shape) == 2 else 1]
-        if is_faster_on_torch(cell, input.dtype, output_shape[-1], rows):
+    if lengths is None and is_ever_faster_on_torch(cell, dtype):
+        rows = input.shape[0 if is_batch_first or input.dim() == 2 else 1]
+        if is_faster_on_torch(cell, dtype, weights[1].shape[1], rows):
             return None
-    return cpu.infer(
-        cell, weights, input, state, output_shape, state_shapes, is_batch_first, lengths
-    )
+    return cpu.infer(cell, weights, input, hx, is_layer, is_batch_first, lengths)
 
 
 def train_quickly(
@@ -166,10 +169,8 @@ def _is_plain(
 
 def _means_the_kernels(cell: Cell, dtype: torch.dtype, weights: Sequence[Any]) -> bool:
     """Whether the native kernels run a cell, and nothing changes what a call means."""
-    return not (
-        torch.compiler.is_compiling()
-        or inside_torch.is_watched()
-        or cell.native is None
-        or not cpu.is_built()
-        or not cpu.runs_as_it_is(cell, dtype, weights[4])
+    return (
+        not torch.compiler.is_compiling()
+        and not inside_torch.is_watched()
+        and cpu.runs_as_it_is(cell, dtype, weights[4])
     )
