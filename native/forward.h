@@ -248,7 +248,8 @@ struct Forward {
     int64_t from, to;
     columns.share(panels.count, from, to);
     if (alive == 0 || from == to) return;
-    const int64_t many = packed ? panels_at_once(alive, panels.vectors_of(from)) : 1;
+    const int64_t K = (fused ? call.I : 0) + stage.K;
+    const int64_t many = packed ? panels.at_once(alive, panels.vectors_of(from), K, to - from) : 1;
     const int64_t whole = panels.rest ? panels.count - 1 : panels.vectors / panels.wide;
     const PanelOrder order(from, to, whole, many, (step + turn) & 1);
     Ahead records =
@@ -289,7 +290,7 @@ struct Forward {
           tile.start_row = P * V;
         }
         if (packed) {
-          TILES<Real>.gate[P][M][N > 1](tile);
+          TILES<Real>.gate[P][M][N / 2](tile);
         } else {
           if (M == 1) stage.template unpacked_tile<1>(call, tile, panel);
           if (M == 2) stage.template unpacked_tile<2>(call, tile, panel);

@@ -7,9 +7,22 @@
 
 #if defined(__linux__)
 #include <sys/mman.h>
+#include <unistd.h>
 #endif
 
 namespace elman::ELMAN_ISA {
+
+// bytes of the processor's first cache
+inline int64_t first_cache() {
+  static const int64_t found = [] {
+    long bytes = 0;
+#if defined(__linux__) && defined(_SC_LEVEL1_DCACHE_SIZE)
+    bytes = sysconf(_SC_LEVEL1_DCACHE_SIZE);
+#endif
+    return bytes > 0 ? bytes : long(32 << 10);
+  }();
+  return found;
+}
 
 // Asks for large pages under fresh memory of many megabytes: touching it small page by small page
 // costs as much as computing what is written there.

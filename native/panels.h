@@ -54,6 +54,17 @@ struct Panels {
   }
   ELMAN_INLINE int64_t stride(int64_t K) const { return K * gates * wide * V; }
   int64_t size(int64_t K) const { return K * gates * vectors * V; }
+
+  // How many of `count` panels are multiplied at once, where every step takes them all, the first one
+  // with P vectors. Of weights that fill the first cache twice it is so few that half of them are
+  // still there when the next step goes the other way.
+  int64_t at_once(int64_t rows, int64_t P, int64_t K, int64_t count) const {
+    const int64_t one = stride(K) * int64_t(sizeof(Real)), cache = first_cache();
+    int64_t many = panels_at_once(rows, P);
+    if (count * one <= cache || count * one > 2 * cache) return many;
+    while (many > 1 && 4 * many * one > 3 * cache) many /= 2;
+    return many;
+  }
 };
 
 template <class Real, int S, int... J>

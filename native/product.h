@@ -275,14 +275,16 @@ using GradientTileAt = void (*)(const GradientTile<Real>&);
 
 template <class Real>
 struct Tiles {
-  GateTileAt<Real> gate[MOST_PANEL + 1][13][2];
+  // the last index: of one panel, of two, of four
+  GateTileAt<Real> gate[MOST_PANEL + 1][13][3];
   GradientTileAt<Real> gradient[5][13][2];
 
   template <int P, int M>
   constexpr void fill() {
     if constexpr (M <= most_rows(P)) {
       gate[P][M][0] = gate_tile<M, P, 1, Real>;
-      gate[P][M][1] = gate_tile<M, P, panels_at_once(M, P), Real>;
+      if constexpr (panels_at_once(M, P) > 1) gate[P][M][1] = gate_tile<M, P, 2, Real>;
+      if constexpr (panels_at_once(M, P) > 2) gate[P][M][2] = gate_tile<M, P, 4, Real>;
       if constexpr (P <= 4) {
         gradient[P][M][0] = gradient_tile<M, P, 1, Real>;
         gradient[P][M][1] = gradient_tile<M, P, panels_at_once(M, P), Real>;

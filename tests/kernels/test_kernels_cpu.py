@@ -133,6 +133,14 @@ def test_a_row_does_not_depend_on_its_neighbours(cell, variant):
     check_rows_alone(call, grads, (0, 5, 13))
 
 
+@pytest.mark.parametrize("hidden", [48, 64, 80])
+@pytest.mark.parametrize("cell", ["gru", "gru_reset_before", "lstm"])
+def test_weights_that_fill_the_first_cache_more_than_once(cell, hidden, variant):
+    call = make(CELLS[cell], (7, 3, 9, hidden), KINDS["all"])
+    _agree(call)
+    check_rows_alone(call, gradients_like(call), (0, 2))
+
+
 @pytest.mark.parametrize("kind", ["dense", "all", "all-reverse"])
 @pytest.mark.parametrize("cell", ["gru", "gru_reset_before", "lstm"])
 def test_weights_of_the_inputs_that_come_from_afar(cell, kind, variant, threads):
