@@ -30,6 +30,13 @@ int backward(const Call& call) {
   return call.bytes == 4 ? Backward<float>(call).run() : Backward<double>(call).run();
 }
 
+int64_t record_size(const Call& call) {
+#if defined(ELMAN_BFLOAT16)
+  if (call.bytes == 2) return Plan<Bfloat16>::record_size_of(call);
+#endif
+  return call.bytes == 4 ? Plan<float>::record_size_of(call) : Plan<double>::record_size_of(call);
+}
+
 const Cell* cell(int64_t index, const char** name) {
   if (index >= static_cast<int64_t>(sizeof CELLS / sizeof *CELLS)) return nullptr;
   *name = CELLS[index].name;
@@ -125,6 +132,7 @@ void close(void* stream, int64_t bytes) {
 
 extern const Kernels KERNELS;
 const Kernels KERNELS = {ELMAN_ISA_NAME, ELMAN_FLAGS, HAS_BFLOAT16, VECTOR_BYTES, forward, backward,
-                         cell,           activation,  word,      open,         step,    close};
+                         record_size,    cell,        activation,   word,         open,    step,
+                         close};
 
 }  // namespace elman::ELMAN_ISA

@@ -12,6 +12,8 @@ struct Kernels {
   int64_t vector_bytes;
   int (*forward)(const Call&);
   int (*backward)(const Call&);
+  // how many numbers a step of one row saves for the gradient
+  int64_t (*record_size)(const Call&);
   // the cells and nonlinearities one after another; null behind the last
   const Cell* (*cell)(int64_t index, const char** name);
   const Activation* (*activation)(int64_t index, const char** name);

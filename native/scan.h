@@ -4,6 +4,9 @@
 #include <nanobind/nanobind.h>
 #include <nanobind/stl/array.h>
 
+#include <algorithm>
+#include <cstring>
+
 #include "kernels.h"
 #include "tensors.h"
 
@@ -38,68 +41,106 @@ inline Call call_of(int64_t cell, int64_t activation, int64_t threads, int64_t f
   return call;
 }
 
-// The tensors of both passes: `tensors` as `tensors_of` has them, `cuts` the lengths and the resets,
-// `made` the output and what is saved.
-inline bool read_both(Call& call, CallReader& reader, nb::handle tensors, nb::handle cuts,
-                      PyObject* const* made) {
+// The tensors of both passes: `tensors` as `tensors_of` has them, `cuts` the lengths and the resets.
+inline bool read_both(CallReader& reader, nb::handle tensors, nb::handle cuts) {
   PyObject* const* const all = items_of(tensors, TENSORS);
   PyObject* const* const two = items_of(cuts, 2);
   if (!all || !two) return false;
   reader.tensors(all);
   reader.lengths(two[0]);
   reader.resets(two[1]);
-  call.output = reader.sequence(made[0], call.R, call.output_t, call.output_b);
-  (call.checkpointed ? call.kept : call.saved) = reader.numbers(made[1]);
-  return reader.is_plain() && call.output;
+  return reader.is_plain();
 }
 
-// Runs a call of tensors forward; `made` has the final states last.
-inline int scan(int64_t kernels, int64_t cell, int64_t activation, int64_t threads, int64_t flags,
-                nb::handle tensors, nb::handle cuts, nb::handle made) {
+// the steps of all rows; below zero where a length is bad
+inline int64_t steps_of(const Call& call) {
+  if (!call.lengths) return call.T * call.B;
+  int64_t steps = 0;
+  for (int64_t b = 0; b < call.B; ++b) {
+    if (call.lengths[b] < 0 || call.lengths[b] > call.T) return -1;
+    steps += call.lengths[b];
+  }
+  return steps;
+}
+
+// What comes out of a forward pass.
+struct Made {
+  nb::object output, states[MOST_STATES], saved = nb::none();
+
+  // Makes all of it like the input, the output of these sizes with R for the last one, and has the
+  // call write there.
+  bool make(Call& call, CallReader& reader, nb::handle input, const int64_t* sizes, int32_t dims,
+            bool is_layered) {
+    const int64_t widths[MOST_STATES] = {call.R, call.H};
+    for (int64_t k = 0; k < call.cell->states; ++k) {
+      const int64_t state[3] = {1, call.B, widths[k]};
+      states[k] = is_layered ? Tensors::make(input, state, 3, call.bytes)
+                             : Tensors::make(input, state + 1, 2, call.bytes);
+      (k ? call.final_1 : call.final_0) = reader.numbers(states[k].ptr());
+    }
+    if (dims) {
+      int64_t all[Tensors::MOST_DIMS];
+      std::copy(sizes, sizes + dims - 1, all);
+      all[dims - 1] = call.R;
+      output = Tensors::make(input, all, dims, call.bytes);
+      call.output = reader.sequence(output.ptr(), call.R, call.output_t, call.output_b);
+    } else {
+      // the new state is all that a cell puts out
+      call.output = call.final_0;
+      call.output_b = call.R;
+    }
+    return reader.is_plain() && call.output;
+  }
+
+  // Makes room for what the gradient needs: of the steps of the rows alone, or of all steps with zeros
+  // where nothing is saved.
+  bool save(Call& call, CallReader& reader, nb::handle input, int64_t record, bool is_whole) {
+    const int64_t steps = is_whole ? call.T * call.B : steps_of(call);
+    // the long way says which length is bad
+    if (steps < 0) return false;
+    const int64_t numbers = steps * record;
+    if (numbers == 0) return true;
+    saved = Tensors::make(input, &numbers, 1, call.bytes);
+    call.saved = reader.numbers(saved.ptr());
+    if (call.saved && is_whole) std::memset(call.saved, 0, static_cast<size_t>(numbers * call.bytes));
+    return reader.is_plain();
+  }
+};
+
+inline int run_forward(const Kernels& kernels, const Call& call) {
+  nb::gil_scoped_release release;
+  return kernels.forward(call);
+}
+
+inline nb::object status_of(int status) { return nb::int_(status); }
+
+// Runs a call of tensors forward; the output, the final states, and what the gradient needs. A status
+// where it did not run.
+inline nb::object scan(int64_t kernels, int64_t cell, int64_t activation, int64_t threads,
+                       int64_t flags, nb::handle tensors, nb::handle cuts) {
   Call call = call_of(cell, activation, threads, flags);
   CallReader reader(call, flags);
-  const int64_t states = call.cell->states;
-  PyObject* const* const to = items_of(made, 2 + states);
-  if (!to || !read_both(call, reader, tensors, cuts, to)) return NOT_PLAIN;
-  call.final_0 = reader.numbers(to[2], call.B * call.R, call.R);
-  if (states > 1) call.final_1 = reader.numbers(to[3], call.B * call.H, call.H);
-  if (!reader.is_plain()) return NOT_PLAIN;
-  nb::gil_scoped_release release;
-  return kernels_at(kernels).forward(call);
+  // what a checkpointed pass keeps is the long way's affair
+  if (flags & CallReader::SAVE && call.checkpointed) return status_of(NOT_PLAIN);
+  if (!read_both(reader, tensors, cuts)) return status_of(NOT_PLAIN);
+  const Kernels& k = kernels_at(kernels);
+  const nb::handle input = items_of(tensors, TENSORS)[0];
+  const int64_t sizes[] = {call.T, call.B, call.R};
+  Made made;
+  if (!made.make(call, reader, input, sizes, 3, flags & CallReader::LAYER) ||
+      (flags & CallReader::SAVE &&
+       !made.save(call, reader, input, k.record_size(call), flags & CallReader::WHOLE))) {
+    return status_of(NOT_PLAIN);
+  }
+  const int status = run_forward(k, call);
+  if (status != DONE) return status_of(status);
+  nb::list states;
+  for (int64_t i = 0; i < call.cell->states; ++i) states.append(made.states[i]);
+  return nb::make_tuple(made.output, states, made.saved);
 }
 
-// Runs its gradient: `grads` of the output and the final states, `results` as `tensors`, `seen` the
-// addresses of what is watched.
-inline int scan_back(int64_t kernels, int64_t cell, int64_t activation, int64_t threads,
-                     int64_t flags, nb::handle tensors, nb::handle cuts, nb::handle made,
-                     nb::handle grads, nb::handle results, const std::array<int64_t, 4>& seen,
-                     double gradient_clip) {
-  Call call = call_of(cell, activation, threads, flags);
-  CallReader reader(call, flags);
-  const int64_t states = call.cell->states;
-  PyObject* const* const from = items_of(made, 2);
-  PyObject* const* const given = items_of(grads, 1 + states);
-  PyObject* const* const found = items_of(results, TENSORS);
-  if (!from || !given || !found || !read_both(call, reader, tensors, cuts, from)) return NOT_PLAIN;
-  call.doutput = reader.sequence(given[0], call.R, call.doutput_t, call.doutput_b);
-  call.dfinal_0 = reader.numbers(given[1], call.B * call.R, call.R);
-  if (states > 1) call.dfinal_1 = reader.numbers(given[2], call.B * call.H, call.H);
-  void** const to[TENSORS] = {&call.dinput,    &call.dweight_ih, &call.dweight_hh, &call.dbias_ih,
-                              &call.dbias_hh,  &call.dweight_ho, &call.dbias_ho,   &call.dstate_0,
-                              &call.dstate_1,  &call.dinitial_0, &call.dinitial_1};
-  for (Py_ssize_t i = 0; i < TENSORS; ++i) *to[i] = reader.any(found[i]);
-  if (!reader.is_plain()) return NOT_PLAIN;
-  call.dtotal_0 = reinterpret_cast<void*>(seen[0]);
-  call.dtotal_1 = reinterpret_cast<void*>(seen[1]);
-  call.dnorm_0 = reinterpret_cast<double*>(seen[2]);
-  call.dnorm_1 = reinterpret_cast<double*>(seen[3]);
-  call.gradient_clip = gradient_clip;
-  nb::gil_scoped_release release;
-  return kernels_at(kernels).backward(call);
-}
-
-// Runs whole sequences, or a single step, forward, and makes what comes out of it: of a layer
-// (output, state) as it returns them, of a cell its states. A status where it did not run.
+// Runs whole sequences, or a single step, forward: of a layer (output, state) as it returns them, of a
+// cell its states. A status where it did not run.
 inline nb::object infer(int64_t kernels, int64_t cell, int64_t activation, int64_t threads,
                         int64_t flags, nb::handle input, nb::handle weights, nb::handle hx,
                         nb::handle lengths) {
@@ -107,49 +148,76 @@ inline nb::object infer(int64_t kernels, int64_t cell, int64_t activation, int64
   Call call = call_of(cell, activation, threads, flags);
   CallReader reader(call, flags);
   PyObject* const* const w = items_of(weights, WEIGHTS);
-  if (!w) return nb::int_(int(NOT_PLAIN));
+  if (!w) return status_of(NOT_PLAIN);
   const DLTensor x = reader.sequences(input.ptr(), w);
   reader.states(hx.ptr());
   reader.lengths(lengths.ptr());
-  if (!reader.is_plain()) return nb::int_(int(NOT_PLAIN));
+  Made made;
+  if (!reader.is_plain() ||
+      !made.make(call, reader, input, x.sizes, is_layer ? x.dims : 0, is_layer)) {
+    return status_of(NOT_PLAIN);
+  }
+  const int status = run_forward(kernels_at(kernels), call);
+  if (status != DONE) return status_of(status);
+  nb::object after = made.states[0];
+  if (call.cell->states > 1) {
+    after = nb::make_tuple(made.states[0], made.states[1]);
+  } else if (!is_layer) {
+    after = nb::make_tuple(made.states[0]);
+  }
+  return is_layer ? nb::make_tuple(made.output, after) : after;
+}
 
-  const int64_t widths[MOST_STATES] = {call.R, call.H};
-  nb::object output, states[MOST_STATES];
-  void* finals[MOST_STATES] = {};
-  for (int64_t k = 0; k < call.cell->states; ++k) {
-    const int64_t sizes[3] = {1, call.B, widths[k]};
-    states[k] = is_layer ? Tensors::make(input, sizes, 3, call.bytes)
-                         : Tensors::make(input, sizes + 1, 2, call.bytes);
-    finals[k] = reader.numbers(states[k].ptr());
+// Runs the gradient of a call: `made` the output and what is saved, `grads` of the output and the final
+// states; `wanted` for each of the tensors whether its gradient is, or where that goes; `seen` the
+// addresses of what is watched. The gradients, None for those that are not wanted; or a status.
+inline nb::object scan_back(int64_t kernels, int64_t cell, int64_t activation, int64_t threads,
+                            int64_t flags, nb::handle tensors, nb::handle cuts, nb::handle made,
+                            nb::handle grads, nb::handle wanted,
+                            const std::array<int64_t, 4>& seen, double gradient_clip) {
+  Call call = call_of(cell, activation, threads, flags);
+  CallReader reader(call, flags);
+  const int64_t states = call.cell->states;
+  PyObject* const* const from = items_of(made, 2);
+  PyObject* const* const given = items_of(grads, 1 + states);
+  PyObject* const* const want = items_of(wanted, TENSORS);
+  if (!from || !given || !want || !read_both(reader, tensors, cuts)) return status_of(NOT_PLAIN);
+  call.output = reader.sequence(from[0], call.R, call.output_t, call.output_b);
+  (call.checkpointed ? call.kept : call.saved) = reader.numbers(from[1]);
+  call.doutput = reader.sequence(given[0], call.R, call.doutput_t, call.doutput_b);
+  call.dfinal_0 = reader.numbers(given[1], call.B * call.R, call.R);
+  if (states > 1) call.dfinal_1 = reader.numbers(given[2], call.B * call.H, call.H);
+  if (!reader.is_plain() || !call.output) return status_of(NOT_PLAIN);
+  // nothing was saved though something should be: the long way says so
+  const Kernels& k = kernels_at(kernels);
+  if (!call.saved && !call.checkpointed && k.record_size(call) * steps_of(call) != 0) {
+    return status_of(NOT_PLAIN);
   }
-  if (is_layer) {
-    int64_t sizes[3];
-    for (int32_t d = 0; d < x.dims; ++d) sizes[d] = x.sizes[d];
-    sizes[x.dims - 1] = call.R;
-    output = Tensors::make(input, sizes, x.dims, call.bytes);
-    call.output = reader.sequence(output.ptr(), call.R, call.output_t, call.output_b);
-  } else {
-    // the new state is all that it puts out
-    call.output = finals[0];
-    call.output_t = 0;
-    call.output_b = call.R;
+  void** const to[TENSORS] = {&call.dinput,    &call.dweight_ih, &call.dweight_hh, &call.dbias_ih,
+                              &call.dbias_hh,  &call.dweight_ho, &call.dbias_ho,   &call.dstate_0,
+                              &call.dstate_1,  &call.dinitial_0, &call.dinitial_1};
+  PyObject* const* const all = items_of(tensors, TENSORS);
+  nb::list found;
+  for (Py_ssize_t i = 0; i < TENSORS; ++i) {
+    nb::object one = nb::none();
+    if (all[i] != Py_None && want[i] != Py_None && want[i] != Py_False) {
+      one = want[i] == Py_True ? Tensors::make_like(all[i], call.bytes) : nb::borrow(want[i]);
+      *to[i] = reader.any(one.ptr());
+    }
+    found.append(one);
   }
-  call.final_0 = finals[0];
-  call.final_1 = finals[1];
-  if (!reader.is_plain()) return nb::int_(int(NOT_PLAIN));
+  if (!reader.is_plain()) return status_of(NOT_PLAIN);
+  call.dtotal_0 = reinterpret_cast<void*>(seen[0]);
+  call.dtotal_1 = reinterpret_cast<void*>(seen[1]);
+  call.dnorm_0 = reinterpret_cast<double*>(seen[2]);
+  call.dnorm_1 = reinterpret_cast<double*>(seen[3]);
+  call.gradient_clip = gradient_clip;
   int status;
   {
     nb::gil_scoped_release release;
-    status = kernels_at(kernels).forward(call);
+    status = k.backward(call);
   }
-  if (status != 0) return nb::int_(status);
-  nb::object after = states[0];
-  if (call.cell->states > 1) {
-    after = nb::make_tuple(states[0], states[1]);
-  } else if (!is_layer) {
-    after = nb::make_tuple(states[0]);
-  }
-  return is_layer ? nb::make_tuple(output, after) : after;
+  return status == DONE ? nb::object(found) : status_of(status);
 }
 
 }  // namespace elman

@@ -82,6 +82,13 @@ class Tensors {
     return nanobind::steal(made);
   }
 
+  // One of the sizes of another one, which is plain.
+  static nanobind::object make_like(nanobind::handle like, int64_t bytes) {
+    DLTensor t;
+    read(like.ptr(), t);
+    return make(like, t.sizes, t.dims, bytes);
+  }
+
   // Reads one; false if it is not plain.
   static bool read(PyObject* object, DLTensor& found) {
     if (!look_ || (Py_TYPE(object) != parameter_ && Py_TYPE(object) != tensor_)) return false;
@@ -136,7 +143,8 @@ inline bool is_contiguous(const DLTensor& t) {
 class CallReader {
  public:
   // the bits of `flags`
-  enum Flag : int64_t { BATCH_FIRST = 1, REVERSE = 2, CHECKPOINTED = 4, NO_GRADIENT = 8, LAYER = 16 };
+  enum Flag : int64_t { BATCH_FIRST = 1, REVERSE = 2, CHECKPOINTED = 4, NO_GRADIENT = 8, LAYER = 16,
+                        SAVE = 32, WHOLE = 64 };
 
   CallReader(Call& call, int64_t flags) : call_(call), flags_(flags) {}
 

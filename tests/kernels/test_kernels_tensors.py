@@ -35,17 +35,19 @@ RUNS = [
 
 @pytest.fixture
 def answers(monkeypatch):
-    """What the native module answers to calls of tensors."""
+    """What the native module answers to calls of tensors; 0 where it ran them."""
     found, native = [], cpu.native
 
     class Noted(Packed):
         def scan(self, *arguments):
-            found.append(native.scan(*arguments))
-            return found[-1]
+            return noted(native.scan(*arguments))
 
         def scan_back(self, *arguments):
-            found.append(native.scan_back(*arguments))
-            return found[-1]
+            return noted(native.scan_back(*arguments))
+
+    def noted(made):
+        found.append(made if isinstance(made, int) else 0)
+        return made
 
     monkeypatch.setattr(cpu, "native", Noted(native))
     return found
@@ -59,6 +61,12 @@ def test_they_are_what_is_packed(cell, kind, dtype, answers, monkeypatch):
         if cpu.unsupported(call) or (dtype is torch.bfloat16 and cpu.only_in_float32(call)):
             continue
         grads = gradients_like(call)
+        for compact in (True, False):
+            saved = cpu.forward(
+                call, [t if t is None else t.detach() for t in tensors_of(call)], True, compact
+            )[2]
+            assert answers[-1] == 0
+            assert cpu.saved_size(call, compact) == (0 if saved is None else saved.numel())
         read = by_kernel(call, grads)
         assert answers[-2:] == [0, 0]
         with monkeypatch.context() as patch:
@@ -160,6 +168,8 @@ def test_python_and_cpp_name_flags_and_answers_alike():
         "CHECKPOINTED": cpu._CHECKPOINTED,
         "NO_GRADIENT": cpu._NO_GRADIENT,
         "LAYER": cpu._LAYER,
+        "SAVE": cpu._SAVE,
+        "WHOLE": cpu._WHOLE,
     }
     for name, number in known.items():
         assert re.findall(rf"\b{name} = (\d+)", text) == [str(number)]

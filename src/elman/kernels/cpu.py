@@ -11,7 +11,7 @@ from torch import Tensor
 from elman import cells
 
 from . import _memory, _user_cells
-from ._call import Call, segment_size, tensors_of
+from ._call import Call, tensors_of, with_tensors
 from ._fields import (
     BACKWARD,
     BYTES,
@@ -23,12 +23,18 @@ from ._fields import (
     sequence,
 )
 from ._machine import is_built, machine, native, threads
+from ._records import saved_size
 
 # native/call.h, enum Status, and native/scan.h
 _NO_MEMORY_LEFT, _BAD_LENGTH = 1, 2
 _NOT_PLAIN = 3
 # native/tensors.h, CallReader::Flag
-_BATCH_FIRST, _REVERSE, _CHECKPOINTED, _NO_GRADIENT, _LAYER = 1, 2, 4, 8, 16
+_BATCH_FIRST, _REVERSE, _CHECKPOINTED, _NO_GRADIENT = 1, 2, 4, 8
+_LAYER, _SAVE, _WHOLE = 16, 32, 64
+# the initial states, in the order of `tensors_of`
+_INITIAL = (9, 10)
+# the addresses of what nobody watches
+_NOT_SEEN = [0, 0, 0, 0]
 _NO_MEMORY = "the native kernels found no memory for their buffers."
 
 
@@ -112,38 +118,6 @@ def _short(dtype: torch.dtype) -> str:
     return str(dtype).removeprefix("torch.")
 
 
-def record_size(call: Call) -> int:
-    """How many numbers a step of one sequence saves for the gradient."""
-    here = machine()
-    lanes = here.vector_bytes // BYTES[call.input.dtype]
-    hidden = call.weights.ih.shape[0] // len(call.cell.gates)
-    wide = (hidden + lanes - 1) // lanes * lanes
-    _, saved = here.cells[name_of(call.cell)]
-    size = (saved + len(call.cell.states) - 1) * wide
-    if call.weights.ho is not None:
-        size += wide
-        if here.activations[call.cell.output.name][1]:
-            size += (call.widths[0] + lanes - 1) // lanes * lanes
-    size += wide if call.cell.two_products else 0
-    # native/plan.h, record_size_of
-    apart = call.input.dtype is torch.bfloat16 and size > 0 and size % 512 == 0
-    return size + lanes if apart else size
-
-
-def saved_size(call: Call, compact: bool = True) -> int:
-    """How many numbers the forward pass keeps for the gradient; see `forward`."""
-    steps, batch = call.input.shape[:2]
-    if call.checkpointed:
-        # the states that are not put out, before each segment but the first
-        lanes = machine().vector_bytes // BYTES[call.input.dtype]
-        wide = sum((width + lanes - 1) // lanes * lanes for width in call.widths[1:])
-        return segment_size(steps) * batch * wide
-    records = steps * batch
-    if call.lengths is not None and compact:
-        records = int(call.lengths.sum())
-    return records * record_size(call)
-
-
 def _check(status: int, call: Call) -> None:
     """Raises what a kernel answered."""
     if status == 0:
@@ -170,6 +144,22 @@ def forward(
         The output (T, B, R), the final states, and what `backward` needs; None where that is
         nothing.
     """
+    flags = _flags_of(call) | (_LAYER if call.layered else 0)
+    flags |= (_SAVE if save else 0) | (0 if compact else _WHOLE)
+    made = native.scan(
+        *_kernels_of(call.cell), threads(), flags, tensors, (call.lengths, call.resets)
+    )
+    if isinstance(made, tuple):
+        return made
+    if made != _NOT_PLAIN:
+        _check(made, call)
+    return _packed_forward(call, tensors, save, compact)
+
+
+def _packed_forward(
+    call: Call, tensors: Sequence[Tensor | None], save: bool, compact: bool
+) -> tuple[Tensor, list[Tensor], Tensor | None]:
+    """The same for tensors that are not plain."""
     input = call.input
     steps, batch, _ = input.shape
     widths = call.widths
@@ -180,23 +170,17 @@ def forward(
     saved = _memory.empty(input, numbers) if numbers else None
     if saved is not None and not compact:
         saved.zero_()
-    status = native.scan(
-        *_kernels_of(call.cell), threads(), _flags_of(call), tensors, (call.lengths, call.resets),
-        (output, saved, *after),
-    )  # fmt: skip
-    if status == _NOT_PLAIN:
-        held: list[Tensor] = []
-        fields = fields_of(machine(), threads(), call, tensors, held)
-        fields += (
-            output.data_ptr(),
-            batch * widths[0],
-            widths[0],
-            after[0].data_ptr(),
-            after[1].data_ptr() if len(after) > 1 else 0,
-            *fields_of_saved(call, saved),
-        )
-        status = native.forward(machine().kernels, FORWARD.pack(*fields))
-    _check(status, call)
+    held: list[Tensor] = []
+    fields = fields_of(machine(), threads(), call, tensors, held)
+    fields += (
+        output.data_ptr(),
+        batch * widths[0],
+        widths[0],
+        after[0].data_ptr(),
+        after[1].data_ptr() if len(after) > 1 else 0,
+        *fields_of_saved(call, saved),
+    )
+    _check(native.forward(machine().kernels, FORWARD.pack(*fields)), call)
     return output, after, saved
 
 
@@ -284,44 +268,59 @@ def backward(
     """The gradients of the tensors that need one, None for the others.
 
     Args:
-        call: as for `forward`.
+        call: as for `forward`; its own tensors are not looked at, but lengths and resets are.
         tensors: as for `forward`.
         grads: of the output and the final states, None where there is none.
         needed: for each tensor whether its gradient is wanted.
         output: what `forward` gave.
         saved: what `forward` gave.
     """
-    if saved is None and saved_size(call):
-        raise ValueError("the native backward pass needs what the forward pass saved.")
-    results = [
-        _memory.empty_like(tensor) if need and tensor is not None else None
-        for tensor, need in zip(tensors, needed, strict=True)
-    ]
-    if call.initial is not None:
-        # each row's own gradient of a learned state that all rows share, in float32 at least
-        rows, dtype = call.input.shape[1], torch.promote_types(call.input.dtype, torch.float32)
-        for i in _INITIAL:
-            one = results[i]
-            results[i] = None if one is None else one.new_zeros(rows, one.shape[-1], dtype=dtype)
-    watch, norms, vectors, seen = call.watch, None, None, [0] * 4
+    wanted: Any = needed
+    if tensors[_INITIAL[0]] is not None:
+        wanted = _wanted_of_initial(tensors, needed)
+    watch, norms, vectors, seen = call.watch, None, None, _NOT_SEEN
     if watch is not None:
-        norms, vectors, seen = _watched(call, watch.vectors)
+        norms, vectors, seen = _watched(with_tensors(call, tensors), watch.vectors)
     clip = call.gradient_clip or 0.0
-    status = native.scan_back(
+    found = native.scan_back(
         *_kernels_of(call.cell), threads(), _flags_of(call), tensors, (call.lengths, call.resets),
-        (output, saved), grads, results, seen, clip,
+        (output, saved), grads, wanted, seen, clip,
     )  # fmt: skip
-    if status == _NOT_PLAIN:
-        packed, _held = _packed_gradient(call, tensors, grads, output, saved, results)
+    if not isinstance(found, list):
+        whole = with_tensors(call, tensors)
+        if found != _NOT_PLAIN:
+            _check(found, whole)
+        found = [_room_for(*one) for one in zip(tensors, wanted, strict=True)]
+        packed, _held = _packed_gradient(whole, tensors, grads, output, saved, found)
         status = native.backward(machine().kernels, BACKWARD.pack(*packed, *seen, clip))
-    _check(status, call)
+        _check(status, whole)
+    results: list[Tensor | None] = found
     if watch is not None and norms is not None:
         watch.seen(norms, vectors)
-    if call.initial is not None:
-        for i in _INITIAL:
-            one = results[i]
-            results[i] = None if one is None else one.sum(0).to(call.input.dtype)
+    for i in _INITIAL:
+        one, initial = results[i], tensors[i]
+        results[i] = None if one is None or initial is None else one.sum(0).to(initial.dtype)
     return results
+
+
+def _room_for(tensor: Tensor | None, want: Any) -> Tensor | None:
+    """Where a tensor's gradient goes, as `_wanted_of_initial` has it."""
+    if tensor is None or want is None or want is False:
+        return None
+    return _memory.empty_like(tensor) if want is True else want
+
+
+def _wanted_of_initial(tensors: Sequence[Tensor | None], needed: Sequence[bool]) -> list[Any]:
+    """`needed` with room for each row's own gradient of a learned state that all rows share, in
+    float32 at least.
+    """
+    wanted: list[Any] = list(needed)
+    for i in _INITIAL:
+        one, input = tensors[i], tensors[0]
+        if needed[i] and one is not None and input is not None:
+            dtype = torch.promote_types(one.dtype, torch.float32)
+            wanted[i] = one.new_zeros(input.shape[1], one.shape[-1], dtype=dtype)
+    return wanted
 
 
 def _packed_gradient(
@@ -333,6 +332,8 @@ def _packed_gradient(
     results: Sequence[Tensor | None],
 ) -> tuple[list[int], list[Tensor]]:
     """The fields of a backward call but the last ones, and the copies that they point to."""
+    if saved is None and saved_size(call):
+        raise ValueError("the native backward pass needs what the forward pass saved.")
     held: list[Tensor] = []
     # torch may leave a change of sign for later
     grads = [None if one is None else one.resolve_neg() for one in grads]
@@ -370,7 +371,3 @@ def _watched(call: Call, with_vectors: bool) -> tuple[Tensor, tuple[Tensor, ...]
         vectors = tuple(call.input.new_zeros(steps, batch, width) for width in call.widths)
         seen[:states] = [one.data_ptr() for one in vectors]
     return norms, vectors, seen
-
-
-# the initial states, in the order of `tensors_of`
-_INITIAL = (9, 10)

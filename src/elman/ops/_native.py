@@ -109,8 +109,7 @@ class _Scan(torch.autograd.Function):
         if many or torch.is_grad_enabled():
             with torch.enable_grad():
                 return (None, *gradient_of_reference(ctx.call, tensors, grads, needed))
-        call = with_tensors(ctx.call, tensors)
-        return (None, *cpu.backward(call, tensors, grads, needed, output, saved))
+        return (None, *cpu.backward(ctx.call, tensors, grads, needed, output, saved))
 
 
 class _TransformedScan(torch.autograd.Function):
@@ -155,8 +154,7 @@ class _TransformedGradient(torch.autograd.Function):
     @staticmethod
     def forward(call: Call, needed: tuple[bool, ...], *all: Tensor | None) -> Any:
         tensors, (output, saved), grads = _parts(all)
-        whole = with_tensors(call, tensors)
-        found = cpu.backward(whole, tensors, grads, needed, output, saved)
+        found = cpu.backward(call, tensors, grads, needed, output, saved)
         return tuple(one for one in found if one is not None)
 
     @staticmethod
