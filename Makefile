@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check -q
 
-.PHONY: demo test lint format quality bench bench-quick bench-gradient long-memory sanitize sanitize-threads clean
+.PHONY: demo test lint format quality bench bench-quick bench-gradient long-memory sanitize sanitize-threads neon clean
 
 # what the native module is built from
 NATIVE := CMakeLists.txt $(wildcard native/*) $(wildcard src/elman/cells/*.py) $(wildcard src/elman/kernels/generator/*.py)
@@ -87,6 +87,10 @@ sanitize-threads: $(VENV)/.installed-dev
 	LD_PRELOAD="$$(c++ -print-file-name=libtsan.so)" \
 		setarch -R $(BIN)/python -m pytest tests/kernels/test_kernels_cpu.py tests/kernels/test_kernels_tiles.py \
 			-k "threads or fed_back" $(ARGS)
+
+# the tests of the kernels on their ARM64 build, emulated (a quarter of an hour)
+neon: $(VENV)/.installed-dev
+	tests/emulated/neon.sh $(ARGS)
 
 clean:
 	rm -rf $(VENV) .pytest_cache .ruff_cache .coverage .coverage.* dist build

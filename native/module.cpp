@@ -22,7 +22,8 @@ namespace elman {
   namespace isa {                  \
   extern const Kernels KERNELS;    \
   }
-ELMAN_DECLARE(portable)
+// portable, or neon on ARM64
+ELMAN_DECLARE(ELMAN_NARROWEST)
 #if defined(ELMAN_X86)
 ELMAN_DECLARE(avx2)
 ELMAN_DECLARE(avx512)
@@ -71,7 +72,7 @@ std::vector<Variant> variants() {
   all.push_back({&avx512::KERNELS, avx512});
   all.push_back({&avx2::KERNELS, avx2});
 #endif
-  all.push_back({&portable::KERNELS, true});
+  all.push_back({&ELMAN_NARROWEST::KERNELS, true});
   return all;
 }
 

@@ -73,7 +73,7 @@ inline int64_t team_of(const Call& c) {
 
 // Runs work(team) on each of `threads` threads; one thread opens no parallel region.
 template <class Work>
-inline void in_team(int64_t threads, Work work) {
+inline void in_team([[maybe_unused]] int64_t threads, Work work) {
 #if defined(__SANITIZE_THREAD__)
   if (threads > 1) {
     const int size = static_cast<int>(threads);

@@ -85,12 +85,12 @@ ELMAN_INLINE Vec<double> tail_of_exp(Vec<double> r) {
 template <class V>
 ELMAN_INLINE V minimum(V a, V b) {
   // NaN on either side stays NaN, as in torch
-  return (a < b) | (a != a) ? a : b;
+  return ((a < b) | (a != a)) ? a : b;
 }
 
 template <class V>
 ELMAN_INLINE V maximum(V a, V b) {
-  return (a > b) | (a != a) ? a : b;
+  return ((a > b) | (a != a)) ? a : b;
 }
 
 // NaN stays NaN
