@@ -1,5 +1,5 @@
-// The Python module: integers, bytes and tensors in, a status out. It picks the instruction set at run
-// time.
+// The Python module: integers, bytes and tensors in, tensors or a status out. It picks the instruction
+// set at run time.
 #include <nanobind/nanobind.h>
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/vector.h>
@@ -228,11 +228,11 @@ NB_MODULE(_native, m) {
     }
     return true;
   }, "Whether tensors are common ones of one type that the kernels take; None is passed over.");
-  m.def("scan", scan, "Runs a call of tensors forward; 0, or why not.");
+  m.def("scan", scan, "Runs a call of tensors forward; what comes out, or why not.");
   m.def("infer", infer, "Runs sequences forward; what comes out, or why not.", nb::arg(), nb::arg(),
         nb::arg(), nb::arg(), nb::arg(), nb::arg().none(), nb::arg().none(), nb::arg().none(),
         nb::arg().none());
-  m.def("scan_back", scan_back, "Runs its gradient; 0, or why not.");
+  m.def("scan_back", scan_back, "Runs its gradient; the gradients, or why not.");
   m.def("stay_alone", [] { alone = true; }, "From now on, streams run on one thread.");
   nb::class_<Stream>(m, "Stream", "Layers that run one step at a time.")
       .def(nb::init<int64_t, const std::vector<nb::bytes>&>())

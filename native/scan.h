@@ -190,9 +190,8 @@ inline nb::object scan_back(int64_t kernels, int64_t cell, int64_t activation, i
   if (!reader.is_plain() || !call.output) return status_of(NOT_PLAIN);
   // nothing was saved though something should be: the long way says so
   const Kernels& k = kernels_at(kernels);
-  if (!call.saved && !call.checkpointed && k.record_size(call) * steps_of(call) != 0) {
-    return status_of(NOT_PLAIN);
-  }
+  const bool keeps = call.checkpointed ? states > 1 : k.record_size(call) > 0;
+  if (keeps && !call.kept && !call.saved && steps_of(call) != 0) return status_of(NOT_PLAIN);
   void** const to[TENSORS] = {&call.dinput,    &call.dweight_ih, &call.dweight_hh, &call.dbias_ih,
                               &call.dbias_hh,  &call.dweight_ho, &call.dbias_ho,   &call.dstate_0,
                               &call.dstate_1,  &call.dinitial_0, &call.dinitial_1};
@@ -202,6 +201,7 @@ inline nb::object scan_back(int64_t kernels, int64_t cell, int64_t activation, i
     nb::object one = nb::none();
     if (all[i] != Py_None && want[i] != Py_None && want[i] != Py_False) {
       one = want[i] == Py_True ? Tensors::make_like(all[i], call.bytes) : nb::borrow(want[i]);
+      if (one.is_none()) return status_of(NOT_PLAIN);
       *to[i] = reader.any(one.ptr());
     }
     found.append(one);

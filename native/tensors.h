@@ -82,10 +82,10 @@ class Tensors {
     return nanobind::steal(made);
   }
 
-  // One of the sizes of another one, which is plain.
+  // One of the sizes of another one, which has been read; None if that is not so.
   static nanobind::object make_like(nanobind::handle like, int64_t bytes) {
     DLTensor t;
-    read(like.ptr(), t);
+    if (!read(like.ptr(), t) || t.dims > MOST_DIMS) return nanobind::none();
     return make(like, t.sizes, t.dims, bytes);
   }
 
@@ -193,7 +193,8 @@ class CallReader {
   void* numbers(PyObject* object, int64_t count, int64_t width) {
     DLTensor t;
     if (!there(object, t)) return nullptr;
-    need(t.dims > 0 && t.sizes[t.dims - 1] == width && numbers_of(t) == count);
+    need(t.dims > 0 && t.dims <= Tensors::MOST_DIMS);
+    need(plain_ && t.sizes[t.dims - 1] == width && numbers_of(t) == count);
     return data(t);
   }
 

@@ -313,3 +313,47 @@ def test_a_gradient_reads_what_was_saved_in_its_type():
         y, _ = layer(x)
     with pytest.raises(TypeError, match=r"GRU: what the gradient reads is torch.float32 and"):
         y.sum().backward()
+
+
+def test_a_saved_record_that_comes_back_in_pieces_is_put_together():
+    layer, x = nn.GRU(5, 7), torch.randn(3, 4, 5)
+    wanted = [x.requires_grad_(), *layer.parameters()]
+
+    def gradients():
+        return torch.autograd.grad(layer(x)[0].square().sum(), wanted)
+
+    def in_pieces(t):
+        return torch.stack([t, torch.zeros_like(t)], -1)[..., 0]
+
+    expected = gradients()
+    with torch.autograd.graph.saved_tensors_hooks(lambda t: t, in_pieces):
+        found = gradients()
+    for one, other in zip(found, expected, strict=True):
+        assert torch.equal(one, other)
+
+
+@pytest.mark.parametrize("checkpointed", [False, True])
+def test_a_gradient_without_what_was_saved_is_refused(checkpointed):
+    call = make(CELLS["lstm"], (40, 3, 7, 5))
+    call.checkpointed = checkpointed
+    tensors = [None if t is None else t.detach() for t in tensors_of(call)]
+    output, _, saved = cpu.forward(call, tensors, save=True)
+    assert saved is not None
+    needed = [t is not None for t in tensors]
+    with pytest.raises(ValueError, match="needs what the forward pass saved"):
+        cpu.backward(call, tensors, gradients_like(call), needed, output, None)
+
+
+def test_a_state_of_many_dimensions_gets_its_gradient(answers):
+    call = make(CELLS["gru"], (5, 3, 7, 5))
+    tensors = [None if t is None else t.detach() for t in tensors_of(call)]
+    needed, grads = [t is not None for t in tensors], gradients_like(call)
+
+    def gradient():
+        output, _, saved = cpu.forward(call, tensors, save=True)
+        return cpu.backward(call, tensors, grads, needed, output, saved)[7]
+
+    expected = gradient()
+    tensors[7] = tensors[7][(None,) * 40]
+    assert torch.equal(gradient()[(0,) * 40], expected)
+    assert answers == [0, 0, NOT_PLAIN, NOT_PLAIN]

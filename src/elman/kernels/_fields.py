@@ -37,9 +37,9 @@ def name_of(cell: cells.Cell) -> str:
     return cell.native or _user_cells.native_name(cell)
 
 
-def fields_of_saved(call: Call, saved: Tensor | None) -> tuple[int, int, int]:
-    """`saved`, `checkpointed` and `kept`."""
-    at = 0 if saved is None else saved.data_ptr()
+def fields_of_saved(call: Call, saved: Tensor | None, held: list[Tensor]) -> tuple[int, int, int]:
+    """`saved`, `checkpointed` and `kept`; see `address_of`."""
+    at = address_of(saved, held)
     return (0, 1, at) if call.checkpointed else (at, 0, 0)
 
 

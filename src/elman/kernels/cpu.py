@@ -178,7 +178,7 @@ def _packed_forward(
         widths[0],
         after[0].data_ptr(),
         after[1].data_ptr() if len(after) > 1 else 0,
-        *fields_of_saved(call, saved),
+        *fields_of_saved(call, saved, held),
     )
     _check(native.forward(machine().kernels, FORWARD.pack(*fields)), call)
     return output, after, saved
@@ -346,7 +346,7 @@ def _packed_gradient(
                 " come back in the type in which autograd saved it."
             )
     fields = fields_of(machine(), threads(), call, tensors, held)
-    fields += [*sequence(output, held), 0, 0, *fields_of_saved(call, saved)]
+    fields += [*sequence(output, held), 0, 0, *fields_of_saved(call, saved, held)]
     fields += sequence(grads[0], held)
     fields += [address_of(grads[1], held), address_of(grads[2], held) if len(grads) > 2 else 0]
     fields += [0 if one is None else one.data_ptr() for one in results]
