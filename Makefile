@@ -43,7 +43,7 @@ format: $(VENV)/.installed-dev
 quality: $(VENV)/.installed
 	$(BIN)/python benchmarks/quality.py $(ARGS)
 
-# speed against torch.nn, torch.compile, ONNX Runtime and JAX (about half an hour), and a part of it
+# speed against torch.nn, torch.compile, ONNX Runtime and JAX (an hour and more), and a part of it
 bench: $(VENV)/.installed-bench
 	$(BIN)/python benchmarks/speed.py
 	$(BIN)/python benchmarks/end_to_end.py

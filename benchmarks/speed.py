@@ -1,6 +1,6 @@
 """Speed against torch.nn, torch.compile, ONNX Runtime and JAX, side by side.
 
-    make bench            # the whole grid, one and two threads (about half an hour)
+    make bench            # the whole grid, one and two threads (an hour and more)
     make bench-quick      # a subset in under three minutes
 
 Every row runs its contenders in turn, round after round, in one process that may use as many

@@ -94,12 +94,6 @@ Call read(nb::bytes packed) {
   return call;
 }
 
-int run(int (*pass)(const Call&), nb::bytes packed) {
-  const Call call = read(packed);
-  nb::gil_scoped_release release;
-  return pass(call);
-}
-
 // Whether the threads of a parallel region are gone, as they are in a forked child.
 bool alone = false;
 
@@ -184,7 +178,8 @@ NB_MODULE(_native, m) {
   m.def("kernels", [](const std::string& name) {
     return reinterpret_cast<int64_t>(&named(name));
   }, "The kernels of an instruction set.");
-  m.def("name", [](int64_t kernels) { return kernels_at(kernels).name; }, "Which instruction set it is.");
+  m.def("name", [](int64_t kernels) { return kernels_at(kernels).name; },
+        "Which instruction set it is.");
   m.def("flags", [](int64_t kernels) { return kernels_at(kernels).flags; },
         "What they were compiled with.");
   m.def("bfloat16", [](int64_t kernels) { return kernels_at(kernels).bfloat16; },
@@ -207,10 +202,12 @@ NB_MODULE(_native, m) {
     }
     return found;
   }, "Each nonlinearity of an output layer, and whether its derivative reads the sum.");
-  m.def("forward", [](int64_t kernels, nb::bytes call) { return run(kernels_at(kernels).forward, call); },
-        "Runs a call forward; 0, or why not.");
-  m.def("backward", [](int64_t kernels, nb::bytes call) { return run(kernels_at(kernels).backward, call); },
-        "Runs a call's gradient; 0, or why not.");
+  m.def("forward", [](int64_t kernels, nb::bytes call) {
+    return run(kernels_at(kernels).forward, read(call));
+  }, "Runs a call forward; 0, or why not.");
+  m.def("backward", [](int64_t kernels, nb::bytes call) {
+    return run(kernels_at(kernels).backward, read(call));
+  }, "Runs a call's gradient; 0, or why not.");
   m.def("open_tensors", [](nb::handle capsule, nb::handle tensor, nb::handle parameter,
                            int64_t large, nb::handle make_large) {
     Tensors::open(capsule.ptr(), tensor.ptr(), parameter.ptr());

@@ -56,8 +56,8 @@ struct Panels {
   int64_t size(int64_t K) const { return K * gates * vectors * V; }
 
   // How many of `count` panels are multiplied at once, where every step takes them all, the first one
-  // with P vectors. Of weights that fill the first cache twice it is so few that half of them are
-  // still there when the next step goes the other way.
+  // with P vectors. Of weights that fill the first cache once to twice it is so few that half of them
+  // are still there when the next step goes the other way.
   int64_t at_once(int64_t rows, int64_t P, int64_t K, int64_t count) const {
     const int64_t one = stride(K) * int64_t(sizeof(Real)), cache = first_cache();
     int64_t many = panels_at_once(rows, P);

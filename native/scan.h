@@ -107,9 +107,9 @@ struct Made {
   }
 };
 
-inline int run_forward(const Kernels& kernels, const Call& call) {
+inline int run(int (*pass)(const Call&), const Call& call) {
   nb::gil_scoped_release release;
-  return kernels.forward(call);
+  return pass(call);
 }
 
 inline nb::object status_of(int status) { return nb::int_(status); }
@@ -132,7 +132,7 @@ inline nb::object scan(int64_t kernels, int64_t cell, int64_t activation, int64_
        !made.save(call, reader, input, k.record_size(call), flags & CallReader::WHOLE))) {
     return status_of(NOT_PLAIN);
   }
-  const int status = run_forward(k, call);
+  const int status = run(k.forward, call);
   if (status != DONE) return status_of(status);
   nb::list states;
   for (int64_t i = 0; i < call.cell->states; ++i) states.append(made.states[i]);
@@ -157,7 +157,7 @@ inline nb::object infer(int64_t kernels, int64_t cell, int64_t activation, int64
       !made.make(call, reader, input, x.sizes, is_layer ? x.dims : 0, is_layer)) {
     return status_of(NOT_PLAIN);
   }
-  const int status = run_forward(kernels_at(kernels), call);
+  const int status = run(kernels_at(kernels).forward, call);
   if (status != DONE) return status_of(status);
   nb::object after = made.states[0];
   if (call.cell->states > 1) {
@@ -212,11 +212,7 @@ inline nb::object scan_back(int64_t kernels, int64_t cell, int64_t activation, i
   call.dnorm_0 = reinterpret_cast<double*>(seen[2]);
   call.dnorm_1 = reinterpret_cast<double*>(seen[3]);
   call.gradient_clip = gradient_clip;
-  int status;
-  {
-    nb::gil_scoped_release release;
-    status = k.backward(call);
-  }
+  const int status = run(k.backward, call);
   return status == DONE ? nb::object(found) : status_of(status);
 }
 
