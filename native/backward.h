@@ -63,7 +63,7 @@ struct Backward {
         first(cell.first ? cell.first : cell.gates),
         rest(cell.gates - first),
         by_columns(threads > 1 && splits_columns(c)),
-        advances(!c.weight_ho && !rest),
+        advances(!c.weight_ho && !rest && plan.is_even_paced()),
         most(plan.largest_chunk()),
         joined(call, plan, by_columns),
         back(first, c.H, joined.columns ? joined.columns : c.R),
@@ -91,7 +91,7 @@ struct Backward {
   int run() {
     if (!ready()) return NO_MEMORY;
     if (plan.bad_length) return BAD_LENGTH;
-    in_large_pages(call.dinput, call.T * call.B * call.I * int64_t(sizeof(Real)));
+    in_large_pages(call.dinput, plan.size() * call.I * int64_t(sizeof(Real)));
     clear_weights();
     if (again) again->pack_biases();
     in_team(threads, [this](const Team& team) { work(team); });
@@ -196,8 +196,10 @@ struct Backward {
   // first step begins with
   void advance(PartBack<Real>& part, int64_t step, int64_t base, int64_t rows) {
     if (rows == 0) return;
-    const int64_t way = call.reverse ? -1 : 1;
-    const int64_t output_t = way * call.output_t, doutput_t = way * call.doutput_t;
+    const int64_t output_t = plan.pace(step, call.output_t, call.output_b);
+    const int64_t doutput_t = plan.pace(step, call.doutput_t, call.doutput_b);
+    // a first step has another state before, below
+    const int64_t before = step ? plan.pace(step - 1, call.output_t, call.output_b) : 0;
     const int64_t more = plan.alive(step) * plan.record;
     for (int64_t i = 0; i < rows; ++i) {
       const int64_t at = (base + part.row(i)) * V;
@@ -205,7 +207,7 @@ struct Backward {
       part.dgates[i] = dgates + at;
       part.output[i] -= output_t;
       part.after[0][i] = part.output[i];
-      part.state[0][i] = part.output[i] - output_t;
+      part.state[0][i] = part.output[i] - before;
     }
     if (call.doutput) {
       for (int64_t i = 0; i < rows; ++i) part.doutput[i] -= doutput_t;
@@ -370,8 +372,7 @@ struct Backward {
       for (; rows < ROWS && n < end; ++rows, ++n) {
         while (plan.offset[step + 1] - plan.offset[s] <= n) ++step;
         const int64_t r = n - (plan.offset[step] - plan.offset[s]);
-        to[rows] = static_cast<Real*>(call.dinput) +
-                   (plan.time(r, step) * call.B + plan.order[r]) * call.I;
+        to[rows] = plan.dinput(r, step);
         offsets[rows] = n * V;
         if (!plan.is_in_order) fetch<1, true>(to[rows], call.I);
       }

@@ -92,7 +92,9 @@ struct Activation {
 };
 
 // One scan of one layer and direction. Pointers may be null where the thing is absent. Strides are
-// counted in numbers; the innermost dimension is contiguous.
+// counted in numbers; the innermost dimension is contiguous. Sequences that come packed, as torch's
+// PackedSequence, have the rows of a step one behind the other, longest first, and its number of rows
+// in `batch_sizes`; their steps lie no fixed number apart.
 struct Call {
   int64_t bytes;  // of a number: 2, 4 or 8
   int64_t threads;
@@ -106,6 +108,7 @@ struct Call {
   const void *initial_0, *initial_1;
   const int64_t* lengths;
   const uint8_t* resets;
+  const int64_t* batch_sizes;
   void* output;
   int64_t output_t, output_b;
   void *final_0, *final_1;

@@ -43,7 +43,7 @@ struct Forward {
         fused(c.T == 1 || (c.B >= FUSE_FROM && !(wide && 2 * c.B <= WIDE_CHUNK_ROWS))),
         packed(is_stream || c.T > 1 || c.B > UNPACKED_ROWS),
         steps(fused ? 1 : larger(1, (wide ? WIDE_CHUNK_ROWS : CHUNK_ROWS) / larger(1, c.B))),
-        advances(!c.weight_ho && !cell.first),
+        advances(!c.weight_ho && !cell.first && plan.is_even_paced()),
         one(c, 0, cell.first ? cell.first : cell.gates, c.R, packed),
         two(c, cell.first, cell.first ? cell.gates - cell.first : 0, c.H, packed),
         out(c),
@@ -61,8 +61,8 @@ struct Forward {
     if (!ready()) return NO_MEMORY;
     if (plan.bad_length) return BAD_LENGTH;
     in_large_pages(call.saved, plan.offset[call.T] * plan.record * int64_t(sizeof(Real)));
-    if (call.output_b == call.R && call.output_t == call.B * call.R) {
-      in_large_pages(call.output, call.T * call.B * call.R * int64_t(sizeof(Real)));
+    if (call.output_b == call.R && (call.batch_sizes || call.output_t == call.B * call.R)) {
+      in_large_pages(call.output, plan.size() * call.R * int64_t(sizeof(Real)));
     }
     pack_biases();
     in_team(threads, [this](const Team& team) { work(team); });
@@ -162,11 +162,11 @@ struct Forward {
 
   // the same from those of the step before, where nothing but time changes
   void advance(Part<Real>& part, int64_t step, int64_t alive) {
-    const int64_t way = call.reverse ? -1 : 1;
-    const int64_t output_t = way * call.output_t;
+    const int64_t input_t = plan.pace(step - 1, call.input_t, call.input_b);
+    const int64_t output_t = plan.pace(step - 1, call.output_t, call.output_b);
     const int64_t more = call.saved ? plan.alive(step - 1) * plan.record : 0;
     if (fused) {
-      for (int64_t i = 0; i < alive; ++i) part.x[i] += way * call.input_t;
+      for (int64_t i = 0; i < alive; ++i) part.x[i] += input_t;
     }
     for (int64_t i = 0; i < alive; ++i) {
       Real* const before = part.output[i];

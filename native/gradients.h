@@ -149,24 +149,29 @@ struct WeightGradients {
   Rights apart(int64_t s, int64_t stop, const Team& team) const {
     Real* const right_h = right + most * round_up(call.I, V);
     Rights rights{{right, 0}, {right_h, 0}, {}, {}};
-    const bool as_they_are =
-        plan.is_in_order && plan.alive(stop - 1) == call.B && !call.reverse && !call.resets;
-    // rows that are one and the same have no distance
-    if (as_they_are && call.input_b > 0 && call.input_t == call.B * call.input_b &&
-        comes_quickly(call.input_b) && has_room(stop, call.input_b, call.I)) {
+    if (stand_in_a_row(stop, call.input_t, call.input_b) && has_room(stop, call.input_b, call.I)) {
       rights.x = {plan.input(0, s), call.input_b};
     } else if (call.dweight_ih) {
       pack_right(right, call.I, s, stop, team,
                  [&](int64_t r, int64_t step) { return plan.input(r, step); });
     }
-    if (as_they_are && call.output_t == call.B * call.output_b && s > 0 &&
-        comes_quickly(call.output_b) && has_room(stop - 1, call.output_b, call.R)) {
+    if (s > 0 && plan.alive(s - 1) == plan.alive(stop - 1) &&
+        stand_in_a_row(stop, call.output_t, call.output_b) &&
+        has_room(stop - 1, call.output_b, call.R)) {
       rights.h = {plan.output(0, s - 1), call.output_b};
     } else if (call.dweight_hh) {
       pack_right(right_h, call.R, s, stop, team,
                  [&](int64_t r, int64_t step) { return plan.state_before(0, r, step); });
     }
     return rights;
+  }
+
+  // whether the records before step `stop` stand one behind the other in a sequence whose steps and
+  // rows lie so far apart, and come quickly; rows that are one and the same have no distance
+  bool stand_in_a_row(int64_t stop, int64_t by_step, int64_t by_row) const {
+    if (call.reverse || call.resets || by_row <= 0 || !comes_quickly(by_row)) return false;
+    return call.batch_sizes ||
+           (plan.is_in_order && plan.alive(stop - 1) == call.B && by_step == call.B * by_row);
   }
 
   // whether a column of rows so far apart comes quickly: with 16 registers tiles are narrow and come
@@ -177,7 +182,7 @@ struct WeightGradients {
 
   // whether whole vectors of the rows before step `stop` end before the tensor does
   bool has_room(int64_t stop, int64_t row, int64_t columns) const {
-    return (stop * call.B - 1) * row + round_up(columns, V) <= (call.T * call.B - 1) * row + columns;
+    return (plan.offset[stop] - 1) * row + round_up(columns, V) <= (plan.size() - 1) * row + columns;
   }
 
   // rows of the chunk in panels of columns: [panel][n][vector]

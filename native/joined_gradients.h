@@ -47,8 +47,7 @@ struct JoinedGradients {
   void aim(PartBack<Real>& part, int64_t step, int64_t alive) const {
     for (int64_t i = 0; i < alive; ++i) {
       const int64_t r = part.row(i);
-      part.dinput[i] = static_cast<Real*>(call.dinput) +
-                       (plan.time(r, step) * call.B + plan.order[r]) * call.I;
+      part.dinput[i] = plan.dinput(r, step);
       if (!plan.is_in_order) fetch<1, true>(part.dinput[i], call.I);
     }
   }

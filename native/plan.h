@@ -76,6 +76,7 @@ struct Plan {
   int64_t operand_at() const { return hidden_at(); }
 
   void arrange() {
+    if (call.batch_sizes) return arrange_packed();
     const int64_t T = call.T, B = call.B;
     // offset[t + 1] first counts the rows of t steps
     for (int64_t t = 0; t <= T + 1; ++t) offset[t] = 0;
@@ -110,6 +111,29 @@ struct Plan {
       sum += alive;
     }
     offset[T] = sum;
+  }
+
+  // the same for rows that come packed, the longest first
+  void arrange_packed() {
+    int64_t alive = call.B, sum = 0;
+    offset[call.T] = 0;
+    for (int64_t t = 0; t < call.T; ++t) {
+      const int64_t rows = call.batch_sizes[t];
+      if (rows < 1 || rows > alive) {
+        bad_length = true;
+        return;
+      }
+      while (alive > rows) steps[--alive] = t;
+      offset[t] = sum;
+      sum += rows;
+    }
+    offset[call.T] = sum;
+    longest = call.T;
+    while (alive > 0) steps[--alive] = call.T;
+    for (int64_t r = 0; r < call.B; ++r) {
+      order[r] = r;
+      length[r] = steps[r];
+    }
   }
 
   // where the chunk that ends at a step begins: one step at least, whatever the threads
@@ -174,17 +198,33 @@ struct Plan {
     return call.resets[s * call.B + order[r]];
   }
 
+  // where step s of row r stands in a sequence whose steps and rows lie so far apart
+  ELMAN_INLINE int64_t place(int64_t r, int64_t s, int64_t by_step, int64_t by_row) const {
+    const int64_t t = time(r, s);
+    if (call.batch_sizes) return (offset[t] + r) * by_row;
+    return t * by_step + order[r] * by_row;
+  }
+  // The way from there to step s + 1, one for all rows; packed ones that run in reverse have none.
+  bool is_even_paced() const { return !(call.batch_sizes && call.reverse); }
+  ELMAN_INLINE int64_t pace(int64_t s, int64_t by_step, int64_t by_row) const {
+    if (call.batch_sizes) return alive(s) * by_row;
+    return call.reverse ? -by_step : by_step;
+  }
+
   ELMAN_INLINE const Real* input(int64_t r, int64_t s) const {
-    return static_cast<const Real*>(call.input) + time(r, s) * call.input_t +
-           order[r] * call.input_b;
+    return static_cast<const Real*>(call.input) + place(r, s, call.input_t, call.input_b);
   }
   ELMAN_INLINE Real* output(int64_t r, int64_t s) const {
-    return static_cast<Real*>(call.output) + time(r, s) * call.output_t + order[r] * call.output_b;
+    return static_cast<Real*>(call.output) + place(r, s, call.output_t, call.output_b);
   }
   ELMAN_INLINE const Real* doutput(int64_t r, int64_t s) const {
-    return static_cast<const Real*>(call.doutput) + time(r, s) * call.doutput_t +
-           order[r] * call.doutput_b;
+    return static_cast<const Real*>(call.doutput) + place(r, s, call.doutput_t, call.doutput_b);
   }
+  ELMAN_INLINE Real* dinput(int64_t r, int64_t s) const {
+    return static_cast<Real*>(call.dinput) + place(r, s, call.B * call.I, call.I);
+  }
+  // steps of all rows that the input and the output have
+  int64_t size() const { return call.batch_sizes ? offset[call.T] : call.T * call.B; }
   ELMAN_INLINE Real* saved(int64_t r, int64_t s) const {
     return static_cast<Real*>(call.saved) + (offset[s] - base + r) * record;
   }
@@ -205,7 +245,7 @@ struct Plan {
   void clear_ends(void* tensor, int64_t by_step, int64_t by_row, int64_t width,
                   const Team& team) const {
     const int64_t T = call.T, B = call.B;
-    if (!tensor || offset[T] == T * B) return;
+    if (!tensor || offset[T] == size()) return;
     const auto clear = [&](int64_t t, int64_t b, int64_t rows) {
       std::memset(static_cast<void*>(static_cast<Real*>(tensor) + t * by_step + b * by_row), 0,
                   static_cast<size_t>(rows * width) * sizeof(Real));

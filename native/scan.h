@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <numeric>
 
 #include "kernels.h"
 #include "tensors.h"
@@ -41,19 +42,22 @@ inline Call call_of(int64_t cell, int64_t activation, int64_t threads, int64_t f
   return call;
 }
 
-// The tensors of both passes: `tensors` as `tensors_of` has them, `cuts` the lengths and the resets.
+// The tensors of both passes: `tensors` as `tensors_of` has them, `cuts` the lengths, the resets and the
+// batch sizes.
 inline bool read_both(CallReader& reader, nb::handle tensors, nb::handle cuts) {
   PyObject* const* const all = items_of(tensors, TENSORS);
-  PyObject* const* const two = items_of(cuts, 2);
-  if (!all || !two) return false;
+  PyObject* const* const three = items_of(cuts, 3);
+  if (!all || !three) return false;
+  reader.batch_sizes(three[2]);
   reader.tensors(all);
-  reader.lengths(two[0]);
-  reader.resets(two[1]);
+  reader.lengths(three[0]);
+  reader.resets(three[1]);
   return reader.is_plain();
 }
 
 // the steps of all rows; below zero where a length is bad
 inline int64_t steps_of(const Call& call) {
+  if (call.batch_sizes) return std::accumulate(call.batch_sizes, call.batch_sizes + call.T, int64_t{0});
   if (!call.lengths) return call.T * call.B;
   int64_t steps = 0;
   for (int64_t b = 0; b < call.B; ++b) {
@@ -125,9 +129,11 @@ inline nb::object scan(int64_t kernels, int64_t cell, int64_t activation, int64_
   if (!read_both(reader, tensors, cuts)) return status_of(NOT_PLAIN);
   const Kernels& k = kernels_at(kernels);
   const nb::handle input = items_of(tensors, TENSORS)[0];
-  const int64_t sizes[] = {call.T, call.B, call.R};
+  const int64_t sizes[] = {call.T, call.B, call.R}, packed[] = {steps_of(call), call.R};
+  const bool is_packed = call.batch_sizes;
   Made made;
-  if (!made.make(call, reader, input, sizes, 3, flags & CallReader::LAYER) ||
+  if (!made.make(call, reader, input, is_packed ? packed : sizes, is_packed ? 2 : 3,
+                 flags & CallReader::LAYER) ||
       (flags & CallReader::SAVE &&
        !made.save(call, reader, input, k.record_size(call), flags & CallReader::WHOLE))) {
     return status_of(NOT_PLAIN);

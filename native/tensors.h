@@ -4,6 +4,8 @@
 
 #include <nanobind/nanobind.h>
 
+#include <numeric>
+
 #include "call.h"
 
 namespace elman {
@@ -150,6 +152,19 @@ class CallReader {
 
   bool is_plain() const { return plain_; }
 
+  // How many rows each step has, where sequences come packed: read before them.
+  void batch_sizes(PyObject* object) {
+    DLTensor t;
+    if (!whole_numbers(object, t)) return;
+    const auto* const sizes = static_cast<const int64_t*>(data(t));
+    need(t.sizes[0] > 0 && sizes[0] > 0);
+    if (!plain_) return;
+    call_.batch_sizes = sizes;
+    call_.T = t.sizes[0];
+    call_.B = sizes[0];
+    packed_ = std::accumulate(sizes, sizes + call_.T, int64_t{0});
+  }
+
   // input, six weights, two states, two initial states, in the order of `tensors_of`
   void tensors(PyObject* const* all) {
     DLTensor x;
@@ -209,7 +224,7 @@ class CallReader {
     return there(object, t, false) ? data(t) : nullptr;
   }
 
-  // a sequence (T, B, width), whose rows may lie anywhere
+  // a sequence (T, B, width), or packed, whose rows may lie anywhere
   void* sequence(PyObject* object, int64_t width, int64_t& time, int64_t& row) {
     DLTensor t;
     if (!there(object, t)) return nullptr;
@@ -221,8 +236,8 @@ class CallReader {
 
   void lengths(PyObject* object) {
     DLTensor t;
-    if (!there(object, t, false)) return;
-    need(t.code == DLPACK_INT && t.bits == 64 && t.dims == 1 && t.sizes[0] == call_.B);
+    if (!whole_numbers(object, t)) return;
+    need(t.sizes[0] == call_.B);
     call_.lengths = static_cast<const int64_t*>(data(t));
   }
   void resets(PyObject* object) {
@@ -244,17 +259,33 @@ class CallReader {
     return plain_;
   }
 
+  // a vector of int64
+  bool whole_numbers(PyObject* object, DLTensor& t) {
+    if (!there(object, t, false)) return false;
+    need(t.code == DLPACK_INT && t.bits == 64 && t.dims == 1);
+    return plain_;
+  }
+
   void* data(const DLTensor& t) {
     need(is_contiguous(t));
     return plain_ ? t.data : nullptr;
   }
 
-  // steps and rows of a sequence, and how far these lie apart; a single step may come without steps
+  // Steps and rows of a sequence, and how far these lie apart; a single step may come without steps.
+  // Those of packed ones are known.
   void strides(const DLTensor& t, int64_t& T, int64_t& B, int64_t& time, int64_t& row) {
     need(t.dims == 2 || t.dims == 3);
     if (!plain_) return;
     const int32_t last = t.dims - 1;
     need(t.strides[last] == 1 || t.sizes[last] == 1);
+    if (call_.batch_sizes) {
+      need(t.dims == 2 && t.sizes[0] == packed_);
+      T = call_.T;
+      B = call_.B;
+      time = 0;
+      row = t.strides[0];
+      return;
+    }
     const bool turned = t.dims == 3 && flags_ & BATCH_FIRST;
     const int32_t rows = turned ? 0 : last - 1;
     B = t.sizes[rows];
@@ -311,6 +342,7 @@ class CallReader {
 
   Call& call_;
   const int64_t flags_;
+  int64_t packed_ = 0;  // steps of all rows, where they come packed
   bool plain_ = true;
 };
 

@@ -52,7 +52,7 @@ struct TileBackward {
   int run() {
     if (!ready()) return NO_MEMORY;
     if (plan.bad_length) return BAD_LENGTH;
-    in_large_pages(call.dinput, call.T * call.B * call.I * int64_t(sizeof(Bfloat16)));
+    in_large_pages(call.dinput, plan.size() * call.I * int64_t(sizeof(Bfloat16)));
     in_team(threads, [this](const Team& team) { work(team); });
     return failed ? NO_MEMORY : DONE;
   }
@@ -306,8 +306,7 @@ struct TileBackward {
         const int64_t n = plan.offset[s] + at + i;
         while (plan.offset[step + 1] <= n) ++step;
         const int64_t r = n - plan.offset[step];
-        Bfloat16* const out = static_cast<Bfloat16*>(call.dinput) +
-                              (plan.time(r, step) * call.B + plan.order[r]) * call.I;
+        Bfloat16* const out = plan.dinput(r, step);
         for (int64_t panel = 0; panel < in.panels; ++panel) {
           store_block(out + panel * BLOCK, narrow(part.inputs + i * sums_row + panel * BLOCK),
                       in.columns_of(panel));

@@ -72,7 +72,7 @@ def make(cell, shape, kind=KINDS["dense"], dtype=torch.float32):
     )
 
 
-class Packed:
+class ByFields:
     """The native module for calls as rows of integers alone: no tensor is plain."""
 
     def __init__(self, native):

@@ -13,8 +13,8 @@ from kernels.calls import (
     CELLS,
     KINDS,
     SHAPES,
+    ByFields,
     Kind,
-    Packed,
     by_kernel,
     by_reference,
     check_rows_alone,
@@ -42,7 +42,7 @@ def threads(request, monkeypatch):
     return request.param
 
 
-@pytest.mark.parametrize("way", ["read", "packed"])
+@pytest.mark.parametrize("way", ["read", "by fields"])
 def test_the_threads_that_are_asked_for_are_handed_over(way, threads, monkeypatch):
     asked, native = [], cpu.native
 
@@ -60,8 +60,8 @@ def test_the_threads_that_are_asked_for_are_handed_over(way, threads, monkeypatc
 
         return note
 
-    noted = Packed(native)
-    if way == "packed":
+    noted = ByFields(native)
+    if way == "by fields":
         noted.forward = noting(native.forward, FORWARD)
         noted.backward = noting(native.backward, BACKWARD)
     else:

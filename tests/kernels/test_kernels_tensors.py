@@ -1,4 +1,4 @@
-"""Tensors that the kernels read themselves: the same as a call packed in Python, or not read at all."""
+"""Tensors that the kernels read themselves: the same as a call of whole numbers from Python, or not read at all."""
 
 import re
 from pathlib import Path
@@ -10,8 +10,8 @@ from kernels.calls import (
     KINDS,
     NOT_PLAIN,
     SHAPES,
+    ByFields,
     Kind,
-    Packed,
     by_kernel,
     gradients_like,
     make,
@@ -38,7 +38,7 @@ def answers(monkeypatch):
     """What the native module answers to calls of tensors; 0 where it ran them."""
     found, native = [], cpu.native
 
-    class Noted(Packed):
+    class Noted(ByFields):
         def scan(self, *arguments):
             return noted(native.scan(*arguments))
 
@@ -55,7 +55,7 @@ def answers(monkeypatch):
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16], ids=str)
 @pytest.mark.parametrize(("cell", "kind"), RUNS)
-def test_they_are_what_is_packed(cell, kind, dtype, answers, monkeypatch):
+def test_they_are_what_fields_say(cell, kind, dtype, answers, monkeypatch):
     for shape in SHAPES:
         call = make(CELLS[cell], shape, ALL[kind], dtype)
         if cpu.unsupported(call) or (dtype is torch.bfloat16 and cpu.only_in_float32(call)):
@@ -70,9 +70,9 @@ def test_they_are_what_is_packed(cell, kind, dtype, answers, monkeypatch):
         read = by_kernel(call, grads)
         assert answers[-2:] == [0, 0]
         with monkeypatch.context() as patch:
-            patch.setattr(cpu, "native", Packed(cpu.native))
-            packed = by_kernel(call, grads)
-        for one, other in zip((*read[0], *read[1]), (*packed[0], *packed[1]), strict=True):
+            patch.setattr(cpu, "native", ByFields(cpu.native))
+            by_fields = by_kernel(call, grads)
+        for one, other in zip((*read[0], *read[1]), (*by_fields[0], *by_fields[1]), strict=True):
             assert one.dtype is other.dtype
             assert torch.equal(one, other)
 
@@ -93,7 +93,7 @@ NOT_CONTIGUOUS = {
 
 
 @pytest.mark.parametrize("name", NOT_CONTIGUOUS)
-def test_what_does_not_stand_in_a_row_is_packed(name, answers):
+def test_what_does_not_stand_in_a_row_goes_by_fields(name, answers):
     call = make(CELLS["gru"], (5, 3, 7, 5))
     at, change = NOT_CONTIGUOUS[name]
 
@@ -277,7 +277,7 @@ def test_layers_without_it_are_the_same(monkeypatch):
     layer, x = nn.LSTM(5, 7), torch.randn(6, 3, 5)
     found = layer(x)[0]
     (slope,) = torch.autograd.grad(found.sum(), layer.weight_hh_l0)
-    monkeypatch.setattr(cpu, "native", Packed(cpu.native))
+    monkeypatch.setattr(cpu, "native", ByFields(cpu.native))
     packed = layer(x)[0]
     assert torch.equal(packed, found)
     assert torch.equal(torch.autograd.grad(packed.sum(), layer.weight_hh_l0)[0], slope)

@@ -12,8 +12,8 @@ from kernels.calls import (
     CELLS,
     KINDS,
     SHAPES,
+    ByFields,
     Kind,
-    Packed,
     by_kernel,
     by_reference,
     check_rows_alone,
@@ -189,7 +189,7 @@ def test_explain_says_how_bfloat16_runs(name, options, size, able, monkeypatch):
     x = torch.randn(3, 16, 5).bfloat16()
     sizes = []
 
-    class Native(Packed):
+    class Native(ByFields):
         def forward(self, kernels, call):
             sizes.append(struct.unpack_from("q", call)[0])
             return self.native.forward(kernels, call)

@@ -6,7 +6,11 @@ from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence
 from torch.nn.utils.rnn import pad_packed_sequence as pad_with_torch
 
 import elman
+from elman.kernels import cpu
 
+needs_native = pytest.mark.skipif(
+    not cpu.is_built(), reason="the native module is not installed (ELMAN_NATIVE=0)"
+)
 LENGTHS = {"sorted": [6, 4, 4, 1], "unsorted": [4, 1, 6, 4], "one": [3]}
 
 
@@ -83,6 +87,94 @@ def test_transforms_and_second_derivatives(kind):
     _, slope = torch.func.jvp(loss, (packed.data,), (packed.data,))
     torch.testing.assert_close(slope, (expected * packed.data).sum())
     assert torch.autograd.gradgradcheck(padded, leaf)
+
+
+OPTIONS = {
+    "plain": {},
+    "stacked both ways": {"num_layers": 2, "bidirectional": True},
+    "residual": {"num_layers": 3, "residual": True},
+    "learned": {"initial_state": "learned", "num_layers": 2},
+    "checkpointed": {"bptt": "checkpointed"},
+    "clipped": {"gradient_clip": 0.05, "bidirectional": True},
+    "zoneout": {"zoneout": 0.2},
+    "layer_norm": {"layer_norm": True, "num_layers": 2},
+}
+ON_THE_REFERENCE = ("zoneout", "layer_norm")
+
+
+def grown(layer, packed, hx=None):
+    """The data, the final states, and every gradient."""
+    leaf, with_gradient = with_leaf(packed)
+    layer.zero_grad(set_to_none=True)
+    output, state = layer(with_gradient, hx)
+    states = state if isinstance(state, tuple) else (state,)
+    loss = output.data.square().sum() + sum((s * (i + 2)).sum() for i, s in enumerate(states))
+    loss.backward()
+    # a learned state where another is given gets none, or zeros
+    grads = [torch.zeros_like(p) if p.grad is None else p.grad for p in layer.parameters()]
+    return [output.data.detach(), *(s.detach() for s in states), leaf.grad, *grads]
+
+
+@pytest.mark.parametrize("options", OPTIONS)
+@pytest.mark.parametrize("lengths", LENGTHS)
+@pytest.mark.parametrize("kind", ["RNN", "GRU", "LSTM"])
+def test_as_the_reference_runs_them(kind, lengths, options):
+    layer = getattr(elman.nn, kind)(3, 4, **OPTIONS[options]).double().eval()
+    packed = packed_of(LENGTHS[lengths], lengths == "sorted")
+    B = len(LENGTHS[lengths])
+    state = tuple(torch.randn(len(layer._names), B, 4).double() for _ in layer.cell.states)
+    for hx in (None, state[0] if kind != "LSTM" else state):
+        found = grown(layer, packed, hx)
+        with elman.ops.only("reference"):
+            expected = grown(layer, packed, hx)
+        for one, other in zip(found, expected, strict=True):
+            torch.testing.assert_close(one, other)
+
+
+@needs_native
+@pytest.mark.parametrize("options", OPTIONS)
+def test_nothing_is_padded_where_the_kernels_run(options, monkeypatch):
+    def refuse(*_):
+        raise AssertionError("padded")
+
+    monkeypatch.setattr("elman.ops._packed.put", refuse)
+    monkeypatch.setattr("elman.nn._packed.put", refuse)
+    layer = elman.nn.LSTM(3, 4, **OPTIONS[options]).double()
+    packed = packed_of(LENGTHS["unsorted"])
+    if options in ON_THE_REFERENCE:
+        with pytest.raises(AssertionError, match="padded"):
+            layer(packed)
+        return
+    output, _ = layer(packed)
+    output.data.sum().backward()
+    with torch.no_grad():
+        assert torch.equal(layer(packed)[0].data, output.data)
+    with elman.ops.only("reference"), pytest.raises(AssertionError, match="padded"):
+        layer(packed)
+
+
+def test_weights_of_another_kind(monkeypatch):
+    class Own(torch.Tensor):
+        pass
+
+    layer = elman.nn.GRU(3, 4).double()
+    packed = packed_of(LENGTHS["unsorted"])
+    expected = layer(packed)[0].data
+    layer.weight_ih_l0 = torch.nn.Parameter(layer.weight_ih_l0.detach().as_subclass(Own))
+    assert torch.equal(layer(packed)[0].data.as_subclass(torch.Tensor), expected)
+
+
+def test_autocast_and_bfloat16():
+    layer, packed = elman.nn.GRU(3, 4), packed_of(LENGTHS["unsorted"]).float()
+    expected = layer(packed)[0].data
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        found = layer(packed)[0].data
+        padded, lengths = elman.nn.pad_packed_sequence(packed)
+        (same, _) = layer(padded, lengths=lengths)
+    assert found.dtype == same.dtype
+    torch.testing.assert_close(found.float(), expected, rtol=0, atol=0.02)
+    low = layer.bfloat16()(packed.to(torch.bfloat16))[0].data
+    torch.testing.assert_close(low.float(), expected, rtol=0, atol=0.02)
 
 
 @pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor:UserWarning")

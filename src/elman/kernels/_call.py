@@ -72,7 +72,7 @@ class Call:
     Args:
         cell: the recurrence.
         weights: its parameters.
-        input: (T, B, I).
+        input: (T, B, I); (N, I) where the sequences come packed.
         state: the state before the first step, one (B, ·) tensor for each of the cell's states;
             zeros if None.
         initial: the state after a reset, one (·,) tensor for each of the cell's states; zeros if
@@ -89,6 +89,10 @@ class Call:
         zoneout: which states stay as they are for a step; None for none.
         layered: whether the states come and go as (1, B, ·), as a layer takes and returns them;
             only native calls do.
+        batch_sizes: (T,) int64 on the CPU, how many rows each step has, where the sequences come
+            packed as torch's PackedSequence has them: the N steps of all rows one behind the other,
+            those of one time together, the longest row first. None where they do not. Then there
+            are neither lengths nor resets.
     """
 
     cell: Cell
@@ -105,6 +109,7 @@ class Call:
     watch: Watch | None = None
     zoneout: Zoneout | None = None
     layered: bool = False
+    batch_sizes: Tensor | None = None
 
     @property
     def only_on_reference(self) -> str | None:
@@ -176,7 +181,15 @@ def with_tensors(call: Call, tensors: Sequence[Tensor | None]) -> Call:
         call.watch,
         call.zoneout,
         call.layered,
+        call.batch_sizes,
     )
+
+
+def extent_of(call: Call, input: Tensor) -> tuple[int, int]:
+    """T and B of a call on an input."""
+    if call.batch_sizes is not None:
+        return len(call.batch_sizes), int(call.batch_sizes[0])
+    return input.shape[0], input.shape[1]
 
 
 def segment_size(steps: int) -> int:

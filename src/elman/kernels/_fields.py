@@ -9,7 +9,7 @@ from torch import Tensor
 from elman import cells
 
 from . import _user_cells
-from ._call import Call
+from ._call import Call, extent_of
 from ._machine import Machine
 from ._sizes import check_rows, check_weights
 
@@ -18,6 +18,7 @@ FIELDS = (
     "bytes", "threads", "T", "B", "I", "H", "R", "reverse", "cell", "activation",
     "input", "weight_ih", "weight_hh", "bias_ih", "bias_hh", "weight_ho", "bias_ho",
     "input_t", "input_b", "state_0", "state_1", "initial_0", "initial_1", "lengths", "resets",
+    "batch_sizes",
     "output", "output_t", "output_b", "final_0", "final_1", "saved", "checkpointed", "kept",
     "doutput", "doutput_t", "doutput_b", "dfinal_0", "dfinal_1", "dinput",
     "dweight_ih", "dweight_hh", "dbias_ih", "dbias_hh", "dweight_ho", "dbias_ho",
@@ -82,15 +83,16 @@ def addresses(tensors: Sequence[Tensor | None], held: list[Tensor]) -> list[int]
 
 
 def sequence(tensor: Tensor | None, held: list[Tensor]) -> tuple[int, int, int]:
-    """A sequence's address and its strides in time and batch."""
+    """A sequence's address and its strides in time and batch; those of a packed one are 0 and that
+    of its rows.
+    """
     if tensor is None:
         return 0, 0, 0
-    time, batch, inner = tensor.stride()
-    if inner != 1 and tensor.shape[2] != 1:
+    if tensor.stride(-1) != 1 and tensor.shape[-1] != 1:
         tensor = tensor.contiguous()
         held.append(tensor)
-        time, batch, _ = tensor.stride()
-    return pointer_to(tensor), time, batch
+    time = tensor.stride(0) if tensor.dim() > 2 else 0
+    return pointer_to(tensor), time, tensor.stride(-2)
 
 
 def fields_of(
@@ -104,7 +106,8 @@ def fields_of(
     input, ih = tensors[0], tensors[1]
     if input is None or ih is None or tensors[2] is None:
         raise TypeError("a call has an input and two weights.")
-    steps, batch, features = input.shape
+    steps, batch = extent_of(call, input)
+    features = input.shape[-1]
     check_weights(call.cell, features, tensors[1:7])
     check_rows(call, tensors[7:])
     address, time, row = sequence(input, held)
@@ -116,6 +119,10 @@ def fields_of(
     if resets is not None:
         resets = resets.detach().to("cpu", torch.bool).contiguous()
         held.append(resets)
+    sizes = call.batch_sizes
+    if sizes is not None:
+        sizes = sizes.detach().to("cpu", torch.int64)
+        held.append(sizes)
     others = addresses(tensors[1:], held)
     return [
         BYTES[input.dtype],
@@ -135,4 +142,5 @@ def fields_of(
         *others[6:],
         address_of(lengths, held),
         address_of(resets, held),
+        address_of(sizes, held),
     ]

@@ -2,7 +2,7 @@
 
 import torch
 
-from ._call import Call, segment_size
+from ._call import Call, extent_of, segment_size
 from ._fields import BYTES, name_of
 from ._machine import machine
 
@@ -27,12 +27,14 @@ def record_size(call: Call) -> int:
 
 def saved_size(call: Call, compact: bool = True) -> int:
     """How many numbers the forward pass keeps for the gradient; see `forward`."""
-    steps, batch = call.input.shape[:2]
+    steps, batch = extent_of(call, call.input)
     if call.checkpointed:
         # the states that are not put out, before each segment but the first
         lanes = machine().vector_bytes // BYTES[call.input.dtype]
         wide = sum((width + lanes - 1) // lanes * lanes for width in call.widths[1:])
         return segment_size(steps) * batch * wide
+    if call.batch_sizes is not None:
+        return len(call.input) * record_size(call)
     records = steps * batch
     if call.lengths is not None and compact:
         records = int(call.lengths.sum())

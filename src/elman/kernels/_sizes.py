@@ -7,7 +7,7 @@ from torch import Tensor
 
 from elman.cells import Cell
 
-from ._call import Call
+from ._call import Call, extent_of
 
 _WEIGHTS = ("weight_ih", "weight_hh", "bias_ih", "bias_hh", "weight_ho", "bias_ho")
 _LETTERS = ("(G * H, I)", "(G * H, R)", "(G * H,)", "(G * H,)", "(R, H)", "(R,)")
@@ -41,16 +41,16 @@ def check_weights(cell: Cell, features: int, weights: Sequence[Tensor | None]) -
 
 
 def check_rows(call: Call, states: Sequence[Tensor | None]) -> None:
-    """Raises unless states, lengths and resets fit the input.
+    """Raises unless states, lengths, resets and batch sizes fit the input.
 
     Args:
-        call: whose lengths and resets they are.
+        call: whose lengths, resets and batch sizes they are.
         states: two before the first step, and two after a reset.
 
     Raises:
         ValueError: one of them has another shape.
     """
-    steps, batch, _ = call.input.shape
+    steps, batch = extent_of(call, call.input)
     widths: Any = call.widths
     for i, state in enumerate(states):
         if state is not None:
@@ -63,6 +63,11 @@ def check_rows(call: Call, states: Sequence[Tensor | None]) -> None:
         raise _misfit(call, "lengths", call.lengths, f"({batch},)")
     if call.resets is not None and call.resets.shape != (steps, batch):
         raise _misfit(call, "resets", call.resets, f"({steps}, {batch})")
+    if call.batch_sizes is not None and int(call.batch_sizes.sum()) != len(call.input):
+        raise ValueError(
+            f"{call.cell.name}: batch_sizes sum up to {int(call.batch_sizes.sum())}, and the input"
+            f" has {len(call.input)} rows; give as many."
+        )
 
 
 def _misfit(call: Call, name: str, tensor: Tensor, form: str) -> ValueError:

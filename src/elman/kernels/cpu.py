@@ -11,7 +11,7 @@ from torch import Tensor
 from elman import cells
 
 from . import _memory, _user_cells
-from ._call import Call, tensors_of, with_tensors
+from ._call import Call, extent_of, tensors_of, with_tensors
 from ._fields import (
     BACKWARD,
     BYTES,
@@ -122,6 +122,11 @@ def _check(status: int, call: Call) -> None:
     """Raises what a kernel answered."""
     if status == 0:
         return
+    if status == _BAD_LENGTH and call.batch_sizes is not None:
+        raise ValueError(
+            f"batch_sizes: they are {call.batch_sizes.tolist()}; give numbers above zero that do"
+            " not rise."
+        )
     if status == _BAD_LENGTH:
         steps = call.input.shape[0]
         raise ValueError(f"lengths: a length is outside 0 … T = {steps}; give each row's own.")
@@ -141,29 +146,26 @@ def forward(
             with zeros where nothing is saved.
 
     Returns:
-        The output (T, B, R), the final states, and what `backward` needs; None where that is
-        nothing.
+        The output, (T, B, R) or, packed, (N, R); the final states; and what `backward` needs, None
+        where that is nothing.
     """
     flags = _flags_of(call) | (_LAYER if call.layered else 0)
     flags |= (_SAVE if save else 0) | (0 if compact else _WHOLE)
-    made = native.scan(
-        *_kernels_of(call.cell), threads(), flags, tensors, (call.lengths, call.resets)
-    )
+    made = native.scan(*_kernels_of(call.cell), threads(), flags, tensors, _cuts_of(call))
     if isinstance(made, tuple):
         return made
     if made != _NOT_PLAIN:
         _check(made, call)
-    return _packed_forward(call, tensors, save, compact)
+    return _forward_by_fields(call, tensors, save, compact)
 
 
-def _packed_forward(
+def _forward_by_fields(
     call: Call, tensors: Sequence[Tensor | None], save: bool, compact: bool
 ) -> tuple[Tensor, list[Tensor], Tensor | None]:
     """The same for tensors that are not plain."""
     input = call.input
-    steps, batch, _ = input.shape
-    widths = call.widths
-    output = _memory.empty(input, steps, batch, widths[0])
+    batch, widths = extent_of(call, input)[1], call.widths
+    output = _memory.empty(input, *input.shape[:-1], widths[0])
     rows = (1, batch) if call.layered else (batch,)
     after = [input.new_empty(*rows, width) for width in widths]
     numbers = saved_size(call, compact) if save else 0
@@ -182,6 +184,11 @@ def _packed_forward(
     )
     _check(native.forward(machine().kernels, FORWARD.pack(*fields)), call)
     return output, after, saved
+
+
+def _cuts_of(call: Call) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
+    """What says where rows end and begin anew."""
+    return call.lengths, call.resets, call.batch_sizes
 
 
 def _kernels_of(cell: cells.Cell) -> tuple[int, int, int]:
@@ -248,7 +255,7 @@ def infer(
     return None
 
 
-def packed_step(call: Call, tensors: Sequence[Tensor | None], held: list[Tensor]) -> bytes:
+def fields_of_step(call: Call, tensors: Sequence[Tensor | None], held: list[Tensor]) -> bytes:
     """A call of one step for `native.Stream`: its final states go where its first ones were."""
     rows, width = call.input.shape[1], call.widths[0]
     fields = fields_of(machine(), threads(), call, tensors, held)
@@ -268,7 +275,8 @@ def backward(
     """The gradients of the tensors that need one, None for the others.
 
     Args:
-        call: as for `forward`; its own tensors are not looked at, but lengths and resets are.
+        call: as for `forward`; its own tensors are not looked at, but lengths, resets and batch
+            sizes are.
         tensors: as for `forward`.
         grads: of the output and the final states, None where there is none.
         needed: for each tensor whether its gradient is wanted.
@@ -277,13 +285,13 @@ def backward(
     """
     wanted: Any = needed
     if tensors[_INITIAL[0]] is not None:
-        wanted = _wanted_of_initial(tensors, needed)
+        wanted = _wanted_of_initial(call, tensors, needed)
     watch, norms, vectors, seen = call.watch, None, None, _NOT_SEEN
     if watch is not None:
         norms, vectors, seen = _watched(with_tensors(call, tensors), watch.vectors)
     clip = call.gradient_clip or 0.0
     found = native.scan_back(
-        *_kernels_of(call.cell), threads(), _flags_of(call), tensors, (call.lengths, call.resets),
+        *_kernels_of(call.cell), threads(), _flags_of(call), tensors, _cuts_of(call),
         (output, saved), grads, wanted, seen, clip,
     )  # fmt: skip
     if not isinstance(found, list):
@@ -291,8 +299,8 @@ def backward(
         if found != _NOT_PLAIN:
             _check(found, whole)
         found = [_room_for(*one) for one in zip(tensors, wanted, strict=True)]
-        packed, _held = _packed_gradient(whole, tensors, grads, output, saved, found)
-        status = native.backward(machine().kernels, BACKWARD.pack(*packed, *seen, clip))
+        fields, _held = _fields_of_gradient(whole, tensors, grads, output, saved, found)
+        status = native.backward(machine().kernels, BACKWARD.pack(*fields, *seen, clip))
         _check(status, whole)
     results: list[Tensor | None] = found
     if watch is not None and norms is not None:
@@ -310,7 +318,9 @@ def _room_for(tensor: Tensor | None, want: Any) -> Tensor | None:
     return _memory.empty_like(tensor) if want is True else want
 
 
-def _wanted_of_initial(tensors: Sequence[Tensor | None], needed: Sequence[bool]) -> list[Any]:
+def _wanted_of_initial(
+    call: Call, tensors: Sequence[Tensor | None], needed: Sequence[bool]
+) -> list[Any]:
     """`needed` with room for each row's own gradient of a learned state that all rows share, in
     float32 at least.
     """
@@ -319,11 +329,11 @@ def _wanted_of_initial(tensors: Sequence[Tensor | None], needed: Sequence[bool])
         one, input = tensors[i], tensors[0]
         if needed[i] and one is not None and input is not None:
             dtype = torch.promote_types(one.dtype, torch.float32)
-            wanted[i] = one.new_zeros(input.shape[1], one.shape[-1], dtype=dtype)
+            wanted[i] = one.new_zeros(extent_of(call, input)[1], one.shape[-1], dtype=dtype)
     return wanted
 
 
-def _packed_gradient(
+def _fields_of_gradient(
     call: Call,
     tensors: Sequence[Tensor | None],
     grads: Sequence[Tensor | None],
@@ -357,7 +367,7 @@ def _watched(call: Call, with_vectors: bool) -> tuple[Tensor, tuple[Tensor, ...]
     """Room for the norms of the states' gradients and for these themselves, and the addresses of
     two of each.
     """
-    steps, batch, _ = call.input.shape
+    steps, batch = extent_of(call, call.input)
     states = len(call.cell.states)
     # every number is written, as float64; in the input's dtype the memory is had in half the time,
     # as a gradient's was just before

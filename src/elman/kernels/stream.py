@@ -18,7 +18,7 @@ class Stream:
     def __init__(self, calls: list[Call]) -> None:
         self._held = [call.state for call in calls]
         copies: list[Tensor] = []
-        packed = [cpu.packed_step(call, tensors_of(call), copies) for call in calls]
+        packed = [cpu.fields_of_step(call, tensors_of(call), copies) for call in calls]
         stream = native.Stream(machine().kernels, packed)
         # from one address to another; from one plain tensor to another, or not at all
         self.step, self.take = stream.step, stream.take

@@ -8,11 +8,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
 
-from elman.ops import dropout
+from elman.ops import check_batch_sizes, dropout, placed
 
 from ._bridge import Bridge
 from ._check import check_layers, check_one_of
-from ._packed import placed
 from ._recurrent import Recurrent
 
 CONDITIONS = ("state", "input", "both")
@@ -109,7 +108,8 @@ class OneToMany(nn.Module):
     @staticmethod
     def _for_packed(vector: Tensor, x: PackedSequence) -> Tensor:
         """The vector that belongs to each row of the data, (N, C)."""
-        _, row = placed(x, "OneToMany.forward")
+        check_batch_sizes("OneToMany.forward", x.batch_sizes, len(x.data))
+        _, row = placed(x.batch_sizes)
         batch = int(x.batch_sizes[0])
         if len(vector) != batch:
             raise ValueError(

@@ -1,8 +1,9 @@
-"""PackedSequences as padded batches and back, with quick gradients."""
+"""PackedSequences as padded batches, with quick gradients."""
 
-import torch
 from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence
+
+from elman.ops import check_batch_sizes, lengths_of, placed, put
 
 
 def pad_packed_sequence(
@@ -50,8 +51,9 @@ def pad(
     total_length: int | None = None,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """As `pad_packed_sequence`, and where every row of the data stands among those of the batch."""
-    time, row = placed(packed, where)
     sizes, order = packed.batch_sizes, packed.sorted_indices
+    check_batch_sizes(where, sizes, len(packed.data))
+    time, row = placed(sizes)
     longest, batch = len(sizes), int(sizes[0])
     steps = longest if total_length is None else total_length
     if steps < longest:
@@ -59,35 +61,10 @@ def pad(
             f"{where}: total_length={steps} is less than the {longest} steps of the longest row;"
             " give as many at least."
         )
-    lengths = (torch.arange(batch, device=sizes.device) < sizes[:, None]).sum(0)
+    lengths = lengths_of(sizes)
     if order is not None and packed.unsorted_indices is not None:
         lengths = lengths[packed.unsorted_indices.to(lengths.device)]
         row = order.to(row.device)[row]
     shape = (batch, steps) if batch_first else (steps, batch)
     places = (row * steps + time if batch_first else time * batch + row).to(packed.data.device)
-    padded = packed.data.new_full((batch * steps, *packed.data.shape[1:]), padding_value)
-    return padded.index_copy(0, places, packed.data).unflatten(0, shape), lengths, places
-
-
-def gather(sequence: Tensor, places: Tensor) -> Tensor:
-    """The data of a packed batch out of a padded one, (T, B, ·)."""
-    return sequence.flatten(0, 1).index_select(0, places)
-
-
-def placed(packed: PackedSequence, where: str) -> tuple[Tensor, Tensor]:
-    """(N,) each: the step of every row of the data, and its place among the rows, longest first."""
-    sizes, count = packed.batch_sizes, packed.data.shape[0]
-    # a mistake would take rows that are not there
-    if not len(sizes) or int(sizes[-1]) < 1 or bool((sizes.diff() > 0).any()):
-        raise ValueError(
-            f"{where}: batch_sizes are {sizes.tolist()}; give numbers above zero that do not rise."
-        )
-    total = int(sizes.sum())
-    if total != count:
-        raise ValueError(
-            f"{where}: batch_sizes sum up to {total}, and the data have {count} rows; give as many."
-        )
-    time = torch.arange(len(sizes), device=sizes.device).repeat_interleave(sizes, output_size=count)
-    first = sizes.cumsum(0) - sizes
-    row = torch.arange(count, device=sizes.device) - first[time]
-    return time, row
+    return put(packed.data, places, shape, padding_value), lengths, places

@@ -233,7 +233,7 @@ class Recurrent(nn.Module):
             (torch.Size([5, 2, 4]), ['f', 'g', 'i', 'o'])
         """
         where = f"{type(self).__name__}.trace"
-        sequences = read_sequences(self, where, input, lengths, resets)
+        sequences = read_sequences(self, where, input, lengths, resets, in_steps=True)
         traces: list[Trace] = []
         self._run(sequences, self._read_state(where, sequences, hx), traces)
         return [trace.arranged(sequences) for trace in traces]
@@ -249,7 +249,7 @@ class Recurrent(nn.Module):
         upper layers get an input that is not initialised. For `explain`.
         """
         where = f"{type(self).__name__}.forward"
-        sequences = read_sequences(self, where, input, lengths, resets)
+        sequences = read_sequences(self, where, input, lengths, resets, in_steps=True)
         state, x = self._read_state("explain", sequences, hx), sequences.input
         made: list[Call] = []
         for layer in range(self.num_layers):
@@ -284,6 +284,7 @@ class Recurrent(nn.Module):
             gradient_clip=self.gradient_clip,
             watch=None if self.watch is None else self.watch(layer, direction),
             zoneout=Zoneout(self.zoneout, self.training) if self.zoneout else None,
+            batch_sizes=sequences.batch_sizes,
         )
 
     def _run(
@@ -349,7 +350,7 @@ class Recurrent(nn.Module):
         """The state as one (L * D, B, ·) tensor for each of the cell's states; None for zeros."""
         if hx is None and self.initial_state == "zeros":
             return None
-        rows, batch = self.num_layers * self.num_directions, sequences.input.shape[1]
+        rows, batch = self.num_layers * self.num_directions, sequences.rows
         if hx is None:
             return self.first_state(batch)
         form = "(L * D, size)" if sequences.unbatched else "(L * D, B, size)"

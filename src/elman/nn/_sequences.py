@@ -10,9 +10,11 @@ import torch
 from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence
 
+from elman.ops import check_batch_sizes, stay_packed, taken
+
 from ._check import check_dtype, check_tensor
 from ._lengths import check_lengths
-from ._packed import gather, pad
+from ._packed import pad
 
 States = tuple[Tensor, ...]
 
@@ -22,13 +24,14 @@ class Sequences:
     """A batch of sequences as the scans want it, and how it came.
 
     Args:
-        input: (T, B, I).
+        input: (T, B, I); or (N, I), the data of a PackedSequence, where `batch_sizes` are given.
         lengths: (B,) or None.
         resets: (T, B) bool or None.
         batch_first: whether the layer lays batches out as (B, T, I).
         unbatched: whether it came as one sequence, (T, I).
         packed: the PackedSequence it came as, or None.
-        places: where its data stand among the T * B steps of the input.
+        places: where its data stand among the T * B steps of the input, if it was padded.
+        batch_sizes: how many rows each step has, if it was not.
     """
 
     input: Tensor
@@ -38,13 +41,18 @@ class Sequences:
     unbatched: bool
     packed: PackedSequence | None = None
     places: Tensor | None = None
+    batch_sizes: Tensor | None = None
+
+    @property
+    def rows(self) -> int:
+        """B."""
+        return self.input.shape[1] if self.batch_sizes is None else int(self.batch_sizes[0])
 
     def put_back(self, output: Tensor) -> Tensor | PackedSequence:
-        """The output (T, B, ·) in the form in which the input came."""
+        """The output, laid out as `input`, in the form in which that came."""
         if self.packed is not None:
-            assert self.places is not None
             return PackedSequence(
-                gather(output, self.places),
+                output if self.places is None else taken(output, self.places),
                 self.packed.batch_sizes,
                 self.packed.sorted_indices,
                 self.packed.unsorted_indices,
@@ -86,10 +94,13 @@ def read_sequences(
     input: Tensor | PackedSequence,
     lengths: Tensor | None,
     resets: Tensor | None,
+    in_steps: bool = False,
 ) -> Sequences:
-    """Reads and checks the sequences that were given to a layer."""
+    """Reads and checks the sequences that were given to a layer; with `in_steps` they come as
+    (T, B, I) even if the kernels would run them packed.
+    """
     if isinstance(input, PackedSequence):
-        return _read_packed(layer, where, input, lengths, resets)
+        return _read_packed(layer, where, input, lengths, resets, in_steps)
     _check_input(layer, where, input)
     unbatched = input.dim() == 2
     batch_first = layer.batch_first and not unbatched
@@ -153,8 +164,9 @@ def _read_packed(
     packed: PackedSequence,
     lengths: Tensor | None,
     resets: Tensor | None,
+    in_steps: bool,
 ) -> Sequences:
-    """A PackedSequence as a padded batch, rows longest first."""
+    """A PackedSequence as it stands or as a padded batch, rows longest first."""
     if lengths is not None or resets is not None:
         given = "lengths" if lengths is not None else "resets"
         raise ValueError(
@@ -162,6 +174,12 @@ def _read_packed(
             " give a padded tensor."
         )
     _check_input(layer, where, packed.data)
+    if not in_steps and stay_packed(packed.data, layer.backend):
+        sizes = packed.batch_sizes
+        check_batch_sizes(where, sizes, len(packed.data))
+        return Sequences(
+            packed.data, None, None, layer.batch_first, False, packed, batch_sizes=sizes
+        )
     # without its indices, the rows come longest first
     x, lengths, places = pad(PackedSequence(packed.data, packed.batch_sizes), where)
     return Sequences(x, lengths, None, layer.batch_first, False, packed, places)

@@ -15,6 +15,7 @@ from elman.kernels import (
 from ._choose import BACKENDS, BackendError, Choice, check_backend, choose, only, wanted
 from ._dropout import dropout
 from ._numbers import is_flag, is_integer, is_number, is_whole
+from ._packed import check_batch_sizes, lengths_of, placed, put, stay_packed, taken
 from ._quick import infer_quickly, train_quickly, train_step_quickly
 from ._reversed import reverse_rows
 from ._scan import is_lowered, scan
@@ -31,6 +32,7 @@ __all__ = [
     "Weights",
     "Zoneout",
     "check_backend",
+    "check_batch_sizes",
     "choose",
     "dropout",
     "infer_quickly",
@@ -40,12 +42,17 @@ __all__ = [
     "is_number",
     "is_tracing",
     "is_whole",
+    "lengths_of",
     "native_kernels",
     "only",
     "open_stream",
+    "placed",
     "pointer_to",
+    "put",
     "reverse_rows",
     "scan",
+    "stay_packed",
+    "taken",
     "tensors_of",
     "train_quickly",
     "train_step_quickly",

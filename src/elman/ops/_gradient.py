@@ -9,6 +9,7 @@ from torch import Tensor
 
 from elman.kernels import Call, reference, with_tensors
 
+from ._packed import in_padded
 from ._reversed import in_time
 from ._widened import in_float32
 
@@ -72,6 +73,8 @@ def second_gradient(
 
 
 def _reference(call: Call) -> tuple[list[Tensor], tuple[Tensor, ...]]:
+    if call.batch_sizes is not None:
+        return in_padded(call, _reference)
     if not call.layered:
         return in_time(call, reference.scan)
     state = None if call.state is None else tuple(s.squeeze(0) for s in call.state)

@@ -72,16 +72,21 @@ def without_tensors(call: Call) -> Call:
         call.gradient_clip,
         call.watch,
         layered=call.layered,
+        batch_sizes=call.batch_sizes,
     )
 
 
 def _kept(call: Call) -> Call:
-    """The same for a gradient: the caller may fill lengths and resets anew before it is wanted."""
+    """The same for a gradient: the caller may fill lengths, resets and batch sizes anew before
+    one is wanted.
+    """
     kept = without_tensors(call)
     if kept.lengths is not None:
         kept.lengths = kept.lengths.clone()
     if kept.resets is not None:
         kept.resets = kept.resets.clone()
+    if kept.batch_sizes is not None:
+        kept.batch_sizes = kept.batch_sizes.clone()
     return kept
 
 

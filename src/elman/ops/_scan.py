@@ -9,6 +9,7 @@ from elman.kernels import torch as kernels_of_torch
 from ._choose import BackendError, States, backend_of, pick, wanted
 from ._doors import Door, door
 from ._native import scan as scan_natively
+from ._packed import in_padded, runs_packed
 from ._reversed import in_time
 from ._torchs import scan as scan_by_torch
 
@@ -21,8 +22,9 @@ def scan(call: Call, *, backend: str = "auto") -> tuple[list[Tensor], States]:
         backend: "auto" takes the fastest backend that supports the call, another name forces one.
 
     Returns:
-        The sequences, each (T, B, ·): the output, and for a traced call the states and what the
-        cell saves. Behind a row's end they are zero. Then the state after each row's own last step.
+        The sequences, each (T, B, ·), or (N, ·) for a packed call: the output, and for a traced
+        call the states and what the cell saves. Behind a row's end they are zero. Then the state
+        after each row's own last step.
 
     Raises:
         BackendError: the forced backend cannot run the call.
@@ -37,6 +39,10 @@ def scan(call: Call, *, backend: str = "auto") -> tuple[list[Tensor], States]:
         >>> output.shape
         torch.Size([5, 1, 2])
     """
+    if call.batch_sizes is not None:
+        if runs_packed(call, backend):
+            return scan_natively(call, Door.EAGER)
+        return in_padded(call, lambda padded: scan(padded, backend=backend))
     if is_lowered(call.input):
         device = call.input.device.type
         with torch.autocast(device, enabled=False):
