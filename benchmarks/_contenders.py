@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 from _problem import Problem
-from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
+from torch.nn.utils import rnn
 
 import elman
 
@@ -68,20 +68,20 @@ def _torch(problem: Problem, train: bool) -> Run | None:
     """torch.nn, eager; ragged rows as a PackedSequence."""
     if problem.lengths is None:
         return _layer(problem, problem.theirs, train)
-    return _through_packed(problem, problem.theirs, pad_packed_sequence, train)
+    return _through_packed(problem, problem.theirs, rnn, train)
 
 
 def _packed(problem: Problem, train: bool) -> Run | None:
-    """Elman on a PackedSequence, as code written for torch.nn hands it over."""
+    """Elman on a PackedSequence, as code written for torch.nn makes one, with elman.nn's names."""
     if problem.lengths is None:
         return None
-    return _through_packed(problem, problem.ours, elman.nn.pad_packed_sequence, train)
+    return _through_packed(problem, problem.ours, elman.nn, train)
 
 
-def _through_packed(problem: Problem, layer: Any, pad: Callable[..., Any], train: bool) -> Run:
+def _through_packed(problem: Problem, layer: Any, by: Any, train: bool) -> Run:
     def forward(x: Any) -> Any:
-        packed = pack_padded_sequence(x, problem.lengths, enforce_sorted=False)
-        return pad(layer(packed)[0])[0]
+        packed = by.pack_padded_sequence(x, problem.lengths, enforce_sorted=False)
+        return by.pad_packed_sequence(layer(packed)[0])[0]
 
     return runner(problem, layer, forward, train)
 

@@ -39,6 +39,49 @@ def test_pads_like_torch(lengths, options):
     assert torch.equal(ours.grad, theirs.grad)
 
 
+@pytest.mark.parametrize("batch_first", [False, True])
+@pytest.mark.parametrize("lengths", LENGTHS)
+def test_packs_like_torch(lengths, batch_first):
+    steps, is_sorted = torch.tensor(LENGTHS[lengths]), lengths == "sorted"
+    shape = (len(steps), 7) if batch_first else (7, len(steps))
+    x = torch.randn(*shape, 3, 2, requires_grad=True)
+    for given in (steps, steps.tolist(), steps.int()):
+        found = elman.nn.pack_padded_sequence(x, given, batch_first, is_sorted)
+        expected = pack_padded_sequence(x, steps, batch_first, is_sorted)
+        for one, other in zip(found, expected, strict=True):
+            assert (one is other is None) or torch.equal(one, other)
+    grad = torch.randn_like(found.data)
+    (one,) = torch.autograd.grad(found.data, x, grad)
+    (other,) = torch.autograd.grad(expected.data, x, grad)
+    assert torch.equal(one, other)
+    back, _ = elman.nn.pad_packed_sequence(found, batch_first)
+    assert torch.equal(back, pad_with_torch(expected, batch_first)[0])
+
+
+def test_packs_where_rows_do_not_stand_in_memory():
+    x = torch.randn(3, 4, 6).transpose(0, 2)
+    found = elman.nn.pack_padded_sequence(x, [6, 5, 5, 1])
+    assert torch.equal(found.data, pack_padded_sequence(x, torch.tensor([6, 5, 5, 1])).data)
+
+
+@pytest.mark.parametrize(
+    ("shape", "lengths", "text"),
+    [
+        ((4, 2, 3), [3, 0], "lengths[1] is 0, and a packed row has a step at least; leave the row out"),
+        ((4, 2, 3), [3, 5], "lengths[1] is 5, expected 0 to 4, the steps of the input."),
+        ((4, 2, 3), [2, 3], "lengths are [2, 3], which rise; sort the rows, longest first, or give"),
+        ((4, 2, 3), [2], "lengths has shape (1,), expected (2,), one for each row."),
+        ((4, 0, 3), [], "input has shape (4, 0, 3); give (T, B, ·) with a row and a step at least."),
+        ((4,), [4], "input has shape (4,); give (T, B, ·) with a row and a step at least."),
+    ],
+    ids=str,
+)  # fmt: skip
+def test_what_cannot_be_packed(shape, lengths, text):
+    with pytest.raises(ValueError, match="^pack_padded_sequence: ") as caught:
+        elman.nn.pack_padded_sequence(torch.randn(shape), lengths)
+    assert text in str(caught.value)
+
+
 def test_what_stands_in_a_row_may_have_any_shape_and_type():
     for rows in ([torch.arange(3), torch.arange(5)], [torch.ones(2, 3, 4), torch.zeros(1, 3, 4)]):
         packed = torch.nn.utils.rnn.pack_sequence(rows, enforce_sorted=False)

@@ -24,7 +24,7 @@ from ._many_to_many import ManyToMany
 from ._many_to_one import ManyToOne
 from ._one_to_many import OneToMany
 from ._one_to_one import OneToOne
-from ._packed import pad_packed_sequence
+from ._packed import pack_padded_sequence, pad_packed_sequence
 from ._pooling import Pooling
 from ._recurrent import Recurrent
 from ._rnn import RNN
@@ -63,6 +63,7 @@ __all__ = [
     "draw",
     "explain",
     "length_penalty",
+    "pack_padded_sequence",
     "pad_packed_sequence",
     "sample_sequences",
 ]

@@ -1,9 +1,72 @@
-"""PackedSequences as padded batches, with quick gradients."""
+"""Padded batches as PackedSequences and back, with quick gradients."""
 
+from typing import Any
+
+import torch
 from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence
 
-from elman.ops import check_batch_sizes, lengths_of, placed, put
+from elman.ops import batch_sizes_of, check_batch_sizes, lengths_of, placed, put, taken
+
+from ._check import check_tensor
+from ._lengths import check_lengths
+
+
+def pack_padded_sequence(
+    input: Tensor, lengths: Any, batch_first: bool = False, enforce_sorted: bool = True
+) -> PackedSequence:
+    """A padded batch, packed; `torch.nn.utils.rnn.pack_padded_sequence` with a quick gradient.
+
+    The layers take a padded batch with `lengths=` as well, where rows without steps are allowed.
+
+    Args:
+        input: (T, B, ·), or (B, T, ·) with `batch_first`.
+        lengths: (B,), whole numbers from 1 to T.
+        batch_first: whether the batch comes first.
+        enforce_sorted: whether the rows come longest first; else they are sorted here, and put
+            back by `pad_packed_sequence`.
+
+    Raises:
+        TypeError: `lengths` are no whole numbers, or `input` is no tensor.
+        ValueError: they are not one for each row, a row has no steps or more than there are, or
+            they rise where they should not.
+
+    Example:
+        >>> import torch, elman
+        >>> x = torch.tensor([[1.0, 2.0, 0.0], [3.0, 4.0, 5.0]])
+        >>> elman.nn.pack_padded_sequence(x, [2, 3], batch_first=True, enforce_sorted=False).data
+        tensor([3., 1., 4., 2., 5.])
+    """
+    where = "pack_padded_sequence"
+    check_tensor(where, "input", input)
+    if input.dim() < 2 or 0 in input.shape[:2]:
+        form = "(B, T, ·)" if batch_first else "(T, B, ·)"
+        raise ValueError(
+            f"{where}: input has shape {tuple(input.shape)}; give {form} with a row and a step at"
+            " least."
+        )
+    lengths = check_lengths(where, lengths, input.transpose(0, 1) if batch_first else input).cpu()
+    if int(lengths.min()) < 1:
+        raise ValueError(
+            f"{where}: lengths[{int(lengths.argmin())}] is 0, and a packed row has a step at least;"
+            " leave the row out, or give the layer the padded batch with lengths=."
+        )
+    order = inverse = None
+    if not enforce_sorted:
+        lengths, order = torch.sort(lengths, descending=True)
+        inverse = torch.argsort(order).to(input.device)
+    elif bool((lengths[1:] > lengths[:-1]).any()):
+        raise ValueError(
+            f"{where}: lengths are {lengths.tolist()}, which rise; sort the rows, longest first, or"
+            " give enforce_sorted=False."
+        )
+    sizes = batch_sizes_of(lengths)
+    time, row = placed(sizes)
+    row = row if order is None else order[row]
+    second = input.shape[1]
+    places = row * second + time if batch_first else time * second + row
+    data = taken(input, places.to(input.device))
+    return PackedSequence(data, sizes, None if order is None else order.to(input.device), inverse)
 
 
 def pad_packed_sequence(

@@ -15,7 +15,15 @@ from elman.kernels import (
 from ._choose import BACKENDS, BackendError, Choice, check_backend, choose, only, wanted
 from ._dropout import dropout
 from ._numbers import is_flag, is_integer, is_number, is_whole
-from ._packed import check_batch_sizes, lengths_of, placed, put, stay_packed, taken
+from ._packed import (
+    batch_sizes_of,
+    check_batch_sizes,
+    lengths_of,
+    placed,
+    put,
+    stay_packed,
+    taken,
+)
 from ._quick import infer_quickly, train_quickly, train_step_quickly
 from ._reversed import reverse_rows
 from ._scan import is_lowered, scan
@@ -31,6 +39,7 @@ __all__ = [
     "Watch",
     "Weights",
     "Zoneout",
+    "batch_sizes_of",
     "check_backend",
     "check_batch_sizes",
     "choose",

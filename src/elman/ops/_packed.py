@@ -55,7 +55,10 @@ def in_padded(
 def put(data: Tensor, places: Tensor, shape: tuple[int, int], padding_value: float = 0.0) -> Tensor:
     """A batch of this shape, (*shape, ·), with rows of data, (N, ·), at these of its places."""
     padded = data.new_full((shape[0] * shape[1], *data.shape[1:]), padding_value)
-    return padded.index_copy(0, places, data).unflatten(0, shape)
+    if inside_torch.is_transforming():
+        # mapped data cannot be written into what is not mapped
+        return padded.index_copy(0, places, data).unflatten(0, shape)
+    return padded.index_copy_(0, places, data).unflatten(0, shape)
 
 
 def taken(sequence: Tensor, places: Tensor) -> Tensor:
@@ -67,6 +70,12 @@ def lengths_of(batch_sizes: Tensor) -> Tensor:
     """The steps of each row, longest first."""
     rows = torch.arange(int(batch_sizes[0]), device=batch_sizes.device)
     return (rows < batch_sizes[:, None]).sum(0)
+
+
+def batch_sizes_of(lengths: Tensor) -> Tensor:
+    """How many rows each step has, of rows with one step at least, longest first."""
+    time = torch.arange(int(lengths[0]), device=lengths.device)
+    return (lengths > time[:, None]).sum(1)
 
 
 def placed(batch_sizes: Tensor) -> tuple[Tensor, Tensor]:
