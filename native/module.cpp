@@ -228,7 +228,7 @@ NB_MODULE(_native, m) {
   m.def("scan", scan, "Runs a call of tensors forward; what comes out, or why not.");
   m.def("infer", infer, "Runs sequences forward; what comes out, or why not.", nb::arg(), nb::arg(),
         nb::arg(), nb::arg(), nb::arg(), nb::arg().none(), nb::arg().none(), nb::arg().none(),
-        nb::arg().none());
+        nb::arg().none(), nb::arg().none());
   m.def("scan_back", scan_back, "Runs its gradient; the gradients, or why not.");
   m.def("stay_alone", [] { alone = true; }, "From now on, streams run on one thread.");
   nb::class_<Stream>(m, "Stream", "Layers that run one step at a time.")

@@ -149,12 +149,13 @@ inline nb::object scan(int64_t kernels, int64_t cell, int64_t activation, int64_
 // cell its states. A status where it did not run.
 inline nb::object infer(int64_t kernels, int64_t cell, int64_t activation, int64_t threads,
                         int64_t flags, nb::handle input, nb::handle weights, nb::handle hx,
-                        nb::handle lengths) {
+                        nb::handle lengths, nb::handle batch_sizes) {
   const bool is_layer = flags & CallReader::LAYER;
   Call call = call_of(cell, activation, threads, flags);
   CallReader reader(call, flags);
   PyObject* const* const w = items_of(weights, WEIGHTS);
   if (!w) return status_of(NOT_PLAIN);
+  reader.batch_sizes(batch_sizes.ptr());
   const DLTensor x = reader.sequences(input.ptr(), w);
   reader.states(hx.ptr());
   reader.lengths(lengths.ptr());

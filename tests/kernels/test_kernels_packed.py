@@ -58,6 +58,16 @@ def test_the_same_bits(cell, kind, dtype, count, variant, monkeypatch):
         assert_same(*ragged(CELLS[cell], shape, KINDS[kind], dtype))
 
 
+@pytest.mark.skipif(not cpu.has_bfloat16(), reason="this processor does not multiply bfloat16")
+@pytest.mark.parametrize("count", [1, 3])
+@pytest.mark.parametrize("kind", ["dense", "no-bias", "reverse"])
+@pytest.mark.parametrize("cell", FEW)
+def test_the_same_bits_in_bfloat16(cell, kind, count, monkeypatch):
+    monkeypatch.setattr(cpu, "threads", lambda: count)
+    for shape in (*SHAPES, (6, 70, 17, 70), (40, 2, 33, 16)):
+        assert_same(*ragged(CELLS[cell], shape, KINDS[kind], torch.bfloat16))
+
+
 @pytest.mark.parametrize("kind", ["dense", "reverse"])
 @pytest.mark.parametrize("cell", [rnn.cell("tanh", "silu"), lstm.cell], ids=["rnn", "lstm"])
 def test_an_output_that_is_fed_back(cell, kind, variant):

@@ -196,7 +196,25 @@ def test_nothing_is_padded_where_the_kernels_run(options, monkeypatch):
         layer(packed)
 
 
-def test_weights_of_another_kind(monkeypatch):
+@pytest.mark.parametrize("lengths", LENGTHS)
+@pytest.mark.parametrize("batch_first", [False, True])
+@pytest.mark.parametrize("kind", ["RNN", "GRU", "LSTM"])
+def test_without_a_gradient(kind, batch_first, lengths):
+    layer = getattr(elman.nn, kind)(3, 4, batch_first=batch_first).double()
+    packed = packed_of(LENGTHS[lengths], lengths == "sorted")
+    rows = len(LENGTHS[lengths])
+    state = tuple(torch.randn(1, rows, 4).double() for _ in layer.cell.states)
+    for hx in (None, state if kind == "LSTM" else state[0]):
+        expected, after = layer(packed, hx)
+        with torch.no_grad():
+            found, same = layer(packed, hx)
+        for one, other in zip(found, expected, strict=True):
+            assert (one is other is None) or torch.equal(one, other)
+        torch.testing.assert_close(same, after, rtol=0, atol=0)
+        assert isinstance(same, tuple) == (kind == "LSTM")
+
+
+def test_weights_of_another_kind():
     class Own(torch.Tensor):
         pass
 
@@ -247,9 +265,10 @@ def test_mistakes(sizes, text):
         ("pad_packed_sequence", elman.nn.pad_packed_sequence),
         ("GRU.forward", elman.nn.GRU(3, 4)),
     ):
-        with pytest.raises(ValueError, match="batch_sizes") as caught:
-            call(packed)
-        assert str(caught.value) == f"{where}: {text}"
+        for way in (torch.enable_grad, torch.no_grad):
+            with way(), pytest.raises(ValueError, match="batch_sizes") as caught:
+                call(packed)
+            assert str(caught.value) == f"{where}: {text}"
 
 
 def test_too_few_steps():

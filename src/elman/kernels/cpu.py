@@ -35,6 +35,9 @@ _LAYER, _SAVE, _WHOLE = 16, 32, 64
 _INITIAL = (9, 10)
 # the addresses of what nobody watches
 _NOT_SEEN = [0, 0, 0, 0]
+DTYPES = frozenset(BYTES)
+"""The dtypes that the kernels take."""
+
 _NO_MEMORY = "the native kernels found no memory for their buffers."
 
 
@@ -225,17 +228,20 @@ def infer(
     is_layer: bool,
     is_batch_first: bool,
     lengths: Tensor | None,
+    batch_sizes: Tensor | None = None,
 ) -> Any:
     """Runs whole sequences forward without a gradient, for a cell of which `runs_as_it_is` is true.
 
     Args:
         cell: one that is built in.
         weights: in the order of `Weights`.
-        input: (T, B, I), (B, T, I), or (B, I), which is all that a cell takes.
+        input: (T, B, I), (B, T, I), or (B, I), which is all that a cell takes; (N, I) where they
+            come packed.
         hx: the state as a layer takes it, of (1, B, ·), or a cell, of (B, ·); zeros if None.
         is_layer: whether it is for a layer or for a cell.
         is_batch_first: whether the batch is the first of three dimensions.
         lengths: (B,) int64 or None.
+        batch_sizes: as `Call` has them.
 
     Returns:
         Of a layer the output and the state as it returns them, of a cell its states; None where a
@@ -247,7 +253,9 @@ def infer(
         | (_BATCH_FIRST if is_batch_first else 0)
         | (_NO_GRADIENT if torch.is_grad_enabled() else 0)
     )
-    made = native.infer(*_kernels_of(cell), threads(), flags, input, weights, hx, lengths)
+    made = native.infer(
+        *_kernels_of(cell), threads(), flags, input, weights, hx, lengths, batch_sizes
+    )
     if isinstance(made, tuple):
         return made
     if made == _NO_MEMORY_LEFT:

@@ -5,18 +5,22 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn.utils.rnn import PackedSequence
 
-from elman.ops import infer_quickly, train_quickly, train_step_quickly, wanted
+from elman.ops import check_batch_sizes, infer_quickly, train_quickly, train_step_quickly, wanted
 
 
-def run_quickly(layer: Any, input: Tensor, hx: Any, lengths: Any = None) -> Any:
+def run_quickly(
+    layer: Any, input: Tensor, hx: Any, lengths: Any = None, batch_sizes: Tensor | None = None
+) -> Any:
     """What a recurrent layer gives for an input, (T, B, I), (B, T, I), or (B, I) for a step.
 
     Args:
         layer: any recurrent layer.
-        input: as above.
+        input: as above; or (N, I), the data of a PackedSequence.
         hx: the state as the layer takes it.
         lengths: (B,) or None.
+        batch_sizes: of a PackedSequence, or None.
 
     Returns:
         The output and the state as the layer returns them; None where something about the call is
@@ -40,23 +44,48 @@ def run_quickly(layer: Any, input: Tensor, hx: Any, lengths: Any = None) -> Any:
     if layer.initial_state != "zeros" and (trains or hx is None):
         return None
     if not trains:
-        return infer_quickly(layer.cell, weights, input, hx, True, layer.batch_first, lengths)
+        return infer_quickly(
+            layer.cell, weights, input, hx, True, layer.batch_first, lengths, batch_sizes
+        )
     if (
-        len(sizes) == 2
+        (len(sizes) == 2 and batch_sizes is None)
         or layer.watch is not None
         or layer.gradient_clip is not None
         or layer.bptt != "full"
     ):
         return None
-    batch = sizes[0 if layer.batch_first else 1]
+    if batch_sizes is None:
+        batch = sizes[0 if layer.batch_first else 1]
+    else:
+        check_batch_sizes(f"{type(layer).__name__}.forward", batch_sizes, sizes[0])
+        batch = int(batch_sizes[0])
     state = _states(hx, [(1, batch, width) for width in layer._widths])
     if state is None:
         return None
-    made = train_quickly(layer.cell, weights, input, state or None, layer.batch_first, lengths)
+    made = train_quickly(
+        layer.cell, weights, input, state or None, layer.batch_first, lengths, batch_sizes
+    )
     if made is None:
         return None
     output, after = made
     return output, after[0] if len(after) == 1 else after
+
+
+def run_packed_quickly(layer: Any, packed: PackedSequence, hx: Any) -> Any:
+    """The same for a PackedSequence, which the output is then too."""
+    data, sizes, order, inverse = packed
+    if data.dim() != 2 or (hx is not None and order is not None):
+        return None
+    found = run_quickly(layer, data, hx, batch_sizes=sizes)
+    if found is None:
+        return None
+    output, state = found
+    if inverse is not None:
+        if isinstance(state, tuple):
+            state = tuple(one.index_select(1, inverse) for one in state)
+        else:
+            state = state.index_select(1, inverse)
+    return PackedSequence(output, sizes, order, inverse), state
 
 
 def step_quickly(cell: Any, input: Tensor, hx: Any) -> tuple[Tensor, ...] | None:

@@ -15,7 +15,7 @@ from elman.ops import dropout as drop
 
 from ._check import check_options, check_state, check_states_dtype, check_tensor, checked_number
 from ._init import initialise, initialise_like_torch
-from ._quickly import run_quickly
+from ._quickly import run_packed_quickly, run_quickly
 from ._repr import described
 from ._sequences import Sequences, read_sequences
 from ._shapes import shapes_of, shapes_of_one, widths_of
@@ -143,6 +143,10 @@ class Recurrent(nn.Module):
         """Runs the sequences through the stack; see the class for shapes."""
         if resets is None and isinstance(input, Tensor) and input.dim() == 3:
             found = run_quickly(self, input, hx, lengths)
+            if found is not None:
+                return found
+        if isinstance(input, PackedSequence) and lengths is None and resets is None:
+            found = run_packed_quickly(self, input, hx)
             if found is not None:
                 return found
         where = f"{type(self).__name__}.forward"

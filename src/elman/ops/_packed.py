@@ -24,7 +24,7 @@ def stay_packed(data: Tensor, backend: str) -> bool:
         not torch.compiler.is_compiling()
         and not inside_torch.is_watched()
         and wanted(backend) in ("auto", "cpu")
-        and data.dtype in (torch.float32, torch.float64)
+        and data.dtype in cpu.DTYPES
         and data.is_cpu
         and inside_torch.is_plain(data)
     )

@@ -27,17 +27,20 @@ def infer_quickly(
     is_layer: bool,
     is_batch_first: bool = False,
     lengths: Tensor | None = None,
+    batch_sizes: Tensor | None = None,
 ) -> Any:
     """Runs one layer over whole sequences, or a cell, on the native kernels, without a gradient.
 
     Args:
         cell: the recurrence.
         weights: in the order of `Weights`.
-        input: (T, B, I), (B, T, I), or (B, I) for a single step, which is all that a cell takes.
+        input: (T, B, I), (B, T, I), or (B, I) for a single step, which is all that a cell takes;
+            (N, I) where the sequences come packed.
         hx: the state as a layer of one direction takes it, or a cell; zeros if None.
         is_layer: whether it is for a layer or for a cell.
         is_batch_first: whether the batch is the first of three dimensions.
         lengths: (B,) or None.
+        batch_sizes: as `Call` has them.
 
     Returns:
         Of a layer the output and the state as it returns them, of a cell its states; or None where
@@ -48,11 +51,11 @@ def infer_quickly(
     dtype = input.dtype
     if not _means_the_kernels(cell, dtype, weights):
         return None
-    if lengths is None and is_ever_faster_on_torch(cell, dtype):
+    if lengths is None and batch_sizes is None and is_ever_faster_on_torch(cell, dtype):
         rows = input.shape[0 if is_batch_first or input.dim() == 2 else 1]
         if is_faster_on_torch(cell, dtype, weights[1].shape[1], rows):
             return None
-    return cpu.infer(cell, weights, input, hx, is_layer, is_batch_first, lengths)
+    return cpu.infer(cell, weights, input, hx, is_layer, is_batch_first, lengths, batch_sizes)
 
 
 def train_quickly(
@@ -62,32 +65,37 @@ def train_quickly(
     state: States | None,
     is_batch_first: bool = False,
     lengths: Tensor | None = None,
+    batch_sizes: Tensor | None = None,
 ) -> tuple[Tensor, States] | None:
     """Runs one layer over whole sequences on the native kernels, with a gradient.
 
     Args:
         cell: as for `infer_quickly`.
         weights: as for `infer_quickly`.
-        input: (T, B, I) or (B, T, I).
+        input: (T, B, I) or (B, T, I); (N, I) where the sequences come packed.
         state: (1, B, ·) for each of the cell's states; zeros if None.
         is_batch_first: as for `infer_quickly`.
         lengths: as for `infer_quickly`.
+        batch_sizes: as for `infer_quickly`; they say how the input is laid out.
 
     Returns:
         As `infer_quickly`, the new states as (1, B, ·).
     """
     if not _is_plain(cell, weights, input, state):
         return None
-    x = input.transpose(0, 1) if is_batch_first else input
+    is_turned = is_batch_first and batch_sizes is None
+    x = input.transpose(0, 1) if is_turned else input
     if lengths is not None and not (
         _are_plain_lengths(lengths, x.shape[1]) and _lengths_fit(lengths, len(x))
     ):
         return None
-    made = _differentiated(Call(cell, Weights(*weights), x, state, lengths=lengths, layered=True))
+    call = Call(cell, Weights(*weights), x, state, lengths=lengths, layered=True)
+    call.batch_sizes = batch_sizes
+    made = _differentiated(call)
     if made is None:
         return None
     output, after = made
-    return output.transpose(0, 1) if is_batch_first else output, after
+    return output.transpose(0, 1) if is_turned else output, after
 
 
 def train_step_quickly(
@@ -126,7 +134,8 @@ def train_step_quickly(
 def _differentiated(call: Call) -> tuple[Tensor, States] | None:
     """The output and the final states; None where another backend is the faster."""
     dtype, width, rows = call.input.dtype, call.weights.hh.shape[1], call.input.shape[1]
-    if call.lengths is None and is_faster_on_torch(call.cell, dtype, width, rows):
+    is_dense = call.lengths is None and call.batch_sizes is None
+    if is_dense and is_faster_on_torch(call.cell, dtype, width, rows):
         return None
     output, *after = differentiate(call)
     return output, tuple(after)
