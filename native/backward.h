@@ -276,6 +276,8 @@ struct Backward {
       columns.wait();
       if (states.watched()) states.measure(part, step, i, end, columns);
     }
+    // what goes to the step before is written where others may still measure
+    if (states.watched()) columns.wait();
     // W_hh of the first product reaches the fed-back state; the second one's reaches the operand
     if (rest) {
       multiply({part.doperand}, dgates, cell.duh + first, back_rest, false, part.offsets, alive,

@@ -8,7 +8,7 @@
 #include <cstring>
 #include <mutex>
 
-#include "scan.h"
+#include "stack.h"
 
 #if defined(ELMAN_X86)
 #include <cpuid.h>
@@ -227,7 +227,7 @@ NB_MODULE(_native, m) {
   }, "Whether tensors are common ones of one type that the kernels take; None is passed over.");
   m.def("scan", scan, "Runs a call of tensors forward; what comes out, or why not.");
   m.def("infer", infer, "Runs sequences forward; what comes out, or why not.", nb::arg(), nb::arg(),
-        nb::arg(), nb::arg(), nb::arg(), nb::arg().none(), nb::arg().none(), nb::arg().none(),
+        nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg().none(), nb::arg(), nb::arg().none(),
         nb::arg().none(), nb::arg().none());
   m.def("scan_back", scan_back, "Runs its gradient; the gradients, or why not.");
   m.def("stay_alone", [] { alone = true; }, "From now on, streams run on one thread.");

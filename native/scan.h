@@ -6,7 +6,6 @@
 
 #include <algorithm>
 #include <cstring>
-#include <numeric>
 
 #include "kernels.h"
 #include "tensors.h"
@@ -57,7 +56,7 @@ inline bool read_both(CallReader& reader, nb::handle tensors, nb::handle cuts) {
 
 // the steps of all rows; below zero where a length is bad
 inline int64_t steps_of(const Call& call) {
-  if (call.batch_sizes) return std::accumulate(call.batch_sizes, call.batch_sizes + call.T, int64_t{0});
+  if (call.batch_sizes) return packed_steps(call);
   if (!call.lengths) return call.T * call.B;
   int64_t steps = 0;
   for (int64_t b = 0; b < call.B; ++b) {
@@ -71,10 +70,8 @@ inline int64_t steps_of(const Call& call) {
 struct Made {
   nb::object output, states[MOST_STATES], saved = nb::none();
 
-  // Makes all of it like the input, the output of these sizes with R for the last one, and has the
-  // call write there.
-  bool make(Call& call, CallReader& reader, nb::handle input, const int64_t* sizes, int32_t dims,
-            bool is_layered) {
+  // makes all of it like the input, and has the call write there
+  bool make(Call& call, CallReader& reader, nb::handle input, bool is_layered) {
     const int64_t widths[MOST_STATES] = {call.R, call.H};
     for (int64_t k = 0; k < call.cell->states; ++k) {
       const int64_t state[3] = {1, call.B, widths[k]};
@@ -82,17 +79,10 @@ struct Made {
                              : Tensors::make(input, state + 1, 2, call.bytes);
       (k ? call.final_1 : call.final_0) = reader.numbers(states[k].ptr());
     }
-    if (dims) {
-      int64_t all[Tensors::MOST_DIMS];
-      std::copy(sizes, sizes + dims - 1, all);
-      all[dims - 1] = call.R;
-      output = Tensors::make(input, all, dims, call.bytes);
-      call.output = reader.sequence(output.ptr(), call.R, call.output_t, call.output_b);
-    } else {
-      // the new state is all that a cell puts out
-      call.output = call.final_0;
-      call.output_b = call.R;
-    }
+    const int64_t sizes[3] = {call.T, call.B, call.R}, packed[2] = {packed_steps(call), call.R};
+    output = call.batch_sizes ? Tensors::make(input, packed, 2, call.bytes)
+                              : Tensors::make(input, sizes, 3, call.bytes);
+    call.output = reader.sequence(output.ptr(), call.R, call.output_t, call.output_b);
     return reader.is_plain() && call.output;
   }
 
@@ -129,11 +119,8 @@ inline nb::object scan(int64_t kernels, int64_t cell, int64_t activation, int64_
   if (!read_both(reader, tensors, cuts)) return status_of(NOT_PLAIN);
   const Kernels& k = kernels_at(kernels);
   const nb::handle input = items_of(tensors, TENSORS)[0];
-  const int64_t sizes[] = {call.T, call.B, call.R}, packed[] = {steps_of(call), call.R};
-  const bool is_packed = call.batch_sizes;
   Made made;
-  if (!made.make(call, reader, input, is_packed ? packed : sizes, is_packed ? 2 : 3,
-                 flags & CallReader::LAYER) ||
+  if (!made.make(call, reader, input, flags & CallReader::LAYER) ||
       (flags & CallReader::SAVE &&
        !made.save(call, reader, input, k.record_size(call), flags & CallReader::WHOLE))) {
     return status_of(NOT_PLAIN);
@@ -143,36 +130,6 @@ inline nb::object scan(int64_t kernels, int64_t cell, int64_t activation, int64_
   nb::list states;
   for (int64_t i = 0; i < call.cell->states; ++i) states.append(made.states[i]);
   return nb::make_tuple(made.output, states, made.saved);
-}
-
-// Runs whole sequences, or a single step, forward: of a layer (output, state) as it returns them, of a
-// cell its states. A status where it did not run.
-inline nb::object infer(int64_t kernels, int64_t cell, int64_t activation, int64_t threads,
-                        int64_t flags, nb::handle input, nb::handle weights, nb::handle hx,
-                        nb::handle lengths, nb::handle batch_sizes) {
-  const bool is_layer = flags & CallReader::LAYER;
-  Call call = call_of(cell, activation, threads, flags);
-  CallReader reader(call, flags);
-  PyObject* const* const w = items_of(weights, WEIGHTS);
-  if (!w) return status_of(NOT_PLAIN);
-  reader.batch_sizes(batch_sizes.ptr());
-  const DLTensor x = reader.sequences(input.ptr(), w);
-  reader.states(hx.ptr());
-  reader.lengths(lengths.ptr());
-  Made made;
-  if (!reader.is_plain() ||
-      !made.make(call, reader, input, x.sizes, is_layer ? x.dims : 0, is_layer)) {
-    return status_of(NOT_PLAIN);
-  }
-  const int status = run(kernels_at(kernels).forward, call);
-  if (status != DONE) return status_of(status);
-  nb::object after = made.states[0];
-  if (call.cell->states > 1) {
-    after = nb::make_tuple(made.states[0], made.states[1]);
-  } else if (!is_layer) {
-    after = nb::make_tuple(made.states[0]);
-  }
-  return is_layer ? nb::make_tuple(made.output, after) : after;
 }
 
 // Runs the gradient of a call: `made` the output and what is saved, `grads` of the output and the final

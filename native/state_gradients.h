@@ -257,7 +257,7 @@ struct StateGradients {
       const int64_t n = plan.width(k);
       for (int64_t i = from + columns.index * V; i < to; i += columns.size * V) {
         const int64_t here = smaller(V, to - i);
-        if (here == V && !call.lengths && part.stride == 1) {
+        if (here == V && !call.lengths && part.stride == 1 && plan.is_even_paced()) {
           norms_of(rows.from(i), n, norms + at(part.row(i), step));
         } else if (here == V) {
           double some[V];

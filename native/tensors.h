@@ -4,6 +4,7 @@
 
 #include <nanobind/nanobind.h>
 
+#include <limits>
 #include <numeric>
 
 #include "call.h"
@@ -140,6 +141,11 @@ inline bool is_contiguous(const DLTensor& t) {
   return true;
 }
 
+// the steps of all rows of a packed call
+inline int64_t packed_steps(const Call& call) {
+  return call.batch_sizes ? std::accumulate(call.batch_sizes, call.batch_sizes + call.T, int64_t{0}) : 0;
+}
+
 // The tensors of a call, looked at one after the other; the first that is not plain, or has another
 // size than the ones before ask for, ends it.
 class CallReader {
@@ -157,12 +163,19 @@ class CallReader {
     DLTensor t;
     if (!whole_numbers(object, t)) return;
     const auto* const sizes = static_cast<const int64_t*>(data(t));
-    need(t.sizes[0] > 0 && sizes[0] > 0);
+    need(t.sizes[0] > 0);
+    if (!plain_) return;
+    // rows are made of them before a plan says that they are wrong
+    constexpr int64_t MOST = std::numeric_limits<int64_t>::max();
+    int64_t sum = 0;
+    for (int64_t k = 0; k < t.sizes[0] && plain_; ++k) {
+      need(sizes[k] > 0 && sizes[k] <= sizes[k ? k - 1 : 0] && sizes[k] <= MOST - sum);
+      sum += plain_ ? sizes[k] : 0;
+    }
     if (!plain_) return;
     call_.batch_sizes = sizes;
     call_.T = t.sizes[0];
     call_.B = sizes[0];
-    packed_ = std::accumulate(sizes, sizes + call_.T, int64_t{0});
   }
 
   // input, six weights, two states, two initial states, in the order of `tensors_of`
@@ -185,14 +198,26 @@ class CallReader {
     return x;
   }
 
-  // the state as a layer or a cell takes it: a tensor, a tuple of two, or None
-  void states(PyObject* hx) {
+  // The six weights of a layer that reads what another call puts out, so many numbers wide.
+  void above(const Call& below, int64_t columns, PyObject* const* all) {
+    call_.bytes = below.bytes;
+    call_.T = below.T;
+    call_.B = below.B;
+    call_.I = columns;
+    call_.lengths = below.lengths;
+    call_.batch_sizes = below.batch_sizes;
+    weights(all);
+  }
+
+  // The state as layers or a cell take it: a tensor, a tuple of two, or None; that of the k-th of so
+  // many layers and directions.
+  void states(PyObject* hx, int64_t k, int64_t count) {
     if (hx == Py_None) return;
-    const int64_t count = call_.cell->states;
-    need(count > 1 ? PyTuple_Check(hx) && PyTuple_GET_SIZE(hx) == count : !PyTuple_Check(hx));
+    const bool two = call_.cell->states > 1;
+    need(two ? PyTuple_Check(hx) && PyTuple_GET_SIZE(hx) == 2 : !PyTuple_Check(hx));
     if (!plain_) return;
-    call_.state_0 = state(count > 1 ? PyTuple_GET_ITEM(hx, 0) : hx, call_.R);
-    if (count > 1) call_.state_1 = state(PyTuple_GET_ITEM(hx, 1), call_.H);
+    call_.state_0 = state(two ? PyTuple_GET_ITEM(hx, 0) : hx, call_.R, k, count);
+    if (two) call_.state_1 = state(PyTuple_GET_ITEM(hx, 1), call_.H, k, count);
   }
 
   // those of a weight, which may be absent, of exactly this size; `columns` is -1 for a vector
@@ -279,7 +304,7 @@ class CallReader {
     const int32_t last = t.dims - 1;
     need(t.strides[last] == 1 || t.sizes[last] == 1);
     if (call_.batch_sizes) {
-      need(t.dims == 2 && t.sizes[0] == packed_);
+      need(t.dims == 2 && t.sizes[0] == packed_steps(call_));
       T = call_.T;
       B = call_.B;
       time = 0;
@@ -294,15 +319,16 @@ class CallReader {
     time = t.dims == 3 ? t.strides[1 - rows] : 0;
   }
 
-  // (1, B, width) of a layer, (B, width) of a cell; not None
-  void* state(PyObject* object, int64_t width) {
+  // (count, B, width) of layers, (B, width) of a cell; not None
+  void* state(PyObject* object, int64_t width, int64_t k, int64_t count) {
     DLTensor t;
     need(object != Py_None);
     if (!there(object, t)) return nullptr;
     const int32_t dims = flags_ & LAYER ? 3 : 2;
     need(t.dims == dims && t.sizes[dims - 2] == call_.B && t.sizes[dims - 1] == width);
-    need(plain_ && (dims == 2 || t.sizes[0] == 1));
-    return data(t);
+    need(plain_ && (dims == 2 ? count == 1 : t.sizes[0] == count));
+    void* const all = data(t);
+    return all ? static_cast<char*>(all) + k * call_.B * width * call_.bytes : nullptr;
   }
 
   void input(PyObject* object, DLTensor& t) {
@@ -342,7 +368,6 @@ class CallReader {
 
   Call& call_;
   const int64_t flags_;
-  int64_t packed_ = 0;  // steps of all rows, where they come packed
   bool plain_ = true;
 };
 

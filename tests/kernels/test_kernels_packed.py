@@ -94,14 +94,16 @@ class Eye:
 @pytest.mark.parametrize("kind", ["dense", "reverse"])
 @pytest.mark.parametrize("cell", FEW)
 def test_a_watch_sees_the_padded_rows(cell, kind):
-    call, grads = ragged(CELLS[cell], (12, 7, 5, 24), KINDS[kind])
-    eyes = Eye(), Eye()
-    by_kernel(replace(call, watch=eyes[0]), grads)
-    packed, packed_grads = packed_of(call, grads)
-    by_kernel(replace(packed, watch=eyes[1]), packed_grads)
-    assert torch.equal(eyes[0].norms, eyes[1].norms)
-    for one, other in zip(eyes[0].states, eyes[1].states, strict=True):
-        assert torch.equal(one, other)
+    # fewer rows than are measured at once, and more
+    for rows in (7, 33):
+        call, grads = ragged(CELLS[cell], (12, rows, 5, 24), KINDS[kind])
+        eyes = Eye(), Eye()
+        by_kernel(replace(call, watch=eyes[0]), grads)
+        packed, packed_grads = packed_of(call, grads)
+        by_kernel(replace(packed, watch=eyes[1]), packed_grads)
+        assert torch.equal(eyes[0].norms, eyes[1].norms)
+        for one, other in zip(eyes[0].states, eyes[1].states, strict=True):
+            assert torch.equal(one, other)
 
 
 @pytest.mark.parametrize("checkpointed", [False, True])
@@ -126,16 +128,17 @@ def test_tensors_that_are_not_plain(cell, checkpointed, monkeypatch):
 @pytest.mark.parametrize(
     ("sizes", "text"),
     [
-        ([2, 3], r"batch_sizes: they are \[2, 3\]; give numbers above zero that do not rise."),
-        ([3, 2, 0], r"batch_sizes: they are \[3, 2, 0\]; give numbers above zero"),
-        ([3, 1], "GRU: batch_sizes sum up to 4, and the input has 5 rows; give as many."),
-        ([3, 3], "GRU: batch_sizes sum up to 6, and the input has 5 rows; give as many."),
+        ([2, 3], r"GRU: batch_sizes are \[2, 3\]; give numbers above zero that do not rise."),
+        ([3, 2, 0], r"GRU: batch_sizes are \[3, 2, 0\]; give numbers above zero"),
+        ([3, 1], "GRU: batch_sizes sum up to 4, and the data have 5 rows; give as many."),
+        ([3, 3], "GRU: batch_sizes sum up to 6, and the data have 5 rows; give as many."),
+        ([10**15, 5 - 10**15], "give numbers above zero that do not rise."),
     ],
 )
 def test_batch_sizes_that_do_not_fit(sizes, text, by_fields, monkeypatch):
     if by_fields:
         monkeypatch.setattr(cpu, "native", ByFields(cpu.native))
-    call = make(CELLS["gru"], (5, sizes[0], 3, 4))
+    call = make(CELLS["gru"], (5, min(sizes[0], 9), 3, 4))
     call = replace(call, input=torch.randn(5, 3), batch_sizes=torch.tensor(sizes))
     with pytest.raises(ValueError, match=text):
         by_kernel(call, [torch.randn(5, 4), call.state[0].detach()])

@@ -74,6 +74,21 @@ def test_what_is_seen_is_what_hooks_on_an_unrolled_loop_see(cell, variant):
 
 
 @native
+@pytest.mark.parametrize("vectors", [False, True])
+@pytest.mark.parametrize("cell", FEW)
+def test_threads_that_share_units_measure_before_others_go_on(cell, vectors, monkeypatch):
+    call = make(CELLS[cell], (8, 17, 16, 100), KINDS["dense"], torch.float64)
+    grads, seen = gradients_like(call), []
+    for count in (1, *[3] * 40):
+        monkeypatch.setattr(cpu, "threads", lambda count=count: count)
+        eye = Eye(vectors)
+        by_kernel(replace(call, watch=eye), grads)
+        seen.append(eye.seen_[0][0])
+    for norms in seen[1:]:
+        assert torch.equal(norms, seen[0])
+
+
+@native
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("cell", FEW)

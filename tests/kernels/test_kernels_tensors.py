@@ -189,7 +189,7 @@ def _infer(kind, change=lambda given: None, is_layer=True):
     }
     change(given)
     w, x, hx, lengths = given.values()
-    return cpu.infer(module.cell, w, x, hx, is_layer, False, lengths)
+    return cpu.infer(module.cell, [w], x, hx, is_layer, False, lengths)
 
 
 @pytest.mark.parametrize("is_layer", [True, False])

@@ -271,6 +271,43 @@ def test_mistakes(sizes, text):
             assert str(caught.value) == f"{where}: {text}"
 
 
+@pytest.mark.parametrize(
+    ("sizes", "text"),
+    [
+        (torch.tensor([3.0, 2.0]), "batch_sizes are torch.float32 of shape (2,); give whole numbers"),
+        (torch.tensor([[3, 2]]), "batch_sizes are torch.int64 of shape (1, 2); give whole numbers"),
+        (torch.tensor(5), "batch_sizes are torch.int64 of shape (); give whole numbers"),
+        (torch.tensor([2**62, 2**62, 5]), "batch_sizes sum up to"),
+        (torch.tensor([10**15, 5 - 10**15]), "batch_sizes are [1000000000000000, -999999999999995]"),
+    ],
+    ids=str,
+)  # fmt: skip
+def test_sizes_of_another_kind(sizes, text):
+    packed = PackedSequence(torch.randn(5, 3), sizes)
+    for way in (torch.enable_grad, torch.no_grad):
+        with way(), pytest.raises(ValueError, match=r"^GRU\.forward: ") as caught:
+            elman.nn.GRU(3, 4)(packed)
+        assert text in str(caught.value)
+
+
+@pytest.mark.parametrize("shape", [(6, 2, 3), (6, 0, 3), (6,)], ids=str)
+def test_data_of_other_dimensions(shape):
+    packed = PackedSequence(torch.randn(shape), torch.tensor([3, 2, 1]))
+    for way in (torch.enable_grad, torch.no_grad):
+        with way(), pytest.raises(ValueError, match=r"^GRU.forward: the data of the") as caught:
+            elman.nn.GRU(3, 4)(packed)
+        assert str(caught.value).endswith(f"(shape {shape}), expected (N, 3).")
+
+
+def test_sizes_that_do_not_stand_in_a_row():
+    x, layer = torch.randn(6, 3), elman.nn.GRU(3, 4)
+    for sizes in (torch.tensor([2]).expand(3), torch.tensor([3, 9, 2, 9, 1])[::2]):
+        expected, _ = layer(PackedSequence(x, sizes.contiguous()))
+        for way in (torch.enable_grad, torch.no_grad):
+            with way():
+                assert torch.equal(layer(PackedSequence(x, sizes))[0].data, expected.data)
+
+
 def test_too_few_steps():
     with pytest.raises(ValueError, match="total_length=5 is less than the 6 steps of the longest"):
         elman.nn.pad_packed_sequence(packed_of(LENGTHS["unsorted"]), total_length=5)

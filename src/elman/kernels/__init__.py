@@ -8,6 +8,7 @@ from ._call import Call, Watch, Weights, Zoneout, segment_size, tensors_of, with
 from ._fields import name_of, pointer_to
 from ._machine import native_kernels
 from ._segments import are_values_known
+from ._sizes import check_batch_sizes
 from .stream import Stream
 
 __all__ = [
@@ -17,6 +18,7 @@ __all__ = [
     "Weights",
     "Zoneout",
     "are_values_known",
+    "check_batch_sizes",
     "cpu",
     "inside_torch",
     "name_of",

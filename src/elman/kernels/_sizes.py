@@ -50,6 +50,8 @@ def check_rows(call: Call, states: Sequence[Tensor | None]) -> None:
     Raises:
         ValueError: one of them has another shape.
     """
+    if call.batch_sizes is not None:
+        check_batch_sizes(call.cell.name, call.batch_sizes, len(call.input))
     steps, batch = extent_of(call, call.input)
     widths: Any = call.widths
     for i, state in enumerate(states):
@@ -63,10 +65,31 @@ def check_rows(call: Call, states: Sequence[Tensor | None]) -> None:
         raise _misfit(call, "lengths", call.lengths, f"({batch},)")
     if call.resets is not None and call.resets.shape != (steps, batch):
         raise _misfit(call, "resets", call.resets, f"({steps}, {batch})")
-    if call.batch_sizes is not None and int(call.batch_sizes.sum()) != len(call.input):
+    if call.batch_sizes is not None and call.input.dim() != 2:
+        raise _misfit(call, "the packed input", call.input, "(N, I)")
+
+
+def check_batch_sizes(where: str, batch_sizes: Tensor, count: int) -> None:
+    """Raises ValueError unless they say how so many rows of data are laid out."""
+    if batch_sizes.dim() != 1 or batch_sizes.is_floating_point() or batch_sizes.is_complex():
         raise ValueError(
-            f"{call.cell.name}: batch_sizes sum up to {int(call.batch_sizes.sum())}, and the input"
-            f" has {len(call.input)} rows; give as many."
+            f"{where}: batch_sizes are {batch_sizes.dtype} of shape {tuple(batch_sizes.shape)};"
+            " give whole numbers, one for each step."
+        )
+    # a mistake would take rows that are not there
+    if (
+        not len(batch_sizes)
+        or int(batch_sizes[-1]) < 1
+        or bool((batch_sizes[1:] > batch_sizes[:-1]).any())
+    ):
+        raise ValueError(
+            f"{where}: batch_sizes are {batch_sizes.tolist()}; give numbers above zero that do not"
+            " rise."
+        )
+    total = int(batch_sizes.sum())
+    if total != count:
+        raise ValueError(
+            f"{where}: batch_sizes sum up to {total}, and the data have {count} rows; give as many."
         )
 
 

@@ -24,6 +24,7 @@ from ._fields import (
 )
 from ._machine import is_built, machine, native, threads
 from ._records import saved_size
+from ._sizes import check_batch_sizes
 
 # native/call.h, enum Status, and native/scan.h
 _NO_MEMORY_LEFT, _BAD_LENGTH = 1, 2
@@ -125,11 +126,6 @@ def _check(status: int, call: Call) -> None:
     """Raises what a kernel answered."""
     if status == 0:
         return
-    if status == _BAD_LENGTH and call.batch_sizes is not None:
-        raise ValueError(
-            f"batch_sizes: they are {call.batch_sizes.tolist()}; give numbers above zero that do"
-            " not rise."
-        )
     if status == _BAD_LENGTH:
         steps = call.input.shape[0]
         raise ValueError(f"lengths: a length is outside 0 … T = {steps}; give each row's own.")
@@ -167,6 +163,9 @@ def _forward_by_fields(
 ) -> tuple[Tensor, list[Tensor], Tensor | None]:
     """The same for tensors that are not plain."""
     input = call.input
+    if call.batch_sizes is not None:
+        # what is made below is as large as they say
+        check_batch_sizes(call.cell.name, call.batch_sizes, len(input))
     batch, widths = extent_of(call, input)[1], call.widths
     output = _memory.empty(input, *input.shape[:-1], widths[0])
     rows = (1, batch) if call.layered else (batch,)
@@ -222,29 +221,31 @@ def runs_as_it_is(cell: cells.Cell, dtype: torch.dtype, ho: Tensor | None) -> bo
 
 def infer(
     cell: cells.Cell,
-    weights: Sequence[Any],
+    weights: Sequence[Sequence[Any]],
     input: Tensor,
     hx: Any,
     is_layer: bool,
     is_batch_first: bool,
     lengths: Tensor | None,
     batch_sizes: Tensor | None = None,
+    directions: int = 1,
 ) -> Any:
     """Runs whole sequences forward without a gradient, for a cell of which `runs_as_it_is` is true.
 
     Args:
         cell: one that is built in.
-        weights: in the order of `Weights`.
+        weights: of each layer and direction, the lowest layer first, in the order of `Weights`.
         input: (T, B, I), (B, T, I), or (B, I), which is all that a cell takes; (N, I) where they
             come packed.
-        hx: the state as a layer takes it, of (1, B, ·), or a cell, of (B, ·); zeros if None.
-        is_layer: whether it is for a layer or for a cell.
+        hx: the state as layers take it, of (L * D, B, ·), or a cell, of (B, ·); zeros if None.
+        is_layer: whether it is for layers or for a cell.
         is_batch_first: whether the batch is the first of three dimensions.
         lengths: (B,) int64 or None.
         batch_sizes: as `Call` has them.
+        directions: D, of each layer.
 
     Returns:
-        Of a layer the output and the state as it returns them, of a cell its states; None where a
+        Of layers the output and the state as it returns them, of a cell its states; None where a
         tensor is not plain, as it may be in the long way, or wants a gradient; and for a size or a
         length that does not fit.
     """
@@ -254,7 +255,7 @@ def infer(
         | (_NO_GRADIENT if torch.is_grad_enabled() else 0)
     )
     made = native.infer(
-        *_kernels_of(cell), threads(), flags, input, weights, hx, lengths, batch_sizes
+        *_kernels_of(cell), threads(), flags, directions, input, weights, hx, lengths, batch_sizes
     )
     if isinstance(made, tuple):
         return made

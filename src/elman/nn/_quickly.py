@@ -1,4 +1,4 @@
-"""A single plain layer, or a cell, by the shortest way."""
+"""Plain layers, or a cell, by the shortest way."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -27,28 +27,33 @@ def run_quickly(
         not plain, or not as it should be: the long way gives the same numbers, and the errors.
     """
     names, sizes = layer._names, input.shape
+    is_step = len(sizes) == 2 and batch_sizes is None
     if (
-        len(names) > 1
-        or layer.zoneout
+        layer.zoneout
         or layer.layer_norm
-        or (layer.recurrent_dropout and layer.training)
+        or (layer.training and layer.recurrent_dropout)
+        or (layer.num_layers > 1 and (layer.residual or (layer.training and layer.dropout)))
+        or (is_step and layer.bidirectional)
         or sizes[-1] != layer.input_size
         or wanted(layer.backend) not in _MAYBE_NATIVE
     ):
         return None
-    weights = _weights(layer, names[0])
-    if weights is None:
+    weights: list[Any] = [_weights(layer, one) for one in names]
+    if None in weights:
         return None
-    trains = torch.is_grad_enabled() and weights[1].requires_grad
+    first = weights[0]
+    trains = torch.is_grad_enabled() and first[1].requires_grad
     # a learned one gets a gradient of zeros where another is given
     if layer.initial_state != "zeros" and (trains or hx is None):
         return None
     if not trains:
         return infer_quickly(
-            layer.cell, weights, input, hx, True, layer.batch_first, lengths, batch_sizes
-        )
+            layer.cell, weights, input, hx, True, layer.batch_first, lengths, batch_sizes,
+            layer.num_directions,
+        )  # fmt: skip
     if (
-        (len(sizes) == 2 and batch_sizes is None)
+        len(names) > 1
+        or is_step
         or layer.watch is not None
         or layer.gradient_clip is not None
         or layer.bptt != "full"
@@ -63,7 +68,7 @@ def run_quickly(
     if state is None:
         return None
     made = train_quickly(
-        layer.cell, weights, input, state or None, layer.batch_first, lengths, batch_sizes
+        layer.cell, first, input, state or None, layer.batch_first, lengths, batch_sizes
     )
     if made is None:
         return None
@@ -109,7 +114,7 @@ def step_quickly(cell: Any, input: Tensor, hx: Any) -> tuple[Tensor, ...] | None
     if weights is None:
         return None
     if not (torch.is_grad_enabled() and weights[1].requires_grad):
-        return infer_quickly(cell.cell, weights, input, hx, False)
+        return infer_quickly(cell.cell, [weights], input, hx, False)
     state = _states(hx, [(sizes[0], cell.hidden_size)] * len(cell.cell.states))
     if state is None:
         return None

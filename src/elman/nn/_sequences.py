@@ -173,6 +173,11 @@ def _read_packed(
             f"{where}: {given} was given with a PackedSequence, which has its own rows;"
             " give a padded tensor."
         )
+    if packed.data.dim() != 2:
+        raise ValueError(
+            f"{where}: the data of the PackedSequence have {packed.data.dim()} dimensions (shape"
+            f" {tuple(packed.data.shape)}), expected (N, {layer.input_size})."
+        )
     _check_input(layer, where, packed.data)
     if not in_steps and stay_packed(packed.data, layer.backend):
         sizes = packed.batch_sizes

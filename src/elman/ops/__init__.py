@@ -5,6 +5,7 @@ from elman.kernels import (
     Watch,
     Weights,
     Zoneout,
+    check_batch_sizes,
     inside_torch,
     native_kernels,
     pointer_to,
@@ -17,7 +18,6 @@ from ._dropout import dropout
 from ._numbers import is_flag, is_integer, is_number, is_whole
 from ._packed import (
     batch_sizes_of,
-    check_batch_sizes,
     lengths_of,
     placed,
     put,

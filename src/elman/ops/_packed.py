@@ -85,22 +85,3 @@ def placed(batch_sizes: Tensor) -> tuple[Tensor, Tensor]:
     time = time.repeat_interleave(batch_sizes, output_size=count)
     first = batch_sizes.cumsum(0) - batch_sizes
     return time, torch.arange(count, device=here) - first[time]
-
-
-def check_batch_sizes(where: str, batch_sizes: Tensor, count: int) -> None:
-    """Raises ValueError unless they say how so many rows of data are laid out."""
-    # a mistake would take rows that are not there
-    if (
-        not len(batch_sizes)
-        or int(batch_sizes[-1]) < 1
-        or bool((batch_sizes[1:] > batch_sizes[:-1]).any())
-    ):
-        raise ValueError(
-            f"{where}: batch_sizes are {batch_sizes.tolist()}; give numbers above zero that do not"
-            " rise."
-        )
-    total = int(batch_sizes.sum())
-    if total != count:
-        raise ValueError(
-            f"{where}: batch_sizes sum up to {total}, and the data have {count} rows; give as many."
-        )

@@ -21,41 +21,45 @@ from ._native import differentiate
 
 def infer_quickly(
     cell: Cell,
-    weights: Sequence[Any],
+    weights: Sequence[Sequence[Any]],
     input: Tensor,
     hx: Any,
     is_layer: bool,
     is_batch_first: bool = False,
     lengths: Tensor | None = None,
     batch_sizes: Tensor | None = None,
+    directions: int = 1,
 ) -> Any:
-    """Runs one layer over whole sequences, or a cell, on the native kernels, without a gradient.
+    """Runs layers over whole sequences, or a cell, on the native kernels, without a gradient.
 
     Args:
         cell: the recurrence.
-        weights: in the order of `Weights`.
+        weights: of each layer and direction, the lowest layer first, in the order of `Weights`.
         input: (T, B, I), (B, T, I), or (B, I) for a single step, which is all that a cell takes;
             (N, I) where the sequences come packed.
-        hx: the state as a layer of one direction takes it, or a cell; zeros if None.
-        is_layer: whether it is for a layer or for a cell.
+        hx: the state as the layers take it, or a cell; zeros if None.
+        is_layer: whether it is for layers or for a cell.
         is_batch_first: whether the batch is the first of three dimensions.
         lengths: (B,) or None.
         batch_sizes: as `Call` has them.
+        directions: D, of each layer.
 
     Returns:
-        Of a layer the output and the state as it returns them, of a cell its states; or None where
+        Of layers the output and the state as it returns them, of a cell its states; or None where
         something about the call is not plain: a gradient is wanted, a transform, mode or autocast
         is on, a tensor is no common one or does not fit, or the native kernels do not run the cell.
         `scan` is the way then, with the same numbers.
     """
     dtype = input.dtype
-    if not _means_the_kernels(cell, dtype, weights):
+    if not _means_the_kernels(cell, dtype, weights[0]):
         return None
     if lengths is None and batch_sizes is None and is_ever_faster_on_torch(cell, dtype):
         rows = input.shape[0 if is_batch_first or input.dim() == 2 else 1]
-        if is_faster_on_torch(cell, dtype, weights[1].shape[1], rows):
+        if is_faster_on_torch(cell, dtype, weights[0][1].shape[1], rows):
             return None
-    return cpu.infer(cell, weights, input, hx, is_layer, is_batch_first, lengths, batch_sizes)
+    return cpu.infer(
+        cell, weights, input, hx, is_layer, is_batch_first, lengths, batch_sizes, directions
+    )
 
 
 def train_quickly(
@@ -71,7 +75,7 @@ def train_quickly(
 
     Args:
         cell: as for `infer_quickly`.
-        weights: as for `infer_quickly`.
+        weights: of the layer.
         input: (T, B, I) or (B, T, I); (N, I) where the sequences come packed.
         state: (1, B, ·) for each of the cell's states; zeros if None.
         is_batch_first: as for `infer_quickly`.
@@ -105,7 +109,7 @@ def train_step_quickly(
 
     Args:
         cell: as for `infer_quickly`.
-        weights: as for `infer_quickly`.
+        weights: of the layer.
         input: (B, I).
         state: (B, ·) for each of the cell's states; zeros if None.
         backend: "auto" or "cpu".
