@@ -13,19 +13,23 @@ GATES = {"RNN": 1, "GRU": 3, "LSTM": 4}
 
 @dataclass(frozen=True)
 class Size:
-    """T steps, B sequences, I inputs, H hidden units, L layers; how the lengths lie in [1, T]."""
+    """T steps, B sequences, I inputs, H hidden units, layers and directions; how the lengths lie in
+    [1, T].
+    """
 
     T: int
     B: int
     I: int  # noqa: E741 - the field's letter
     H: int
     layers: int = 1
+    directions: int = 1
     lengths: str = "whole"
     dtype: str = "float32"
     note: str = ""
 
     def __str__(self) -> str:
         more = [f"{self.layers} layers"] if self.layers > 1 else []
+        more += ["both ways"] if self.directions > 1 else []
         more += [self.lengths] if self.lengths != "whole" else []
         more += [self.dtype] if self.dtype != "float32" else []
         return f"({self.T}, {self.B}, {self.I}, {self.H})" + "".join(f" {one}" for one in more)
@@ -53,10 +57,12 @@ class Problem:
     def __post_init__(self) -> None:
         s = self.size
         torch.manual_seed(0)
-        self.theirs = getattr(torch.nn, self.cell)(s.I, s.H, num_layers=s.layers)
-        self.ours = getattr(elman.nn, self.cell)(s.I, s.H, num_layers=s.layers)
+        kind: Any = {"num_layers": s.layers, "bidirectional": s.directions > 1}
+        self.theirs = getattr(torch.nn, self.cell)(s.I, s.H, **kind)
+        self.ours = getattr(elman.nn, self.cell)(s.I, s.H, **kind)
         self.ours.load_state_dict(self.theirs.state_dict())
-        self.input, self.grad = torch.randn(s.T, s.B, s.I), torch.randn(s.T, s.B, s.H)
+        self.input = torch.randn(s.T, s.B, s.I)
+        self.grad = torch.randn(s.T, s.B, s.directions * s.H)
         self.lengths = None
         if s.lengths == "ragged":
             self.lengths = torch.randint(max(1, s.T // 8), s.T + 1, (s.B,))
@@ -76,8 +82,9 @@ class Problem:
     def products(self, train: bool) -> float:
         """The operations of the matrix products; training has three of each."""
         s = self.size
-        inputs = s.I + (s.layers - 1) * s.H + s.layers * s.H
-        return (3 if train else 1) * 2.0 * GATES[self.cell] * s.H * inputs * self.steps
+        inputs = s.I + (s.layers - 1) * s.directions * s.H + s.layers * s.H
+        units = s.directions * GATES[self.cell] * s.H
+        return (3 if train else 1) * 2.0 * units * inputs * self.steps
 
     def limit(self, train: bool, peak: float) -> tuple[float, str]:
         """The least seconds that the machine allows, and what holds them.

@@ -13,6 +13,7 @@ SUITES = {
     "dense": "whole batches",
     "ragged": "ragged batches",
     "bfloat16": "whole batches in bfloat16",
+    "stack": "stacks of layers",
     "step": "a single step",
     "loop": "a loop over a cell",
     "memory": "peak memory",
@@ -20,7 +21,7 @@ SUITES = {
 
 CELLS = ("RNN", "GRU", "LSTM")
 # no physical limit is known of these
-UNLIMITED = ("step", "loop", "memory")
+UNLIMITED = ("stack", "step", "loop", "memory")
 
 
 @dataclass

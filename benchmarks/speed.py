@@ -73,11 +73,24 @@ def sizes(suite: str, quick: bool) -> list[Any]:
         Size(20, B, H, H, note="loop over a cell")
         for B, H in ((1, 64), (16, 64), (32, 128), (32, 256))
     ]
+    stack = [
+        Size(1, 1, 24, 24, layers=2, note="a step"),
+        Size(20, 1, 32, 32, layers=2),
+        Size(20, 1, 32, 32, layers=2, directions=2),
+        Size(128, 32, 128, 128, layers=2, directions=2),
+    ]
     if quick:
         dense, ragged, stream = dense[:1] + dense[3:4] + dense[5:6], ragged[1:2], stream[1:3]
     # the sizes from which on a processor's own tiles of bfloat16 are worth something
     low = [replace(size, dtype="bfloat16") for size in dense if size.H >= 128 and size.B > 1]
-    grid = {"dense": dense, "ragged": ragged, "bfloat16": low, "step": stream, "loop": loop}
+    grid = {
+        "dense": dense,
+        "ragged": ragged,
+        "bfloat16": low,
+        "stack": stack,
+        "step": stream,
+        "loop": loop,
+    }
     return grid[suite]
 
 
