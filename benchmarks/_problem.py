@@ -102,11 +102,12 @@ class Problem:
         # bytes a second that one core reads from its first, second and shared cache
         speed = 277e9 if weights < 40e3 else 163e9 if weights < 1.4e6 else 30e9
         passes = 3 if train else 1
-        recurrent = passes * 2.0 * gates * s.H * s.H * s.layers * self.steps / peak
-        reading = (2 if train else 1) * s.layers * s.T * weights / speed
+        layers = s.layers * s.directions
+        recurrent = passes * 2.0 * gates * s.H * s.H * layers * self.steps / peak
+        reading = (2 if train else 1) * layers * s.T * weights / speed
         rest = self.products(train) / peak - recurrent
         each = {"RNN": 1, "GRU": 3, "LSTM": 5}[self.cell] * 0.25e-9 / self.threads
-        activations = (2.5 if train else 1) * s.layers * self.steps * s.H * each
+        activations = (2.5 if train else 1) * layers * self.steps * s.H * each
         parts = {
             "products": rest + recurrent if recurrent >= reading else rest,
             "reading weights": reading if reading > recurrent else 0.0,

@@ -180,8 +180,8 @@ def test_nothing_is_padded_where_the_kernels_run(options, monkeypatch):
     def refuse(*_):
         raise AssertionError("padded")
 
-    monkeypatch.setattr("elman.ops._packed.put", refuse)
-    monkeypatch.setattr("elman.nn._packed.put", refuse)
+    monkeypatch.setattr("elman.ops._packed.scattered", refuse)
+    monkeypatch.setattr("elman.nn._packed.scattered", refuse)
     layer = elman.nn.LSTM(3, 4, **OPTIONS[options]).double()
     packed = packed_of(LENGTHS["unsorted"])
     if options in ON_THE_REFERENCE:

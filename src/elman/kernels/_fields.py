@@ -106,10 +106,10 @@ def fields_of(
     input, ih = tensors[0], tensors[1]
     if input is None or ih is None or tensors[2] is None:
         raise TypeError("a call has an input and two weights.")
-    steps, batch = extent_of(call, input)
     features = input.shape[-1]
     check_weights(call.cell, features, tensors[1:7])
     check_rows(call, tensors[7:])
+    steps, batch = extent_of(call, input)
     address, time, row = sequence(input, held)
     cell = call.cell
     lengths, resets = call.lengths, call.resets

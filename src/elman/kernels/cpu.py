@@ -24,7 +24,6 @@ from ._fields import (
 )
 from ._machine import is_built, machine, native, threads
 from ._records import saved_size
-from ._sizes import check_batch_sizes
 
 # native/call.h, enum Status, and native/scan.h
 _NO_MEMORY_LEFT, _BAD_LENGTH = 1, 2
@@ -163,9 +162,9 @@ def _forward_by_fields(
 ) -> tuple[Tensor, list[Tensor], Tensor | None]:
     """The same for tensors that are not plain."""
     input = call.input
-    if call.batch_sizes is not None:
-        # what is made below is as large as they say
-        check_batch_sizes(call.cell.name, call.batch_sizes, len(input))
+    held: list[Tensor] = []
+    # this looks at the sizes first: what is made below is as large as they say
+    fields = fields_of(machine(), threads(), call, tensors, held)
     batch, widths = extent_of(call, input)[1], call.widths
     output = _memory.empty(input, *input.shape[:-1], widths[0])
     rows = (1, batch) if call.layered else (batch,)
@@ -174,8 +173,6 @@ def _forward_by_fields(
     saved = _memory.empty(input, numbers) if numbers else None
     if saved is not None and not compact:
         saved.zero_()
-    held: list[Tensor] = []
-    fields = fields_of(machine(), threads(), call, tensors, held)
     fields += (
         output.data_ptr(),
         batch * widths[0],

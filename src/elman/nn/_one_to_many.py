@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
 
-from elman.ops import check_batch_sizes, dropout, placed
+from elman.ops import check_batch_sizes, dropout, times_and_rows
 
 from ._bridge import Bridge
 from ._check import check_layers, check_one_of
@@ -109,7 +109,7 @@ class OneToMany(nn.Module):
     def _for_packed(vector: Tensor, x: PackedSequence) -> Tensor:
         """The vector that belongs to each row of the data, (N, C)."""
         check_batch_sizes("OneToMany.forward", x.batch_sizes, len(x.data))
-        _, row = placed(x.batch_sizes)
+        _, row = times_and_rows(x.batch_sizes)
         batch = int(x.batch_sizes[0])
         if len(vector) != batch:
             raise ValueError(

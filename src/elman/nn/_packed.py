@@ -6,7 +6,14 @@ import torch
 from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence
 
-from elman.ops import batch_sizes_of, check_batch_sizes, lengths_of, placed, put, taken
+from elman.ops import (
+    batch_sizes_of,
+    check_batch_sizes,
+    gathered,
+    lengths_of,
+    scattered,
+    times_and_rows,
+)
 
 from ._check import check_tensor
 from ._lengths import check_lengths
@@ -61,11 +68,11 @@ def pack_padded_sequence(
             " give enforce_sorted=False."
         )
     sizes = batch_sizes_of(lengths)
-    time, row = placed(sizes)
+    time, row = times_and_rows(sizes)
     row = row if order is None else order[row]
     second = input.shape[1]
     places = row * second + time if batch_first else time * second + row
-    data = taken(input, places.to(input.device))
+    data = gathered(input, places.to(input.device))
     return PackedSequence(data, sizes, None if order is None else order.to(input.device), inverse)
 
 
@@ -106,6 +113,11 @@ def pad_packed_sequence(
     return pad(sequence, "pad_packed_sequence", batch_first, padding_value, total_length)[:2]
 
 
+def in_order(states: tuple[Tensor, ...], order: Tensor | None) -> tuple[Tensor, ...]:
+    """States, (·, B, ·), with their rows in this order; as they are if it is None."""
+    return states if order is None else tuple(s.index_select(1, order) for s in states)
+
+
 def pad(
     packed: PackedSequence,
     where: str,
@@ -116,7 +128,7 @@ def pad(
     """As `pad_packed_sequence`, and where every row of the data stands among those of the batch."""
     sizes, order = packed.batch_sizes, packed.sorted_indices
     check_batch_sizes(where, sizes, len(packed.data))
-    time, row = placed(sizes)
+    time, row = times_and_rows(sizes)
     longest, batch = len(sizes), int(sizes[0])
     steps = longest if total_length is None else total_length
     if steps < longest:
@@ -130,4 +142,4 @@ def pad(
         row = order.to(row.device)[row]
     shape = (batch, steps) if batch_first else (steps, batch)
     places = (row * steps + time if batch_first else time * batch + row).to(packed.data.device)
-    return put(packed.data, places, shape, padding_value), lengths, places
+    return scattered(packed.data, places, shape, padding_value), lengths, places

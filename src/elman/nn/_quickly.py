@@ -9,6 +9,8 @@ from torch.nn.utils.rnn import PackedSequence
 
 from elman.ops import check_batch_sizes, infer_quickly, train_quickly, train_step_quickly, wanted
 
+from ._packed import in_order
+
 
 def run_quickly(
     layer: Any, input: Tensor, hx: Any, lengths: Any = None, batch_sizes: Tensor | None = None
@@ -85,11 +87,10 @@ def run_packed_quickly(layer: Any, packed: PackedSequence, hx: Any) -> Any:
     if found is None:
         return None
     output, state = found
-    if inverse is not None:
-        if isinstance(state, tuple):
-            state = tuple(one.index_select(1, inverse) for one in state)
-        else:
-            state = state.index_select(1, inverse)
+    if isinstance(state, tuple):
+        state = in_order(state, inverse)
+    else:
+        (state,) = in_order((state,), inverse)
     return PackedSequence(output, sizes, order, inverse), state
 
 

@@ -10,11 +10,11 @@ import torch
 from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence
 
-from elman.ops import check_batch_sizes, stay_packed, taken
+from elman.ops import check_batch_sizes, gathered, stay_packed
 
 from ._check import check_dtype, check_tensor
 from ._lengths import check_lengths
-from ._packed import pad
+from ._packed import in_order, pad
 
 States = tuple[Tensor, ...]
 
@@ -24,14 +24,13 @@ class Sequences:
     """A batch of sequences as the scans want it, and how it came.
 
     Args:
-        input: (T, B, I); or (N, I), the data of a PackedSequence, where `batch_sizes` are given.
+        input: (T, B, I); or (N, I), the data of a PackedSequence, where `batch_sizes` is not None.
         lengths: (B,) or None.
         resets: (T, B) bool or None.
         batch_first: whether the layer lays batches out as (B, T, I).
         unbatched: whether it came as one sequence, (T, I).
         packed: the PackedSequence it came as, or None.
-        places: where its data stand among the T * B steps of the input, if it was padded.
-        batch_sizes: how many rows each step has, if it was not.
+        places: where its data stand among the T * B steps of the input; None if it was not padded.
     """
 
     input: Tensor
@@ -41,18 +40,23 @@ class Sequences:
     unbatched: bool
     packed: PackedSequence | None = None
     places: Tensor | None = None
-    batch_sizes: Tensor | None = None
+
+    @property
+    def batch_sizes(self) -> Tensor | None:
+        """How many rows each step of a PackedSequence that was not padded has."""
+        return None if self.packed is None or self.places is not None else self.packed.batch_sizes
 
     @property
     def rows(self) -> int:
         """B."""
-        return self.input.shape[1] if self.batch_sizes is None else int(self.batch_sizes[0])
+        sizes = self.batch_sizes
+        return self.input.shape[1] if sizes is None else int(sizes[0])
 
     def put_back(self, output: Tensor) -> Tensor | PackedSequence:
         """The output, laid out as `input`, in the form in which that came."""
         if self.packed is not None:
             return PackedSequence(
-                output if self.places is None else taken(output, self.places),
+                output if self.places is None else gathered(output, self.places),
                 self.packed.batch_sizes,
                 self.packed.sorted_indices,
                 self.packed.unsorted_indices,
@@ -73,19 +77,13 @@ class Sequences:
         """The given state as (L * D, B, ·), in the order of the rows of `input`."""
         if self.unbatched:
             return tuple(s.unsqueeze(1) for s in state)
-        if self.packed is None or self.packed.sorted_indices is None:
-            return state
-        order = self.packed.sorted_indices
-        return tuple(s.index_select(1, order) for s in state)
+        return in_order(state, None if self.packed is None else self.packed.sorted_indices)
 
     def put_back_state(self, state: States) -> States:
         """The final state in the order and form in which the input came."""
         if self.unbatched:
             return tuple(s.squeeze(1) for s in state)
-        if self.packed is None or self.packed.unsorted_indices is None:
-            return state
-        order = self.packed.unsorted_indices
-        return tuple(s.index_select(1, order) for s in state)
+        return in_order(state, None if self.packed is None else self.packed.unsorted_indices)
 
 
 def read_sequences(
@@ -180,11 +178,8 @@ def _read_packed(
         )
     _check_input(layer, where, packed.data)
     if not in_steps and stay_packed(packed.data, layer.backend):
-        sizes = packed.batch_sizes
-        check_batch_sizes(where, sizes, len(packed.data))
-        return Sequences(
-            packed.data, None, None, layer.batch_first, False, packed, batch_sizes=sizes
-        )
+        check_batch_sizes(where, packed.batch_sizes, len(packed.data))
+        return Sequences(packed.data, None, None, layer.batch_first, False, packed)
     # without its indices, the rows come longest first
     x, lengths, places = pad(PackedSequence(packed.data, packed.batch_sizes), where)
     return Sequences(x, lengths, None, layer.batch_first, False, packed, places)

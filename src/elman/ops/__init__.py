@@ -18,11 +18,11 @@ from ._dropout import dropout
 from ._numbers import is_flag, is_integer, is_number, is_whole
 from ._packed import (
     batch_sizes_of,
+    gathered,
     lengths_of,
-    placed,
-    put,
+    scattered,
     stay_packed,
-    taken,
+    times_and_rows,
 )
 from ._quick import infer_quickly, train_quickly, train_step_quickly
 from ._reversed import reverse_rows
@@ -44,6 +44,7 @@ __all__ = [
     "check_batch_sizes",
     "choose",
     "dropout",
+    "gathered",
     "infer_quickly",
     "is_flag",
     "is_integer",
@@ -55,14 +56,13 @@ __all__ = [
     "native_kernels",
     "only",
     "open_stream",
-    "placed",
     "pointer_to",
-    "put",
     "reverse_rows",
     "scan",
+    "scattered",
     "stay_packed",
-    "taken",
     "tensors_of",
+    "times_and_rows",
     "train_quickly",
     "train_step_quickly",
     "wanted",

@@ -45,14 +45,16 @@ def in_padded(
     """Runs a packed call as a padded batch, and packs its sequences."""
     sizes = call.batch_sizes
     assert sizes is not None
-    time, row = placed(sizes)
+    time, row = times_and_rows(sizes)
     places = (time * int(sizes[0]) + row).to(call.input.device)
-    x = put(call.input, places, (len(sizes), int(sizes[0])))
+    x = scattered(call.input, places, (len(sizes), int(sizes[0])))
     sequences, after = run(replace(call, input=x, lengths=lengths_of(sizes), batch_sizes=None))
-    return [taken(sequence, places) for sequence in sequences], after
+    return [gathered(sequence, places) for sequence in sequences], after
 
 
-def put(data: Tensor, places: Tensor, shape: tuple[int, int], padding_value: float = 0.0) -> Tensor:
+def scattered(
+    data: Tensor, places: Tensor, shape: tuple[int, int], padding_value: float = 0.0
+) -> Tensor:
     """A batch of this shape, (*shape, ·), with rows of data, (N, ·), at these of its places."""
     padded = data.new_full((shape[0] * shape[1], *data.shape[1:]), padding_value)
     if inside_torch.is_transforming():
@@ -61,7 +63,7 @@ def put(data: Tensor, places: Tensor, shape: tuple[int, int], padding_value: flo
     return padded.index_copy_(0, places, data).unflatten(0, shape)
 
 
-def taken(sequence: Tensor, places: Tensor) -> Tensor:
+def gathered(sequence: Tensor, places: Tensor) -> Tensor:
     """The data, (N, ·), out of a batch."""
     return sequence.flatten(0, 1).index_select(0, places)
 
@@ -78,7 +80,7 @@ def batch_sizes_of(lengths: Tensor) -> Tensor:
     return (lengths > time[:, None]).sum(1)
 
 
-def placed(batch_sizes: Tensor) -> tuple[Tensor, Tensor]:
+def times_and_rows(batch_sizes: Tensor) -> tuple[Tensor, Tensor]:
     """(N,) each: the step of every row of the data, and its place among the rows, longest first."""
     count, here = int(batch_sizes.sum()), batch_sizes.device
     time = torch.arange(len(batch_sizes), device=here)

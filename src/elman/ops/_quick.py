@@ -93,8 +93,9 @@ def train_quickly(
         _are_plain_lengths(lengths, x.shape[1]) and _lengths_fit(lengths, len(x))
     ):
         return None
-    call = Call(cell, Weights(*weights), x, state, lengths=lengths, layered=True)
-    call.batch_sizes = batch_sizes
+    call = Call(
+        cell, Weights(*weights), x, state, lengths=lengths, layered=True, batch_sizes=batch_sizes
+    )
     made = _differentiated(call)
     if made is None:
         return None
