@@ -30,6 +30,37 @@ int backward(const Call& call) {
   return call.bytes == 4 ? Backward<float>(call).run() : Backward<double>(call).run();
 }
 
+template <class Number, class Real>
+void add_numbers(Number* to, const Number* more, int64_t n, int64_t threads) {
+  // fewer of them are had sooner than a team
+  constexpr int64_t ALONE = 1 << 17, V = LANES<Real>;
+  in_team(n < ALONE ? 1 : threads, [=](const Team& team) {
+    int64_t from, end;
+    team.share(n / V, from, end);
+    for (int64_t k = from * V; k < end * V; k += V) store(to + k, load(to + k) + load(more + k));
+  });
+  const int64_t whole = n / V * V;
+  if (whole == n) return;
+  Number rest[2][V]{};
+  const size_t bytes = static_cast<size_t>(n - whole) * sizeof(Number);
+  std::memcpy(rest[0], to + whole, bytes);
+  std::memcpy(rest[1], more + whole, bytes);
+  store(rest[0], load(rest[0]) + load(rest[1]));
+  std::memcpy(to + whole, rest[0], bytes);
+}
+
+template <class Number, class Real = Number>
+void add_as(void* to, const void* more, int64_t n, int64_t threads) {
+  add_numbers<Number, Real>(static_cast<Number*>(to), static_cast<const Number*>(more), n, threads);
+}
+
+void add(void* to, const void* more, int64_t n, int64_t bytes, int64_t threads) {
+#if defined(ELMAN_BFLOAT16)
+  if (bytes == 2) return add_as<Bfloat16, float>(to, more, n, threads);
+#endif
+  return bytes == 4 ? add_as<float>(to, more, n, threads) : add_as<double>(to, more, n, threads);
+}
+
 int64_t record_size(const Call& call) {
 #if defined(ELMAN_BFLOAT16)
   if (call.bytes == 2) return Plan<Bfloat16>::record_size_of(call);
@@ -131,8 +162,8 @@ void close(void* stream, int64_t bytes) {
 }  // namespace
 
 extern const Kernels KERNELS;
-const Kernels KERNELS = {ELMAN_ISA_NAME, ELMAN_FLAGS, HAS_BFLOAT16, VECTOR_BYTES, forward, backward,
-                         record_size,    cell,        activation,   word,         open,    step,
-                         close};
+const Kernels KERNELS = {ELMAN_ISA_NAME, ELMAN_FLAGS, HAS_BFLOAT16, VECTOR_BYTES, forward,
+                         backward,       add,         record_size,  cell,         activation,
+                         word,           open,        step,         close};
 
 }  // namespace elman::ELMAN_ISA

@@ -12,6 +12,8 @@ struct Kernels {
   int64_t vector_bytes;
   int (*forward)(const Call&);
   int (*backward)(const Call&);
+  // adds n numbers of so many bytes to others
+  void (*add)(void* to, const void* more, int64_t n, int64_t bytes, int64_t threads);
   // how many numbers a step of one row saves for the gradient
   int64_t (*record_size)(const Call&);
   // the cells and nonlinearities one after another; null behind the last

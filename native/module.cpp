@@ -8,7 +8,7 @@
 #include <cstring>
 #include <mutex>
 
-#include "stack.h"
+#include "stack_back.h"
 
 #if defined(ELMAN_X86)
 #include <cpuid.h>
@@ -226,10 +226,13 @@ NB_MODULE(_native, m) {
     return true;
   }, "Whether tensors are common ones of one type that the kernels take; None is passed over.");
   m.def("scan", scan, "Runs a call of tensors forward; what comes out, or why not.");
-  m.def("infer", infer, "Runs sequences forward; what comes out, or why not.", nb::arg(), nb::arg(),
-        nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg().none(), nb::arg(), nb::arg().none(),
-        nb::arg().none(), nb::arg().none());
   m.def("scan_back", scan_back, "Runs its gradient; the gradients, or why not.");
+  m.def("run_stack", run_stack, "Runs layers, or a cell, forward; what comes out, or why not.",
+        nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg().none(),
+        nb::arg(), nb::arg().none(), nb::arg().none(), nb::arg().none());
+  m.def("run_stack_back", run_stack_back, "Runs their gradient; the gradients, or why not.",
+        nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(),
+        nb::arg().none(), nb::arg().none(), nb::arg().none(), nb::arg(), nb::arg(), nb::arg());
   m.def("stay_alone", [] { alone = true; }, "From now on, streams run on one thread.");
   nb::class_<Stream>(m, "Stream", "Layers that run one step at a time.")
       .def(nb::init<int64_t, const std::vector<nb::bytes>&>())

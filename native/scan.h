@@ -71,12 +71,11 @@ struct Made {
   nb::object output, states[MOST_STATES], saved = nb::none();
 
   // makes all of it like the input, and has the call write there
-  bool make(Call& call, CallReader& reader, nb::handle input, bool is_layered) {
+  bool make(Call& call, CallReader& reader, nb::handle input) {
     const int64_t widths[MOST_STATES] = {call.R, call.H};
     for (int64_t k = 0; k < call.cell->states; ++k) {
-      const int64_t state[3] = {1, call.B, widths[k]};
-      states[k] = is_layered ? Tensors::make(input, state, 3, call.bytes)
-                             : Tensors::make(input, state + 1, 2, call.bytes);
+      const int64_t state[2] = {call.B, widths[k]};
+      states[k] = Tensors::make(input, state, 2, call.bytes);
       (k ? call.final_1 : call.final_0) = reader.numbers(states[k].ptr());
     }
     const int64_t sizes[3] = {call.T, call.B, call.R}, packed[2] = {packed_steps(call), call.R};
@@ -120,7 +119,7 @@ inline nb::object scan(int64_t kernels, int64_t cell, int64_t activation, int64_
   const Kernels& k = kernels_at(kernels);
   const nb::handle input = items_of(tensors, TENSORS)[0];
   Made made;
-  if (!made.make(call, reader, input, flags & CallReader::LAYER) ||
+  if (!made.make(call, reader, input) ||
       (flags & CallReader::SAVE &&
        !made.save(call, reader, input, k.record_size(call), flags & CallReader::WHOLE))) {
     return status_of(NOT_PLAIN);

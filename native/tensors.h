@@ -220,6 +220,19 @@ class CallReader {
     if (two) call_.state_1 = state(PyTuple_GET_ITEM(hx, 1), call_.H, k, count);
   }
 
+  // Of one of these, (count, B, width) of layers or (B, width) of a cell and not None, what belongs to
+  // the k-th.
+  void* state(PyObject* object, int64_t width, int64_t k, int64_t count) {
+    DLTensor t;
+    need(object != Py_None);
+    if (!there(object, t)) return nullptr;
+    const int32_t dims = flags_ & LAYER ? 3 : 2;
+    need(t.dims == dims && t.sizes[dims - 2] == call_.B && t.sizes[dims - 1] == width);
+    need(plain_ && (dims == 2 ? count == 1 : t.sizes[0] == count));
+    void* const all = data(t);
+    return all ? static_cast<char*>(all) + k * call_.B * width * call_.bytes : nullptr;
+  }
+
   // those of a weight, which may be absent, of exactly this size; `columns` is -1 for a vector
   const void* matrix(PyObject* object, int64_t rows, int64_t columns) {
     DLTensor t;
@@ -317,18 +330,6 @@ class CallReader {
     row = t.strides[rows];
     T = t.dims == 3 ? t.sizes[1 - rows] : 1;
     time = t.dims == 3 ? t.strides[1 - rows] : 0;
-  }
-
-  // (count, B, width) of layers, (B, width) of a cell; not None
-  void* state(PyObject* object, int64_t width, int64_t k, int64_t count) {
-    DLTensor t;
-    need(object != Py_None);
-    if (!there(object, t)) return nullptr;
-    const int32_t dims = flags_ & LAYER ? 3 : 2;
-    need(t.dims == dims && t.sizes[dims - 2] == call_.B && t.sizes[dims - 1] == width);
-    need(plain_ && (dims == 2 ? count == 1 : t.sizes[0] == count));
-    void* const all = data(t);
-    return all ? static_cast<char*>(all) + k * call_.B * width * call_.bytes : nullptr;
   }
 
   void input(PyObject* object, DLTensor& t) {

@@ -84,7 +84,7 @@ class ByFields:
     def scan(self, *_):
         return NOT_PLAIN
 
-    scan_back = infer = scan
+    scan_back = run_stack = run_stack_back = scan
 
     def are_plain(self, *_):
         return False

@@ -18,7 +18,7 @@ from kernels.calls import (
 )
 
 from elman import nn
-from elman.kernels import _memory, cpu, tensors_of
+from elman.kernels import _flags, _memory, cpu, stack, tensors_of
 
 pytestmark = pytest.mark.skipif(
     not cpu.is_built() or not hasattr(torch.Tensor, "__dlpack_c_exchange_api__"),
@@ -159,25 +159,15 @@ def test_a_gradient_that_stands_otherwise_is_packed(answers):
 def test_python_and_cpp_name_flags_and_answers_alike():
     native = Path(__file__).parents[2] / "native"
     text = "".join((native / name).read_text("utf-8") for name in ("call.h", "tensors.h", "scan.h"))
-    known = {
-        "NO_MEMORY": cpu._NO_MEMORY_LEFT,
-        "BAD_LENGTH": cpu._BAD_LENGTH,
-        "NOT_PLAIN": cpu._NOT_PLAIN,
-        "BATCH_FIRST": cpu._BATCH_FIRST,
-        "REVERSE": cpu._REVERSE,
-        "CHECKPOINTED": cpu._CHECKPOINTED,
-        "NO_GRADIENT": cpu._NO_GRADIENT,
-        "LAYER": cpu._LAYER,
-        "SAVE": cpu._SAVE,
-        "WHOLE": cpu._WHOLE,
-    }
+    known = {name: one for name, one in vars(_flags).items() if name.isupper()}
+    assert len(known) == 10
     for name, number in known.items():
         assert re.findall(rf"\b{name} = (\d+)", text) == [str(number)]
-    assert cpu._NOT_PLAIN == NOT_PLAIN
+    assert _flags.NOT_PLAIN == NOT_PLAIN
 
 
 def _infer(kind, change=lambda given: None, is_layer=True):
-    """What `cpu.infer` makes of an input, weights and a state that a test changes."""
+    """What `stack.infer` makes of an input, weights and a state that a test changes."""
     module = getattr(nn, kind if is_layer else f"{kind}Cell")(5, 7)
     shape = (1, 3, 7) if is_layer else (3, 7)
     state = [torch.randn(shape) for _ in module.cell.states]
@@ -189,7 +179,7 @@ def _infer(kind, change=lambda given: None, is_layer=True):
     }
     change(given)
     w, x, hx, lengths = given.values()
-    return cpu.infer(module.cell, [w], x, hx, is_layer, False, lengths)
+    return stack.infer(stack.Stack(module.cell, is_layer, lengths=lengths), [w], x, hx)
 
 
 @pytest.mark.parametrize("is_layer", [True, False])

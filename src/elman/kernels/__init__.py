@@ -3,16 +3,18 @@
 Only `elman.ops` imports this package and chooses among the backends.
 """
 
-from . import cpu, inside_torch, reference, torch
+from . import cpu, inside_torch, reference, stack, torch
 from ._call import Call, Watch, Weights, Zoneout, segment_size, tensors_of, with_tensors
 from ._fields import name_of, pointer_to
 from ._machine import native_kernels
 from ._segments import are_values_known
 from ._sizes import check_batch_sizes
+from .stack import Stack
 from .stream import Stream
 
 __all__ = [
     "Call",
+    "Stack",
     "Stream",
     "Watch",
     "Weights",
@@ -26,6 +28,7 @@ __all__ = [
     "pointer_to",
     "reference",
     "segment_size",
+    "stack",
     "tensors_of",
     "torch",
     "with_tensors",

@@ -87,8 +87,6 @@ class Call:
             before, for each of the cell's states; None for none.
         watch: who is told the gradients of the states.
         zoneout: which states stay as they are for a step; None for none.
-        layered: whether the states come and go as (1, B, ·), as a layer takes and returns them;
-            only native calls do.
         batch_sizes: (T,) int64 on the CPU, how many rows each step has, where the sequences come
             packed as torch's PackedSequence has them: the N steps of all rows one behind the other,
             those of one time together, the longest row first. None where they do not. Then there
@@ -108,7 +106,6 @@ class Call:
     gradient_clip: float | None = None
     watch: Watch | None = None
     zoneout: Zoneout | None = None
-    layered: bool = False
     batch_sizes: Tensor | None = None
 
     @property
@@ -180,7 +177,6 @@ def with_tensors(call: Call, tensors: Sequence[Tensor | None]) -> Call:
         call.gradient_clip,
         call.watch,
         call.zoneout,
-        call.layered,
         call.batch_sizes,
     )
 

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from elman import cells
 
-from . import _memory, _user_cells
+from . import _flags, _memory, _user_cells
 from ._call import Call, extent_of, tensors_of, with_tensors
 from ._fields import (
     BACKWARD,
@@ -25,20 +25,12 @@ from ._fields import (
 from ._machine import is_built, machine, native, threads
 from ._records import saved_size
 
-# native/call.h, enum Status, and native/scan.h
-_NO_MEMORY_LEFT, _BAD_LENGTH = 1, 2
-_NOT_PLAIN = 3
-# native/tensors.h, CallReader::Flag
-_BATCH_FIRST, _REVERSE, _CHECKPOINTED, _NO_GRADIENT = 1, 2, 4, 8
-_LAYER, _SAVE, _WHOLE = 16, 32, 64
 # the initial states, in the order of `tensors_of`
 _INITIAL = (9, 10)
 # the addresses of what nobody watches
 _NOT_SEEN = [0, 0, 0, 0]
 DTYPES = frozenset(BYTES)
 """The dtypes that the kernels take."""
-
-_NO_MEMORY = "the native kernels found no memory for their buffers."
 
 
 def cell_named(name: str, output: str) -> cells.Cell:
@@ -123,12 +115,16 @@ def _short(dtype: torch.dtype) -> str:
 
 def _check(status: int, call: Call) -> None:
     """Raises what a kernel answered."""
-    if status == 0:
-        return
-    if status == _BAD_LENGTH:
+    if status == _flags.BAD_LENGTH:
         steps = call.input.shape[0]
         raise ValueError(f"lengths: a length is outside 0 … T = {steps}; give each row's own.")
-    raise MemoryError(_NO_MEMORY)
+    check_memory(status)
+
+
+def check_memory(status: object) -> None:
+    """Raises MemoryError where that is what a kernel answered."""
+    if status == _flags.NO_MEMORY:
+        raise MemoryError("the native kernels found no memory for their buffers.")
 
 
 def forward(
@@ -147,12 +143,11 @@ def forward(
         The output, (T, B, R) or, packed, (N, R); the final states; and what `backward` needs, None
         where that is nothing.
     """
-    flags = _flags_of(call) | (_LAYER if call.layered else 0)
-    flags |= (_SAVE if save else 0) | (0 if compact else _WHOLE)
-    made = native.scan(*_kernels_of(call.cell), threads(), flags, tensors, _cuts_of(call))
+    flags = _flags_of(call) | (_flags.SAVE if save else 0) | (0 if compact else _flags.WHOLE)
+    made = native.scan(*kernels_of(call.cell), threads(), flags, tensors, _cuts_of(call))
     if isinstance(made, tuple):
         return made
-    if made != _NOT_PLAIN:
+    if made != _flags.NOT_PLAIN:
         _check(made, call)
     return _forward_by_fields(call, tensors, save, compact)
 
@@ -167,8 +162,7 @@ def _forward_by_fields(
     fields = fields_of(machine(), threads(), call, tensors, held)
     batch, widths = extent_of(call, input)[1], call.widths
     output = _memory.empty(input, *input.shape[:-1], widths[0])
-    rows = (1, batch) if call.layered else (batch,)
-    after = [input.new_empty(*rows, width) for width in widths]
+    after = [input.new_empty(batch, width) for width in widths]
     numbers = saved_size(call, compact) if save else 0
     saved = _memory.empty(input, numbers) if numbers else None
     if saved is not None and not compact:
@@ -190,14 +184,15 @@ def _cuts_of(call: Call) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
     return call.lengths, call.resets, call.batch_sizes
 
 
-def _kernels_of(cell: cells.Cell) -> tuple[int, int, int]:
+def kernels_of(cell: cells.Cell) -> tuple[int, int, int]:
     """The addresses of this machine's kernels, of a cell and of its output's nonlinearity."""
     here = machine()
     return here.kernels, here.cells[name_of(cell)][0], here.activations[cell.output.name][0]
 
 
 def _flags_of(call: Call) -> int:
-    return (_REVERSE if call.reverse else 0) | (_CHECKPOINTED if call.checkpointed else 0)
+    checkpointed = _flags.CHECKPOINTED if call.checkpointed else 0
+    return checkpointed | (_flags.REVERSE if call.reverse else 0)
 
 
 def are_plain(*tensors: Tensor | None) -> bool:
@@ -214,51 +209,6 @@ def runs_as_it_is(cell: cells.Cell, dtype: torch.dtype, ho: Tensor | None) -> bo
     if ho is not None and not cell.output.is_registered:
         return False
     return dtype in BYTES and (dtype is not torch.bfloat16 or (has_bfloat16() and ho is None))
-
-
-def infer(
-    cell: cells.Cell,
-    weights: Sequence[Sequence[Any]],
-    input: Tensor,
-    hx: Any,
-    is_layer: bool,
-    is_batch_first: bool,
-    lengths: Tensor | None,
-    batch_sizes: Tensor | None = None,
-    directions: int = 1,
-) -> Any:
-    """Runs whole sequences forward without a gradient, for a cell of which `runs_as_it_is` is true.
-
-    Args:
-        cell: one that is built in.
-        weights: of each layer and direction, the lowest layer first, in the order of `Weights`.
-        input: (T, B, I), (B, T, I), or (B, I), which is all that a cell takes; (N, I) where they
-            come packed.
-        hx: the state as layers take it, of (L * D, B, ·), or a cell, of (B, ·); zeros if None.
-        is_layer: whether it is for layers or for a cell.
-        is_batch_first: whether the batch is the first of three dimensions.
-        lengths: (B,) int64 or None.
-        batch_sizes: as `Call` has them.
-        directions: D, of each layer.
-
-    Returns:
-        Of layers the output and the state as it returns them, of a cell its states; None where a
-        tensor is not plain, as it may be in the long way, or wants a gradient; and for a size or a
-        length that does not fit.
-    """
-    flags = (
-        (_LAYER if is_layer else 0)
-        | (_BATCH_FIRST if is_batch_first else 0)
-        | (_NO_GRADIENT if torch.is_grad_enabled() else 0)
-    )
-    made = native.infer(
-        *_kernels_of(cell), threads(), flags, directions, input, weights, hx, lengths, batch_sizes
-    )
-    if isinstance(made, tuple):
-        return made
-    if made == _NO_MEMORY_LEFT:
-        raise MemoryError(_NO_MEMORY)
-    return None
 
 
 def fields_of_step(call: Call, tensors: Sequence[Tensor | None], held: list[Tensor]) -> bytes:
@@ -297,12 +247,12 @@ def backward(
         norms, vectors, seen = _watched(with_tensors(call, tensors), watch.vectors)
     clip = call.gradient_clip or 0.0
     found = native.scan_back(
-        *_kernels_of(call.cell), threads(), _flags_of(call), tensors, _cuts_of(call),
+        *kernels_of(call.cell), threads(), _flags_of(call), tensors, _cuts_of(call),
         (output, saved), grads, wanted, seen, clip,
     )  # fmt: skip
     if not isinstance(found, list):
         whole = with_tensors(call, tensors)
-        if found != _NOT_PLAIN:
+        if found != _flags.NOT_PLAIN:
             _check(found, whole)
         found = [_room_for(*one) for one in zip(tensors, wanted, strict=True)]
         fields, _held = _fields_of_gradient(whole, tensors, grads, output, saved, found)
@@ -354,19 +304,24 @@ def _fields_of_gradient(
     # torch may leave a change of sign for later
     grads = [None if one is None else one.resolve_neg() for one in grads]
     held += [one for one in grads if one is not None]
-    dtype = call.input.dtype
-    for one in (*held, *tensors, output, saved):
-        if one is not None and one.dtype is not dtype:
-            raise TypeError(
-                f"{call.cell.name}: what the gradient reads is {one.dtype} and {dtype}; it has to"
-                " come back in the type in which autograd saved it."
-            )
+    check_saved(call.cell, (call.input, *held, *tensors, output, saved))
     fields = fields_of(machine(), threads(), call, tensors, held)
     fields += [*sequence(output, held), 0, 0, *fields_of_saved(call, saved, held)]
     fields += sequence(grads[0], held)
     fields += [address_of(grads[1], held), address_of(grads[2], held) if len(grads) > 2 else 0]
     fields += [0 if one is None else one.data_ptr() for one in results]
     return fields, held
+
+
+def check_saved(cell: cells.Cell, tensors: Sequence[Tensor | None]) -> None:
+    """Raises TypeError where what a gradient reads is not of one dtype, that of the first."""
+    first = tensors[0]
+    for one in tensors:
+        if one is not None and first is not None and one.dtype is not first.dtype:
+            raise TypeError(
+                f"{cell.name}: what the gradient reads is {one.dtype} and {first.dtype}; it has to"
+                " come back in the type in which autograd saved it."
+            )
 
 
 def _watched(call: Call, with_vectors: bool) -> tuple[Tensor, tuple[Tensor, ...] | None, list[int]]:

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence
 
-from elman.ops import check_batch_sizes, infer_quickly, train_quickly, train_step_quickly, wanted
+from elman.ops import Stack, infer_quickly, train_quickly, train_step_quickly, wanted
 
 from ._packed import in_order
 
@@ -43,39 +43,17 @@ def run_quickly(
     weights: list[Any] = [_weights(layer, one) for one in names]
     if None in weights:
         return None
-    first = weights[0]
-    trains = torch.is_grad_enabled() and first[1].requires_grad
+    trains = torch.is_grad_enabled() and any(one[1].requires_grad for one in weights)
     # a learned one gets a gradient of zeros where another is given
     if layer.initial_state != "zeros" and (trains or hx is None):
         return None
-    if not trains:
-        return infer_quickly(
-            layer.cell, weights, input, hx, True, layer.batch_first, lengths, batch_sizes,
-            layer.num_directions,
-        )  # fmt: skip
-    if (
-        len(names) > 1
-        or is_step
-        or layer.watch is not None
-        or layer.gradient_clip is not None
-        or layer.bptt != "full"
+    if trains and (
+        layer.watch is not None or layer.gradient_clip is not None or layer.bptt != "full"
     ):
         return None
-    if batch_sizes is None:
-        batch = sizes[0 if layer.batch_first else 1]
-    else:
-        check_batch_sizes(f"{type(layer).__name__}.forward", batch_sizes, sizes[0])
-        batch = int(batch_sizes[0])
-    state = _states(hx, [(1, batch, width) for width in layer._widths])
-    if state is None:
-        return None
-    made = train_quickly(
-        layer.cell, first, input, state or None, layer.batch_first, lengths, batch_sizes
-    )
-    if made is None:
-        return None
-    output, after = made
-    return output, after[0] if len(after) == 1 else after
+    what = Stack(layer.cell, True, layer.batch_first, lengths, batch_sizes, layer.num_directions)
+    run = train_quickly if trains else infer_quickly
+    return run(what, weights, input, hx)
 
 
 def run_packed_quickly(layer: Any, packed: PackedSequence, hx: Any) -> Any:
@@ -115,25 +93,24 @@ def step_quickly(cell: Any, input: Tensor, hx: Any) -> tuple[Tensor, ...] | None
     if weights is None:
         return None
     if not (torch.is_grad_enabled() and weights[1].requires_grad):
-        return infer_quickly(cell.cell, [weights], input, hx, False)
-    state = _states(hx, [(sizes[0], cell.hidden_size)] * len(cell.cell.states))
-    if state is None:
+        return infer_quickly(Stack(cell.cell, False), [weights], input, hx)
+    if not _fits(hx, len(cell.cell.states), (sizes[0], cell.hidden_size)):
         return None
-    return train_step_quickly(cell.cell, weights, input, state or None, backend)
+    return train_step_quickly(cell.cell, weights, input, hx, backend)
 
 
 _MAYBE_NATIVE = ("auto", "cpu")
 _OF_A_CELL = ("weight_ih", "weight_hh", "bias_ih", "bias_hh", None, None)
 
 
-def _states(hx: Any, shapes: list[tuple[int, ...]]) -> tuple[Tensor, ...] | None:
-    """The states that were given, none for zeros; None if they are not in these shapes."""
+def _fits(hx: Any, count: int, shape: tuple[int, ...]) -> bool:
+    """Whether a cell's state, if there is one, is so many tensors of this shape."""
     if hx is None:
-        return ()
+        return True
     states = hx if isinstance(hx, tuple) else (hx,)
-    if isinstance(hx, tuple) != (len(shapes) > 1):
-        return None
-    return states if [getattr(s, "shape", None) for s in states] == shapes else None
+    if isinstance(hx, tuple) != (count > 1):
+        return False
+    return [getattr(s, "shape", None) for s in states] == [shape] * count
 
 
 def _weights(module: Any, names: Sequence[str | None]) -> tuple[Any, ...] | None:

@@ -2,6 +2,7 @@
 
 from elman.kernels import (
     Call,
+    Stack,
     Watch,
     Weights,
     Zoneout,
@@ -36,6 +37,7 @@ __all__ = [
     "BackendError",
     "Call",
     "Choice",
+    "Stack",
     "Watch",
     "Weights",
     "Zoneout",

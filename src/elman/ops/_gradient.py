@@ -1,7 +1,6 @@
 """Gradients of gradients: through the reference, in terms that every transform goes through."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from typing import Any
 
 import torch
@@ -14,29 +13,40 @@ from ._reversed import in_time
 from ._widened import in_float32
 
 Tensors = Sequence[Tensor | None]
+Results = Callable[[Tensors], tuple[Tensor, ...]]
+"""Gives the output and the final states of tensors."""
+
+
+def by_reference(call: Call) -> tuple[Tensor, ...]:
+    """The output and the final states of a call, by the reference."""
+    (output,), after = in_float32(call, _reference)
+    return (output, *after)
 
 
 def gradient_of_reference(
-    call: Call, tensors: Tensors, grads: Tensors, needed: Sequence[bool]
+    results: Results, tensors: Tensors, grads: Tensors, needed: Sequence[bool]
 ) -> list[Tensor | None]:
     """The gradients of a scan as a graph of their own, which a second derivative goes through.
 
     Args:
-        call: what was run.
-        tensors: as `tensors_of` gives them.
+        results: what was run; by the reference, as `by_reference` does.
+        tensors: what was given.
         grads: of the output and the final states, None where there is none.
         needed: for each tensor whether its gradient is wanted.
     """
     given = [i for i, g in enumerate(grads) if g is not None]
 
     def run(*wanted: Tensor) -> tuple[Tensor, ...]:
-        whole = _filled(tensors, needed, wanted)
-        (output,), after = in_float32(with_tensors(call, whole), _reference)
-        results = (output, *after)
-        return tuple(results[i] for i in given)
+        found = results(_filled(tensors, needed, wanted))
+        return tuple(found[i] for i in given)
 
     found = _pulled(run, _chosen(tensors, needed), [grads[i] for i in given])
     return _filled([None] * len(needed), needed, found)
+
+
+def of_call(call: Call) -> Results:
+    """What a call gives of other tensors, in the order of `tensors_of`."""
+    return lambda tensors: by_reference(with_tensors(call, tensors))
 
 
 def second_gradient(
@@ -64,7 +74,7 @@ def second_gradient(
     def run(*wanted: Tensor) -> tuple[Tensor, ...]:
         whole = _filled(inputs, asked, wanted)
         count = len(tensors)
-        found = gradient_of_reference(call, whole[:count], whole[count:], needed)
+        found = gradient_of_reference(of_call(call), whole[:count], whole[count:], needed)
         firsts = [one for one in found if one is not None]
         return tuple(firsts[i] for i in given)
 
@@ -75,11 +85,7 @@ def second_gradient(
 def _reference(call: Call) -> tuple[list[Tensor], tuple[Tensor, ...]]:
     if call.batch_sizes is not None:
         return in_padded(call, _reference)
-    if not call.layered:
-        return in_time(call, reference.scan)
-    state = None if call.state is None else tuple(s.squeeze(0) for s in call.state)
-    sequences, after = in_time(replace(call, state=state, layered=False), reference.scan)
-    return sequences, tuple(s.unsqueeze(0) for s in after)
+    return in_time(call, reference.scan)
 
 
 def _pulled(

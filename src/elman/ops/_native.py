@@ -11,7 +11,7 @@ from elman.kernels import Call, Weights, cpu, inside_torch, reference, tensors_o
 
 from ._choose import BackendError
 from ._doors import Door
-from ._gradient import gradient_of_reference, second_gradient
+from ._gradient import gradient_of_reference, of_call, second_gradient
 from ._operator import COUNT, scan_operator
 from ._reversed import in_time
 from ._widened import in_float32
@@ -47,11 +47,6 @@ def scan(call: Call, way: Door) -> tuple[list[Tensor], States]:
     return [output], tuple(after)
 
 
-def differentiate(call: Call) -> tuple[Tensor, ...]:
-    """The output and the final states of a plain call with a gradient, of common tensors."""
-    return inside_torch.apply_plainly(_Scan, call, *tensors_of(call))
-
-
 _NOTHING = torch.empty(0)
 _NO_WEIGHTS = Weights(_NOTHING, _NOTHING)
 
@@ -71,7 +66,6 @@ def without_tensors(call: Call) -> Call:
         call.checkpointed,
         call.gradient_clip,
         call.watch,
-        layered=call.layered,
         batch_sizes=call.batch_sizes,
     )
 
@@ -113,7 +107,8 @@ class _Scan(torch.autograd.Function):
             )
         if many or torch.is_grad_enabled():
             with torch.enable_grad():
-                return (None, *gradient_of_reference(ctx.call, tensors, grads, needed))
+                found = gradient_of_reference(of_call(ctx.call), tensors, grads, needed)
+                return (None, *found)
         return (None, *cpu.backward(ctx.call, tensors, grads, needed, output, saved))
 
 

@@ -11,7 +11,7 @@ from elman.kernels import Call, tensors_of, with_tensors
 from elman.kernels import torch as kernels_of_torch
 
 from ._choose import States
-from ._gradient import gradient_of_reference
+from ._gradient import gradient_of_reference, of_call
 from ._native import without_tensors
 from ._reversed import in_time
 
@@ -48,7 +48,7 @@ class _TorchScan(torch.autograd.Function):
         count, saved = len(needed), ctx.saved_tensors
         tensors, leaves, all_made = saved[:count], saved[count : 2 * count], saved[2 * count :]
         if torch.is_grad_enabled():
-            return (None, *gradient_of_reference(ctx.call, tensors, grads, needed))
+            return (None, *gradient_of_reference(of_call(ctx.call), tensors, grads, needed))
         # an output without steps hangs on nothing
         given = [
             (made, grad)

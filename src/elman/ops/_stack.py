@@ -1,0 +1,114 @@
+"""Whole stacks of layers, or a cell, under autograd: one node for all of them."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from elman.kernels import Call, Stack, Weights, inside_torch, stack
+
+from ._gradient import by_reference, gradient_of_reference
+
+States = tuple[Tensor, ...]
+
+
+def differentiate(
+    what: Stack, weights: Sequence[Sequence[Any]], input: Tensor, hx: Any
+) -> tuple[Tensor, ...] | None:
+    """Runs layers, or a cell, forward on the native kernels, with a gradient.
+
+    Args:
+        what: what to run; lengths and batch sizes may be filled anew afterwards.
+        weights: as for `stack.infer`.
+        input: as there.
+        hx: as there.
+
+    Returns:
+        The output, not of a cell, and the final states; None where `stack.train` gives None.
+    """
+    made = stack.train(what, weights, input, hx)
+    if made is None:
+        return None
+    h, c = hx if isinstance(hx, tuple) else (hx, None)
+    every = [one for some in weights for one in some]
+    return inside_torch.apply_plainly(_StackScan, what, made, input, h, c, *every)
+
+
+class _StackScan(torch.autograd.Function):
+    """Plain eager training of all layers."""
+
+    @staticmethod
+    def forward(ctx: Any, what: Stack, made: stack.Made, *tensors: Tensor | None) -> Any:
+        output, states, saved, between = made
+        ctx.what = _kept(what)
+        ctx.set_materialize_grads(False)
+        ctx.save_for_backward(*tensors, output, saved, between)
+        return (output, *states) if what.is_layer else states
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Any) -> Any:
+        *tensors, output, saved, between = ctx.saved_tensors
+        what, needed = ctx.what, ctx.needs_input_grad[2:]
+        if inside_torch.is_many(grads) or torch.is_grad_enabled():
+
+            def run(tensors: Sequence[Tensor | None]) -> tuple[Tensor, ...]:
+                return _by_reference(what, tensors)
+
+            with torch.enable_grad():
+                return (None, None, *gradient_of_reference(run, tensors, grads, needed))
+        if not what.is_layer:
+            # the new state is all that a cell puts out
+            grads = (None, *grads)
+        made = (output, saved, between)
+        return (None, None, *stack.gradient(what, tensors, made, grads, needed))
+
+
+def _kept(what: Stack) -> Stack:
+    """The same for a gradient: the caller may fill lengths and batch sizes anew before one is
+    wanted.
+    """
+    if what.lengths is None and what.batch_sizes is None:
+        return what
+    own = [None if t is None else t.clone() for t in (what.lengths, what.batch_sizes)]
+    return replace(what, lengths=own[0], batch_sizes=own[1])
+
+
+def _by_reference(what: Stack, tensors: Sequence[Tensor | None]) -> tuple[Tensor, ...]:
+    """What `differentiate` gives, in terms that autograd and every transform go through.
+
+    Args:
+        what: what to run.
+        tensors: as for `stack.gradient`.
+    """
+    x, h, c, *weights = tensors
+    assert x is not None
+    is_step = x.dim() == 2 and what.batch_sizes is None
+    is_turned = x.dim() == 3 and what.is_batch_first
+    x = x.unsqueeze(0) if is_step else x.transpose(0, 1) if is_turned else x
+    states = [s for s in (h, c) if s is not None]
+    outputs: list[Tensor] = []
+    after: list[States] = []
+    for k, own in enumerate(stack.each_of(weights)):
+        if outputs and k % what.directions == 0:
+            x, outputs = torch.cat(outputs, -1), []
+        first = tuple(s[k] if what.is_layer else s for s in states)
+        output, *last = by_reference(
+            Call(
+                what.cell,
+                Weights(*own),
+                x,
+                first or None,
+                lengths=what.lengths,
+                reverse=k % what.directions == 1,
+                batch_sizes=what.batch_sizes,
+            )
+        )
+        outputs.append(output)
+        after.append(tuple(last))
+    if not what.is_layer:
+        return after[0]
+    x = torch.cat(outputs, -1)
+    x = x.squeeze(0) if is_step else x.transpose(0, 1) if is_turned else x
+    return (x, *(torch.stack(one) for one in zip(*after, strict=True)))
