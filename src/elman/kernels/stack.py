@@ -54,26 +54,32 @@ def infer(stack: Stack, weights: Sequence[Sequence[Any]], input: Tensor, hx: Any
         tensor is not plain, as it may be in the long way, or wants a gradient; and for a size or a
         length that does not fit.
     """
-    made = _run(stack, _flags.NO_GRADIENT if torch.is_grad_enabled() else 0, weights, input, hx)
-    return made if isinstance(made, tuple) else None
+    return _run(stack, _flags.NO_GRADIENT if torch.is_grad_enabled() else 0, weights, input, hx)
 
 
 def train(stack: Stack, weights: Sequence[Sequence[Any]], input: Tensor, hx: Any) -> Made | None:
     """The same, with what `gradient` needs; autograd sees nothing of it."""
-    made = _run(stack, _flags.SAVE, weights, input, hx)
-    return made if isinstance(made, tuple) else None
+    return _run(stack, _flags.SAVE, weights, input, hx)
 
 
 def _run(stack: Stack, flags: int, weights: Any, input: Tensor, hx: Any) -> Any:
-    here = (*cpu.kernels_of(stack.cell), cpu.threads(), flags | _flags_of(stack), stack.directions)
-    made = cpu.native.run_stack(*here, input, weights, hx, stack.lengths, stack.batch_sizes)
+    made = cpu.native.run_stack(
+        *cpu.kernels_of(stack.cell), cpu.threads(), flags | _flags_of(stack), stack.directions,
+        input, weights, hx, stack.lengths, stack.batch_sizes,
+    )  # fmt: skip
+    if isinstance(made, tuple):
+        return made
     cpu.check_memory(made)
-    return made
+    return None
 
 
 def _flags_of(stack: Stack) -> int:
-    layer = _flags.LAYER if stack.is_layer else 0
-    return layer | (_flags.BATCH_FIRST if stack.is_batch_first else 0)
+    if stack.is_layer:
+        return _BATCH_FIRST_LAYER if stack.is_batch_first else _flags.LAYER
+    return 0
+
+
+_BATCH_FIRST_LAYER = _flags.LAYER | _flags.BATCH_FIRST
 
 
 def gradient(
