@@ -32,9 +32,7 @@ def test_the_same_bits_at_once(kind, layers, bidirectional, form, count, monkeyp
     for batch_first in (False, True):
         layer = made(kind, layers, bidirectional, batch_first=batch_first)
         x, named = given(form, batch_first)
-        # rows that come sorted here are put back by the long way
-        states = [None] if form == "packed" else [None, state_of(layer)]
-        for hx in states:
+        for hx in (None, state_of(layer)):
             found = flat(at_once(layer, x, hx, **named))
             expected = flat(one_by_one(layer, x, hx, **named))
             for one, other in zip(found, expected, strict=True):
@@ -84,6 +82,17 @@ def test_a_state_of_other_rows_is_refused():
     for hx in ((h[:2], c[:2]), (h, c[:2]), (h[:, :2], c)):
         with pytest.raises(ValueError, match=r"LSTM.forward: .* has shape"):
             layer(torch.randn(T, B, I), hx)
+
+
+def test_a_state_of_other_rows_than_packed_ones_is_refused():
+    layer = made("GRU", 2, True)
+    x = given("packed", False)[0]
+    for rows in (B - 1, B + 1):
+        with pytest.raises(ValueError, match=r"GRU.forward: hx: h has shape"):
+            layer(x, torch.randn(4, rows, 7))
+    for hx in (torch.randn(B, 7), 3, (torch.randn(4, B, 7), None)):
+        with pytest.raises((TypeError, ValueError), match=r"GRU.forward: "):
+            layer(x, hx)
 
 
 def test_no_steps_and_no_rows():

@@ -55,7 +55,7 @@ def test_the_same_bits_at_once(kind, layers, bidirectional, form, count, monkeyp
     for batch_first in (False, True):
         layer = made(kind, layers, bidirectional, batch_first=batch_first).requires_grad_()
         x, named = given(form, batch_first)
-        for hx in [None] if form == "packed" else [None, state_of(layer)]:
+        for hx in (None, state_of(layer)):
             own, x, hx = leaves(x, hx)
             wanted = [*own, *layer.parameters()]
             found, expected = (run(layer, x, hx, **named) for run in (at_once, one_by_one))
@@ -89,7 +89,7 @@ def test_both_directions_of_many_numbers_are_added_by_all_threads(rows, monkeypa
 def test_second_derivatives(kind, form):
     layer = made(kind, 2, True, dtype=torch.float64).requires_grad_()
     x, named = given(form, False, torch.float64)
-    own, x, hx = leaves(x, None if form == "packed" else state_of(layer))
+    own, x, hx = leaves(x, state_of(layer))
     wanted = [*own, *layer.parameters()]
 
     def run(way):

@@ -59,8 +59,12 @@ def run_quickly(
 def run_packed_quickly(layer: Any, packed: PackedSequence, hx: Any) -> Any:
     """The same for a PackedSequence, which the output is then too."""
     data, sizes, order, inverse = packed
-    if data.dim() != 2 or (hx is not None and order is not None):
+    if data.dim() != 2:
         return None
+    if hx is not None and order is not None:
+        hx = _as_packed(hx, order)
+        if hx is None:
+            return None
     found = run_quickly(layer, data, hx, batch_sizes=sizes)
     if found is None:
         return None
@@ -70,6 +74,15 @@ def run_packed_quickly(layer: Any, packed: PackedSequence, hx: Any) -> Any:
     else:
         (state,) = in_order((state,), inverse)
     return PackedSequence(output, sizes, order, inverse), state
+
+
+def _as_packed(hx: Any, order: Tensor) -> Any:
+    """A layer's state with its rows in the order of packed ones; None if they are not as many."""
+    states = hx if isinstance(hx, tuple) else (hx,)
+    if any(not isinstance(s, Tensor) or s.dim() != 3 or s.shape[1] != len(order) for s in states):
+        return None
+    states = in_order(states, order)
+    return states if isinstance(hx, tuple) else states[0]
 
 
 def step_quickly(cell: Any, input: Tensor, hx: Any) -> tuple[Tensor, ...] | None:
