@@ -229,10 +229,10 @@ NB_MODULE(_native, m) {
   m.def("scan_back", scan_back, "Runs its gradient; the gradients, or why not.");
   m.def("run_stack", run_stack, "Runs layers, or a cell, forward; what comes out, or why not.",
         nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg().none(),
-        nb::arg(), nb::arg().none(), nb::arg().none(), nb::arg().none());
+        nb::arg(), nb::arg().none(), nb::arg());
   m.def("run_stack_back", run_stack_back, "Runs their gradient; the gradients, or why not.",
         nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(),
-        nb::arg().none(), nb::arg().none(), nb::arg().none(), nb::arg(), nb::arg(), nb::arg());
+        nb::arg().none(), nb::arg(), nb::arg(), nb::arg(), nb::arg());
   m.def("stay_alone", [] { alone = true; }, "From now on, streams run on one thread.");
   nb::class_<Stream>(m, "Stream", "Layers that run one step at a time.")
       .def(nb::init<int64_t, const std::vector<nb::bytes>&>())

@@ -13,7 +13,7 @@ class Stack {
   // What Python says of it, as `run_stack` has them.
   struct Given {
     int64_t flags, directions;
-    nb::handle input, weights, hx, lengths, batch_sizes;
+    nb::handle input, weights, hx, lengths, resets, batch_sizes;
 
     bool is_layer() const { return flags & CallReader::LAYER; }
   };
@@ -37,6 +37,7 @@ class Stack {
         reader.batch_sizes(given_.batch_sizes.ptr());
         input_ = reader.sequences(given_.input.ptr(), w);
         reader.lengths(given_.lengths.ptr());
+        reader.resets(given_.resets.ptr());
       } else {
         reader.above(at(0), columns(), w);
       }
@@ -174,8 +175,10 @@ class Stack {
 // of each layer and direction. A status where it did not run.
 inline nb::object run_stack(int64_t kernels, int64_t cell, int64_t activation, int64_t threads,
                             int64_t flags, int64_t directions, nb::handle input, nb::handle weights,
-                            nb::handle hx, nb::handle lengths, nb::handle batch_sizes) {
-  Stack stack({flags, directions, input, weights, hx, lengths, batch_sizes});
+                            nb::handle hx, nb::handle cuts) {
+  PyObject* const* const three = items_of(cuts, 3);
+  if (!three) return status_of(NOT_PLAIN);
+  Stack stack({flags, directions, input, weights, hx, three[0], three[1], three[2]});
   const Kernels& k = kernels_at(kernels);
   if (!stack.read(call_of(cell, activation, threads, flags)) || !stack.make() ||
       (stack.is_training() && !stack.save(k))) {

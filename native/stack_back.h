@@ -164,10 +164,11 @@ class StackBack : public Stack {
 // of each layer and direction, None for those that are not wanted; or a status.
 inline nb::object run_stack_back(int64_t kernels, int64_t cell, int64_t activation, int64_t threads,
                                  int64_t flags, int64_t directions, nb::handle input,
-                                 nb::handle weights, nb::handle hx, nb::handle lengths,
-                                 nb::handle batch_sizes, nb::handle made, nb::handle grads,
-                                 nb::handle wanted) {
-  StackBack stack({flags, directions, input, weights, hx, lengths, batch_sizes});
+                                 nb::handle weights, nb::handle hx, nb::handle cuts,
+                                 nb::handle made, nb::handle grads, nb::handle wanted) {
+  PyObject* const* const three = items_of(cuts, 3);
+  if (!three) return status_of(NOT_PLAIN);
+  StackBack stack({flags, directions, input, weights, hx, three[0], three[1], three[2]});
   const Kernels& k = kernels_at(kernels);
   if (!stack.read(call_of(cell, activation, threads, flags)) || !stack.have(made, k) ||
       !stack.take(grads) || !stack.make(wanted)) {

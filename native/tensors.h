@@ -205,6 +205,7 @@ class CallReader {
     call_.B = below.B;
     call_.I = columns;
     call_.lengths = below.lengths;
+    call_.resets = below.resets;
     call_.batch_sizes = below.batch_sizes;
     weights(all);
   }

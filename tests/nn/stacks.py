@@ -16,8 +16,8 @@ KINDS = {
     "LSTM": ("LSTM", {}),
     "projected": ("LSTM", {"proj_size": 4}),
 }
-STACKS = [(1, True), (2, False), (2, True), (3, False), (4, True)]
-INPUTS = ["dense", "lengths", "packed", "sorted"]
+STACKS = [(1, False), (1, True), (2, False), (2, True), (4, True)]
+INPUTS = ["dense", "lengths", "resets", "cut", "packed", "sorted"]
 
 
 def made(kind, layers, bidirectional, **options):
@@ -37,17 +37,21 @@ def state_of(layer):
 
 
 def given(form, batch_first, dtype=torch.float32):
-    """An input, and lengths as they are named, in one of the forms of `INPUTS`."""
-    x = torch.randn((B, T, I) if batch_first else (T, B, I), dtype=dtype)
+    """An input, and lengths and resets as they are named, in one of the forms of `INPUTS`."""
+    sizes = (B, T) if batch_first else (T, B)
+    x = torch.randn(*sizes, I, dtype=dtype)
     lengths = torch.tensor([4, 9, 1, 6, 9])
-    if form == "lengths":
+    named = {}
+    if form in ("lengths", "cut"):
         lengths[2] = 0
-        return x, {"lengths": lengths}
+        named["lengths"] = lengths
+    if form in ("resets", "cut"):
+        named["resets"] = torch.rand(sizes) < 0.3
     if form == "sorted":
         lengths = lengths.sort(descending=True).values
     if form in ("packed", "sorted"):
         return pack_padded_sequence(x, lengths, batch_first, form == "sorted"), {}
-    return x, {}
+    return x, named
 
 
 def flat(found):

@@ -95,6 +95,18 @@ def test_a_state_of_other_rows_than_packed_ones_is_refused():
             layer(x, hx)
 
 
+@pytest.mark.parametrize("batch_first", [False, True])
+def test_resets_that_do_not_fit(batch_first):
+    layer = made("GRU", 2, True, batch_first=batch_first)
+    x, named = given("resets", batch_first)
+    for resets in (named["resets"].t(), named["resets"][:-1], named["resets"].int(), [True]):
+        with pytest.raises((TypeError, ValueError), match=r"GRU.forward: resets "):
+            layer(x, resets=resets)
+    expected = flat(layer(x, **named))
+    for one, other in zip(flat(layer(x, resets=named["resets"].numpy())), expected, strict=True):
+        assert torch.equal(one, other)
+
+
 def test_no_steps_and_no_rows():
     layer = made("GRU", 2, True)
     for shape in ((0, B, I), (T, 0, I)):

@@ -181,12 +181,13 @@ def test_many_gradients_at_once():
             torch.testing.assert_close(one, other[k])
 
 
-def test_lengths_may_be_filled_anew_before_the_gradient():
+def test_lengths_and_resets_may_be_filled_anew_before_the_gradient():
     layer = made("LSTM", 2, False).requires_grad_()
-    x, named = given("lengths", False)
+    x, named = given("cut", False)
     wanted = list(layer.parameters())
     found, expected = at_once(layer, x, **named), one_by_one(layer, x, **named)
     named["lengths"].fill_(T)
+    named["resets"].fill_(False)
     agree(gradients(found, wanted), gradients(expected, wanted))
 
 

@@ -27,6 +27,7 @@ class Stack:
         is_layer: whether it is for layers or for a cell.
         is_batch_first: whether the batch is the first of three dimensions.
         lengths: (B,) int64, or None.
+        resets: (T, B) bool, or None.
         batch_sizes: as `Call` has them.
         directions: D, of each layer.
     """
@@ -35,6 +36,7 @@ class Stack:
     is_layer: bool
     is_batch_first: bool = False
     lengths: Tensor | None = None
+    resets: Tensor | None = None
     batch_sizes: Tensor | None = None
     directions: int = 1
 
@@ -65,7 +67,7 @@ def train(stack: Stack, weights: Sequence[Sequence[Any]], input: Tensor, hx: Any
 def _run(stack: Stack, flags: int, weights: Any, input: Tensor, hx: Any) -> Any:
     made = cpu.native.run_stack(
         *cpu.kernels_of(stack.cell), cpu.threads(), flags | _flags_of(stack), stack.directions,
-        input, weights, hx, stack.lengths, stack.batch_sizes,
+        input, weights, hx, (stack.lengths, stack.resets, stack.batch_sizes),
     )  # fmt: skip
     if isinstance(made, tuple):
         return made
@@ -129,8 +131,8 @@ def _run_back(
     input, h, c, *weights = tensors
     found = cpu.native.run_stack_back(
         *cpu.kernels_of(stack.cell), cpu.threads(), _flags_of(stack), stack.directions,
-        input, each_of(weights), h if c is None else (h, c), stack.lengths, stack.batch_sizes,
-        made, grads, needed,
+        input, each_of(weights), h if c is None else (h, c),
+        (stack.lengths, stack.resets, stack.batch_sizes), made, grads, needed,
     )  # fmt: skip
     cpu.check_memory(found)
     return found

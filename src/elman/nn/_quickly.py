@@ -13,7 +13,12 @@ from ._packed import in_order
 
 
 def run_quickly(
-    layer: Any, input: Tensor, hx: Any, lengths: Any = None, batch_sizes: Tensor | None = None
+    layer: Any,
+    input: Tensor,
+    hx: Any,
+    lengths: Any = None,
+    resets: Any = None,
+    batch_sizes: Tensor | None = None,
 ) -> Any:
     """What a recurrent layer gives for an input, (T, B, I), (B, T, I), or (B, I) for a step.
 
@@ -22,6 +27,7 @@ def run_quickly(
         input: as above; or (N, I), the data of a PackedSequence.
         hx: the state as the layer takes it.
         lengths: (B,) or None.
+        resets: (T, B), or (B, T) where the batch comes first, or None.
         batch_sizes: of a PackedSequence, or None.
 
     Returns:
@@ -51,7 +57,13 @@ def run_quickly(
         layer.watch is not None or layer.gradient_clip is not None or layer.bptt != "full"
     ):
         return None
-    what = Stack(layer.cell, True, layer.batch_first, lengths, batch_sizes, layer.num_directions)
+    if resets is not None and layer.batch_first:
+        if not isinstance(resets, Tensor) or resets.dim() != 2:
+            return None
+        resets = resets.t().contiguous()
+    what = Stack(
+        layer.cell, True, layer.batch_first, lengths, resets, batch_sizes, layer.num_directions
+    )
     run = train_quickly if trains else infer_quickly
     return run(what, weights, input, hx)
 

@@ -141,8 +141,8 @@ class Recurrent(nn.Module):
         resets: Tensor | None = None,
     ) -> Any:
         """Runs the sequences through the stack; see the class for shapes."""
-        if resets is None and isinstance(input, Tensor) and input.dim() == 3:
-            found = run_quickly(self, input, hx, lengths)
+        if isinstance(input, Tensor) and input.dim() == 3:
+            found = run_quickly(self, input, hx, lengths, resets)
             if found is not None:
                 return found
         if isinstance(input, PackedSequence) and lengths is None and resets is None:

@@ -92,7 +92,12 @@ def _means_the_kernels(what: Stack, weights: Sequence[Any], input: Tensor) -> bo
         or not cpu.runs_as_it_is(cell, dtype, weights[4])
     ):
         return False
-    if what.lengths is None and what.batch_sizes is None and is_ever_faster_on_torch(cell, dtype):
+    if (
+        is_ever_faster_on_torch(cell, dtype)
+        and what.lengths is None
+        and what.resets is None
+        and what.batch_sizes is None
+    ):
         rows = input.shape[0 if what.is_batch_first or input.dim() == 2 else 1]
         return not is_faster_on_torch(cell, dtype, weights[1].shape[1], rows)
     return True

@@ -20,7 +20,7 @@ def differentiate(
     """Runs layers, or a cell, forward on the native kernels, with a gradient.
 
     Args:
-        what: what to run; lengths and batch sizes may be filled anew afterwards.
+        what: what to run; lengths, resets and batch sizes may be filled anew afterwards.
         weights: as for `stack.infer`.
         input: as there.
         hx: as there.
@@ -66,13 +66,14 @@ class _StackScan(torch.autograd.Function):
 
 
 def _kept(what: Stack) -> Stack:
-    """The same for a gradient: the caller may fill lengths and batch sizes anew before one is
-    wanted.
+    """The same for a gradient: the caller may fill lengths, resets and batch sizes anew before one
+    is wanted.
     """
-    if what.lengths is None and what.batch_sizes is None:
+    cuts = (what.lengths, what.resets, what.batch_sizes)
+    if all(t is None for t in cuts):
         return what
-    own = [None if t is None else t.clone() for t in (what.lengths, what.batch_sizes)]
-    return replace(what, lengths=own[0], batch_sizes=own[1])
+    lengths, resets, sizes = (None if t is None else t.clone() for t in cuts)
+    return replace(what, lengths=lengths, resets=resets, batch_sizes=sizes)
 
 
 def _by_reference(what: Stack, tensors: Sequence[Tensor | None]) -> tuple[Tensor, ...]:
@@ -101,6 +102,7 @@ def _by_reference(what: Stack, tensors: Sequence[Tensor | None]) -> tuple[Tensor
                 x,
                 first or None,
                 lengths=what.lengths,
+                resets=what.resets,
                 reverse=k % what.directions == 1,
                 batch_sizes=what.batch_sizes,
             )
