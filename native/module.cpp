@@ -214,17 +214,6 @@ NB_MODULE(_native, m) {
     Tensors::make_large_by(large, make_large);
   }, "What reads tensors: DLPack's interface of their class, it, and the class of parameters; and how"
      " those of so many bytes and more are made, like another one and of some sizes.");
-  m.def("are_plain", [](nb::args tensors) {
-    int64_t bytes = 0;
-    for (const nb::handle one : tensors) {
-      if (one.is_none()) continue;
-      DLTensor t;
-      if (!Tensors::read(one.ptr(), t)) return false;
-      if (!bytes_of(t) || (bytes && bytes_of(t) != bytes)) return false;
-      bytes = bytes_of(t);
-    }
-    return true;
-  }, "Whether tensors are common ones of one type that the kernels take; None is passed over.");
   m.def("scan", scan, "Runs a call of tensors forward; what comes out, or why not.");
   m.def("scan_back", scan_back, "Runs its gradient; the gradients, or why not.");
   m.def("run_stack", run_stack, "Runs layers, or a cell, forward; what comes out, or why not.",

@@ -133,6 +133,7 @@ class Stack {
   // Has every layer write where the one above reads, in so many places in turn, and those on top the
   // output.
   bool connect(int64_t places) {
+    // nobody has asked for a gradient of what was just made
     CallReader reader(at(count() - 1), given_.flags & ~CallReader::NO_GRADIENT);
     int64_t by_step = 0, by_row = 0;
     void* const top = reader.sequence(output.ptr(), columns(), by_step, by_row);

@@ -86,9 +86,6 @@ class ByFields:
 
     scan_back = run_stack = run_stack_back = scan
 
-    def are_plain(self, *_):
-        return False
-
 
 def gradients_like(call):
     T, B = call.input.shape[:2]

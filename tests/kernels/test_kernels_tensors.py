@@ -18,6 +18,7 @@ from kernels.calls import (
 )
 
 from elman import nn
+from elman.cells import gru
 from elman.kernels import _flags, _memory, cpu, stack, tensors_of
 
 pytestmark = pytest.mark.skipif(
@@ -179,7 +180,8 @@ def _infer(kind, change=lambda given: None, is_layer=True):
     }
     change(given)
     w, x, hx, lengths = given.values()
-    return stack.infer(stack.Stack(module.cell, is_layer, lengths=lengths), [w], x, hx)
+    what = (module.cell, stack.LAYERS if is_layer else stack.CELL, 1, (lengths, None, None))
+    return stack.infer(what, [w], x, hx)
 
 
 @pytest.mark.parametrize("is_layer", [True, False])
@@ -243,23 +245,31 @@ def test_a_large_output_is_made_of_memory_that_comes_back(monkeypatch):
     assert taken == [205 * 20 * 64 * 4]
 
 
+def _reads(x, change=lambda weight: weight):
+    """Whether the kernels read an input (3, 4) and a weight as they are."""
+    weights = [change(torch.ones(15, 4)), torch.ones(15, 5), None, None, None, None]
+    with torch.no_grad():
+        return stack.infer((gru.cell, stack.CELL, 1, stack.NO_CUTS), [weights], x, None) is not None
+
+
 def test_what_is_plain():
-    x, h = torch.randn(3, 4), torch.randn(4)
-    assert cpu.are_plain(x, None, torch.nn.Parameter(h))
-    assert not cpu.are_plain(x, h.double())
-    assert not cpu.are_plain(x.int())
-    assert not cpu.are_plain(torch.empty(3, device="meta"))
-    assert not cpu.are_plain(torch.complex(x, x).conj().imag)
-    assert not cpu.are_plain(x.to_sparse())
-    assert not cpu.are_plain(object())  # pyright: ignore[reportArgumentType]
+    x = torch.randn(3, 4)
+    assert _reads(x)
+    assert _reads(x, torch.nn.Parameter)
+    assert not _reads(x, torch.Tensor.double)
+    assert not _reads(x.int())
+    assert not _reads(torch.empty(3, 4, device="meta"))
+    assert not _reads(torch.complex(x, x).conj().imag)
+    assert not _reads(x.to_sparse())
+    assert not _reads(object())
 
     class Own(torch.Tensor):
         pass
 
-    assert not cpu.are_plain(x.as_subclass(Own))
+    assert not _reads(x.as_subclass(Own))
     seen = []
-    torch.func.vmap(lambda row: seen.append(cpu.are_plain(row)) or row)(x)
-    torch.func.grad(lambda row: seen.append(cpu.are_plain(row)) or row.sum())(h)
+    torch.func.vmap(lambda rows: seen.append(_reads(rows)) or rows)(torch.randn(2, 3, 4))
+    torch.func.grad(lambda rows: seen.append(_reads(rows)) or rows.sum())(x)
     assert seen == [False, False]
 
 
@@ -277,9 +287,9 @@ def test_layers_without_it_are_the_same(monkeypatch):
 
 def test_what_a_mode_left_behind_is_not_read():
     left = []
-    torch.func.functionalize(lambda x: (left.append(x), x * 1)[1])(torch.randn(5, 2, 3))
-    assert not cpu.are_plain(left[0])
-    assert nn.GRU(3, 4, backend="cpu")(left[0])[0].shape == (5, 2, 4)
+    torch.func.functionalize(lambda x: (left.append(x), x * 1)[1])(torch.randn(5, 3, 4))
+    assert not _reads(left[0][0])
+    assert nn.GRU(4, 4, backend="cpu")(left[0])[0].shape == (5, 3, 4)
 
 
 def _freed(*size):

@@ -17,6 +17,7 @@ from nn.stacks import (
     runs_one_by_one,
     state_of,
 )
+from torch.nn.utils.rnn import PackedSequence
 
 from elman.kernels import cpu
 
@@ -93,6 +94,14 @@ def test_a_state_of_other_rows_than_packed_ones_is_refused():
     for hx in (torch.randn(B, 7), 3, (torch.randn(4, B, 7), None)):
         with pytest.raises((TypeError, ValueError), match=r"GRU.forward: "):
             layer(x, hx)
+
+
+def test_packed_rows_in_an_order_without_dimensions():
+    # torch takes it for a single row
+    order = torch.tensor(0)
+    x = PackedSequence(torch.randn(1, I), torch.tensor([1]), order, order)
+    layer, hx = made("GRU", 1, False), torch.randn(1, 1, 7)
+    assert torch.equal(layer(x, hx)[0].data, layer(x.data[None], hx)[0][0])
 
 
 @pytest.mark.parametrize("batch_first", [False, True])

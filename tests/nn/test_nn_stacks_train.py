@@ -1,5 +1,8 @@
 """The gradient of a stack of layers in one call: the numbers of the layers one by one."""
 
+import gc
+import weakref
+
 import pytest
 import torch
 from nn.stacks import (
@@ -131,13 +134,18 @@ def test_what_is_not_asked_for_is_not_needed(kind, place):
 
 
 def test_frozen_layers():
-    layer = made("LSTM", 3, False)
+    # what a frozen lowest layer reads and gives is not saved: layer by layer
+    layer, x = made("LSTM", 3, False), torch.randn(T, B, I)
     upper = [p.requires_grad_() for name, p in layer.named_parameters() if name.endswith("l2")]
-    x = torch.randn(T, B, I)
-    found, expected = at_once(layer, x), one_by_one(layer, x)
-    agree(gradients(found, upper), gradients(expected, upper))
-    flat(at_once(layer, x))[0].sum().backward()
+    assert runs_one_by_one(layer, x)
+    flat(layer(x))[0].sum().backward()
     assert all((p.grad is None) == (not p.requires_grad) for p in layer.parameters())
+    layer.requires_grad_()
+    for p in upper:
+        p.requires_grad_(False)
+    wanted = [p for p in layer.parameters() if p.requires_grad]
+    found, expected = at_once(layer, x), one_by_one(layer, x)
+    agree(gradients(found, wanted), gradients(expected, wanted))
 
 
 def test_weights_that_layers_share():
@@ -179,6 +187,88 @@ def test_many_gradients_at_once():
         found = torch.autograd.grad(output, wanted, grads[k], retain_graph=True)
         for one, other in zip(found, many, strict=True):
             torch.testing.assert_close(one, other[k])
+
+
+CHANGES = {
+    "relu_": torch.relu_,
+    "masked_fill_": lambda output: output.masked_fill_(output > 0.1, 0.0),
+    "zero": lambda output: output.__setitem__(0, 0.0) or output,
+    "twice": lambda output: output.mul_(0.5).add_(1.0),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
+@pytest.mark.parametrize("way", [at_once, one_by_one])
+@pytest.mark.parametrize("bidirectional", [False, True])
+@pytest.mark.parametrize("kind", KINDS)
+def test_an_output_may_be_changed_in_place(kind, bidirectional, way, change):
+    layer = made(kind, 2, bidirectional).requires_grad_()
+    x, named = given("cut", False)
+    wanted = list(layer.parameters())
+
+    def slopes(copied):
+        output, state = way(layer, x, **named)
+        return gradients((change(output.clone() if copied else output), state), wanted)
+
+    agree(slopes(False), slopes(True))
+
+
+@pytest.mark.parametrize("kind", ["RNNCell", "GRUCell", "LSTMCell"])
+def test_a_cells_state_may_be_changed_in_place(kind):
+    cell = getattr(elman.nn, kind)(I, 7, backend="cpu")
+    inputs, over = torch.randn(T, B, I), torch.rand(T, B) < 0.3
+
+    def slopes(reset):
+        h, total = None, 0
+        for x, rows in zip(inputs, over, strict=True):
+            h = cell(x, h)
+            h = tuple(reset(s, rows) for s in h) if isinstance(h, tuple) else reset(h, rows)
+            total = total + (h[0] if isinstance(h, tuple) else h).sin().sum()
+        return torch.autograd.grad(total, list(cell.parameters()))
+
+    def in_place(s, rows):
+        s[rows] = 0
+        return s
+
+    agree(slopes(in_place), slopes(lambda s, rows: s.masked_fill(rows[:, None], 0)))
+
+
+@pytest.mark.parametrize("way", [at_once, one_by_one])
+def test_a_graph_that_is_retained(way):
+    layer = made("GRU", 2, True).requires_grad_()
+    x, wanted = torch.randn(T, B, I), list(layer.parameters())
+    output, _ = way(layer, x)
+    expected = torch.autograd.grad(output.sum(), wanted, retain_graph=True)
+    agree(torch.autograd.grad(output.sum(), wanted, retain_graph=True), expected)
+    with torch.no_grad():
+        output.zero_()
+    agree(torch.autograd.grad(output.sum(), wanted), expected)
+    with pytest.raises(RuntimeError, match="second time"):
+        output.sum().backward()
+
+
+def test_what_else_is_changed_in_place_is_refused():
+    for which in ("x", "hx", "weight"):
+        layer = made("GRU", 2, False).requires_grad_()
+        x, hx = torch.randn(T, B, I), state_of(layer)
+        output, _ = at_once(layer, x, hx)
+        with torch.no_grad():
+            {"x": x, "hx": hx, "weight": layer.weight_hh_l1}[which].mul_(2)
+        with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+            output.sum().backward()
+
+
+def test_nothing_is_kept_alive():
+    layer = made("GRU", 2, True).requires_grad_()
+    gc.disable()
+    try:
+        output, _ = at_once(layer, torch.randn(T, B, I))
+        seen = weakref.ref(output)
+        output.sum().backward()
+        del output, _
+        assert seen() is None
+    finally:
+        gc.enable()
 
 
 def test_lengths_and_resets_may_be_filled_anew_before_the_gradient():

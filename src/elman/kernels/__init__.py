@@ -9,12 +9,10 @@ from ._fields import name_of, pointer_to
 from ._machine import native_kernels
 from ._segments import are_values_known
 from ._sizes import check_batch_sizes
-from .stack import Stack
 from .stream import Stream
 
 __all__ = [
     "Call",
-    "Stack",
     "Stream",
     "Watch",
     "Weights",

@@ -195,13 +195,6 @@ def _flags_of(call: Call) -> int:
     return checkpointed | (_flags.REVERSE if call.reverse else 0)
 
 
-def are_plain(*tensors: Tensor | None) -> bool:
-    """Whether the kernels read tensors as they are: common ones on the CPU, of one of their dtypes;
-    None is passed over. False where torch does not say.
-    """
-    return native.are_plain(*tensors)
-
-
 def runs_as_it_is(cell: cells.Cell, dtype: torch.dtype, ho: Tensor | None) -> bool:
     """Whether the kernels run a cell in a dtype, with or without an output layer."""
     if cell.native is None or not is_built():

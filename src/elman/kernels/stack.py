@@ -1,7 +1,6 @@
 """Whole stacks of layers, or a cell, on the native kernels: each way in one call."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -11,34 +10,25 @@ from elman.cells import Cell
 
 from . import _flags, cpu
 
+CELL, LAYERS, LAYERS_BATCH_FIRST = 0, _flags.LAYER, _flags.LAYER | _flags.BATCH_FIRST
+"""What is run: a cell, or layers, whose sequences have the batch first."""
+
+Cuts = tuple[Tensor | None, Tensor | None, Tensor | None]
+"""Lengths, (B,) int64; resets, (T, B) bool; batch sizes, as `Call` has them."""
+
+# a tuple is the cheapest that a small step can pass on
+Stack = tuple[Cell, int, int, Cuts]
+"""What is run, but for its tensors: a cell of which `cpu.runs_as_it_is` is true; `CELL`, `LAYERS`
+or `LAYERS_BATCH_FIRST`; D, the directions of each layer; the cuts."""
+
+Made = tuple[Tensor, tuple[Tensor, ...], Tensor | None, Tensor | None]
+"""The output, of a cell its first state; the final states; what is saved; what layers hand up."""
+
 WEIGHTS = 6
 """How many weights a layer and direction has, as `Weights` orders them, absent ones counted."""
 
-Made = tuple[Tensor | None, tuple[Tensor, ...], Tensor | None, Tensor | None]
-"""The output, None of a cell; the final states; what is saved; what layers hand up."""
-
-
-@dataclass(slots=True)
-class Stack:
-    """What is run, but for its tensors.
-
-    Args:
-        cell: one of which `cpu.runs_as_it_is` is true.
-        is_layer: whether it is for layers or for a cell.
-        is_batch_first: whether the batch is the first of three dimensions.
-        lengths: (B,) int64, or None.
-        resets: (T, B) bool, or None.
-        batch_sizes: as `Call` has them.
-        directions: D, of each layer.
-    """
-
-    cell: Cell
-    is_layer: bool
-    is_batch_first: bool = False
-    lengths: Tensor | None = None
-    resets: Tensor | None = None
-    batch_sizes: Tensor | None = None
-    directions: int = 1
+NO_CUTS: Cuts = (None, None, None)
+"""Every row has all steps, and none begins anew."""
 
 
 def infer(stack: Stack, weights: Sequence[Sequence[Any]], input: Tensor, hx: Any) -> Any:
@@ -65,23 +55,14 @@ def train(stack: Stack, weights: Sequence[Sequence[Any]], input: Tensor, hx: Any
 
 
 def _run(stack: Stack, flags: int, weights: Any, input: Tensor, hx: Any) -> Any:
+    cell, kind, directions, cuts = stack
     made = cpu.native.run_stack(
-        *cpu.kernels_of(stack.cell), cpu.threads(), flags | _flags_of(stack), stack.directions,
-        input, weights, hx, (stack.lengths, stack.resets, stack.batch_sizes),
-    )  # fmt: skip
+        *cpu.kernels_of(cell), cpu.threads(), flags | kind, directions, input, weights, hx, cuts
+    )
     if isinstance(made, tuple):
         return made
     cpu.check_memory(made)
     return None
-
-
-def _flags_of(stack: Stack) -> int:
-    if stack.is_layer:
-        return _BATCH_FIRST_LAYER if stack.is_batch_first else _flags.LAYER
-    return 0
-
-
-_BATCH_FIRST_LAYER = _flags.LAYER | _flags.BATCH_FIRST
 
 
 def gradient(
@@ -97,7 +78,7 @@ def gradient(
         stack: what was run.
         tensors: the input, two states, None for those that were not given, and the weights of each
             layer and direction one behind the other.
-        made: the output, of a cell its first state; what is saved; what layers hand up.
+        made: the output, what is saved and what layers hand up, as `train` gives them.
         grads: of the output, None for a cell, and the final states; None where there is none.
         needed: for each tensor whether its gradient is wanted.
 
@@ -110,15 +91,30 @@ def gradient(
         grads, tensors, made = map(_plainly, (grads, tensors, made))
         found = _run_back(stack, tensors, made, grads, needed)
     if not isinstance(found, list):
-        cpu.check_saved(stack.cell, (*tensors, *made, *grads))
-        raise TypeError(
-            f"{stack.cell.name}: what the gradient reads has to come back as autograd saved it."
-        )
+        cpu.check_saved(stack[0], (*tensors, *made, *grads))
+        raise _not_as_saved(stack)
     results: list[Tensor | None] = found
     first = results[0]
-    if first is not None and first.dim() == 3 and stack.is_batch_first:
+    if first is not None and first.dim() == 3 and stack[1] == LAYERS_BATCH_FIRST:
         results[0] = first.transpose(0, 1)
     return results
+
+
+def output_again(stack: Stack, tensors: Sequence[Tensor | None]) -> Tensor:
+    """The output that `train` gave.
+
+    Args:
+        stack: what was run.
+        tensors: as for `gradient`.
+
+    Raises:
+        TypeError: as there.
+    """
+    input, hx, weights = _arranged(_plainly(tensors))
+    made = infer(stack, weights, input, hx)
+    if made is None:
+        raise _not_as_saved(stack)
+    return made[0]
 
 
 def _run_back(
@@ -128,14 +124,20 @@ def _run_back(
     grads: Sequence[Tensor | None],
     needed: Sequence[bool],
 ) -> Any:
-    input, h, c, *weights = tensors
+    cell, kind, directions, cuts = stack
+    input, hx, weights = _arranged(tensors)
     found = cpu.native.run_stack_back(
-        *cpu.kernels_of(stack.cell), cpu.threads(), _flags_of(stack), stack.directions,
-        input, each_of(weights), h if c is None else (h, c),
-        (stack.lengths, stack.resets, stack.batch_sizes), made, grads, needed,
+        *cpu.kernels_of(cell), cpu.threads(), kind, directions, input, weights, hx, cuts,
+        made, grads, needed,
     )  # fmt: skip
     cpu.check_memory(found)
     return found
+
+
+def _arranged(tensors: Sequence[Tensor | None]) -> tuple[Any, Any, list[Any]]:
+    """The input, the state and the weights as `infer` takes them."""
+    input, h, c, *weights = tensors
+    return input, h if c is None else (h, c), each_of(weights)
 
 
 def each_of(weights: Sequence[Any]) -> list[Sequence[Any]]:
@@ -146,4 +148,10 @@ def each_of(weights: Sequence[Any]) -> list[Sequence[Any]]:
 def _plainly(tensors: Sequence[Tensor | None]) -> tuple[Tensor | None, ...]:
     return tuple(
         None if t is None else t.as_subclass(Tensor).resolve_neg().contiguous() for t in tensors
+    )
+
+
+def _not_as_saved(stack: Stack) -> TypeError:
+    return TypeError(
+        f"{stack[0].name}: what the gradient reads has to come back as autograd saved it."
     )

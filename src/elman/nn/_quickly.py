@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence
 
-from elman.ops import Stack, infer_quickly, train_quickly, train_step_quickly, wanted
+from elman.ops import infer_quickly, stack, train_quickly, train_step_quickly, wanted
 
 from ._packed import in_order
 
@@ -49,7 +49,8 @@ def run_quickly(
     weights: list[Any] = [_weights(layer, one) for one in names]
     if None in weights:
         return None
-    trains = torch.is_grad_enabled() and any(one[1].requires_grad for one in weights)
+    # where the lowest layer is frozen, nothing is saved for it: layer by layer
+    trains = torch.is_grad_enabled() and weights[0][1].requires_grad
     # a learned one gets a gradient of zeros where another is given
     if layer.initial_state != "zeros" and (trains or hx is None):
         return None
@@ -61,9 +62,8 @@ def run_quickly(
         if not isinstance(resets, Tensor) or resets.dim() != 2:
             return None
         resets = resets.t().contiguous()
-    what = Stack(
-        layer.cell, True, layer.batch_first, lengths, resets, batch_sizes, layer.num_directions
-    )
+    kind = stack.LAYERS_BATCH_FIRST if layer.batch_first else stack.LAYERS
+    what = (layer.cell, kind, layer.num_directions, (lengths, resets, batch_sizes))
     run = train_quickly if trains else infer_quickly
     return run(what, weights, input, hx)
 
@@ -91,7 +91,9 @@ def run_packed_quickly(layer: Any, packed: PackedSequence, hx: Any) -> Any:
 def _as_packed(hx: Any, order: Tensor) -> Any:
     """A layer's state with its rows in the order of packed ones; None if they are not as many."""
     states = hx if isinstance(hx, tuple) else (hx,)
-    if any(not isinstance(s, Tensor) or s.dim() != 3 or s.shape[1] != len(order) for s in states):
+    if any(
+        not isinstance(s, Tensor) or s.dim() != 3 or s.shape[1:2] != order.shape for s in states
+    ):
         return None
     states = in_order(states, order)
     return states if isinstance(hx, tuple) else states[0]
@@ -118,7 +120,7 @@ def step_quickly(cell: Any, input: Tensor, hx: Any) -> tuple[Tensor, ...] | None
     if weights is None:
         return None
     if not (torch.is_grad_enabled() and weights[1].requires_grad):
-        return infer_quickly(Stack(cell.cell, False), [weights], input, hx)
+        return infer_quickly((cell.cell, stack.CELL, 1, stack.NO_CUTS), [weights], input, hx)
     if not _fits(hx, len(cell.cell.states), (sizes[0], cell.hidden_size)):
         return None
     return train_step_quickly(cell.cell, weights, input, hx, backend)

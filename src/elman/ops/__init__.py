@@ -2,7 +2,6 @@
 
 from elman.kernels import (
     Call,
-    Stack,
     Watch,
     Weights,
     Zoneout,
@@ -10,6 +9,7 @@ from elman.kernels import (
     inside_torch,
     native_kernels,
     pointer_to,
+    stack,
     tensors_of,
     with_tensors,
 )
@@ -37,7 +37,6 @@ __all__ = [
     "BackendError",
     "Call",
     "Choice",
-    "Stack",
     "Watch",
     "Weights",
     "Zoneout",
@@ -62,6 +61,7 @@ __all__ = [
     "reverse_rows",
     "scan",
     "scattered",
+    "stack",
     "stay_packed",
     "tensors_of",
     "times_and_rows",

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from elman.kernels import Call, Weights, cpu, inside_torch, reference, tensors_of, with_tensors
 
+from ._changed import keep_output, output_as_it_was
 from ._choose import BackendError
 from ._doors import Door
 from ._gradient import gradient_of_reference, of_call, second_gradient
@@ -85,14 +86,14 @@ def _kept(call: Call) -> Call:
 
 
 class _Scan(torch.autograd.Function):
-    """Plain eager training: one function, no operator."""
+    """Eager training of what `_StackScan` leaves: one function, no operator."""
 
     @staticmethod
     def forward(ctx: Any, call: Call, *tensors: Tensor | None) -> Any:
         output, after, saved = cpu.forward(call, tensors, save=True)
         ctx.call = _kept(call)
         ctx.set_materialize_grads(False)
-        ctx.save_for_backward(*tensors, output, saved)
+        ctx.save_for_backward(*tensors, keep_output(ctx, output), saved)
         return (output, *after)
 
     @staticmethod
@@ -109,7 +110,12 @@ class _Scan(torch.autograd.Function):
             with torch.enable_grad():
                 found = gradient_of_reference(of_call(ctx.call), tensors, grads, needed)
                 return (None, *found)
+        output = output_as_it_was(ctx, output, lambda: _output_of(ctx.call, tensors))
         return (None, *cpu.backward(ctx.call, tensors, grads, needed, output, saved))
+
+
+def _output_of(call: Call, tensors: Tensors) -> Tensor:
+    return cpu.forward(with_tensors(call, tensors), tensors, save=False)[0]
 
 
 class _TransformedScan(torch.autograd.Function):

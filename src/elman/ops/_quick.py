@@ -9,8 +9,9 @@ import torch
 from torch import Tensor
 
 from elman.cells import Cell
-from elman.kernels import Stack, cpu, inside_torch, stack
+from elman.kernels import cpu, inside_torch, stack
 from elman.kernels import torch as kernels_of_torch
+from elman.kernels.stack import Stack
 
 from ._choose import (
     States,
@@ -47,7 +48,7 @@ def train_quickly(what: Stack, weights: Sequence[Sequence[Any]], input: Tensor, 
     if not _means_the_kernels(what, weights[0], input):
         return None
     made = differentiate(what, weights, input, hx)
-    if made is None or not what.is_layer:
+    if made is None or what[1] == stack.CELL:
         return made
     output, *after = made
     return output, after[0] if len(after) == 1 else tuple(after)
@@ -80,24 +81,20 @@ def train_step_quickly(
         and (hx is None or hx.dtype is dtype)
     ):
         return kernels_of_torch.step(cell, weights, input, None if hx is None else (hx,))
-    return train_quickly(Stack(cell, False), [weights], input, hx)
+    return train_quickly((cell, stack.CELL, 1, stack.NO_CUTS), [weights], input, hx)
 
 
 def _means_the_kernels(what: Stack, weights: Sequence[Any], input: Tensor) -> bool:
     """Whether the native kernels run a cell, the fastest, and nothing changes what a call means."""
-    cell, dtype = what.cell, input.dtype
+    cell, kind, _, cuts = what
+    dtype = input.dtype
     if (
         torch.compiler.is_compiling()
         or inside_torch.is_watched()
         or not cpu.runs_as_it_is(cell, dtype, weights[4])
     ):
         return False
-    if (
-        is_ever_faster_on_torch(cell, dtype)
-        and what.lengths is None
-        and what.resets is None
-        and what.batch_sizes is None
-    ):
-        rows = input.shape[0 if what.is_batch_first or input.dim() == 2 else 1]
+    if is_ever_faster_on_torch(cell, dtype) and all(t is None for t in cuts):
+        rows = input.shape[0 if kind == stack.LAYERS_BATCH_FIRST or input.dim() == 2 else 1]
         return not is_faster_on_torch(cell, dtype, weights[1].shape[1], rows)
     return True

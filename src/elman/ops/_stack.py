@@ -1,14 +1,15 @@
 """Whole stacks of layers, or a cell, under autograd: one node for all of them."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from elman.kernels import Call, Stack, Weights, inside_torch, stack
+from elman.kernels import Call, Weights, inside_torch, stack
+from elman.kernels.stack import Stack
 
+from ._changed import keep_output, output_as_it_was
 from ._gradient import by_reference, gradient_of_reference
 
 States = tuple[Tensor, ...]
@@ -37,15 +38,15 @@ def differentiate(
 
 
 class _StackScan(torch.autograd.Function):
-    """Plain eager training of all layers."""
+    """Plain eager training of all layers in one node."""
 
     @staticmethod
     def forward(ctx: Any, what: Stack, made: stack.Made, *tensors: Tensor | None) -> Any:
         output, states, saved, between = made
         ctx.what = _kept(what)
         ctx.set_materialize_grads(False)
-        ctx.save_for_backward(*tensors, output, saved, between)
-        return (output, *states) if what.is_layer else states
+        ctx.save_for_backward(*tensors, keep_output(ctx, output), saved, between)
+        return states if what[1] == stack.CELL else (output, *states)
 
     @staticmethod
     def backward(ctx: Any, *grads: Any) -> Any:
@@ -58,7 +59,8 @@ class _StackScan(torch.autograd.Function):
 
             with torch.enable_grad():
                 return (None, None, *gradient_of_reference(run, tensors, grads, needed))
-        if not what.is_layer:
+        output = output_as_it_was(ctx, output, lambda: stack.output_again(what, tensors))
+        if what[1] == stack.CELL:
             # the new state is all that a cell puts out
             grads = (None, *grads)
         made = (output, saved, between)
@@ -69,11 +71,11 @@ def _kept(what: Stack) -> Stack:
     """The same for a gradient: the caller may fill lengths, resets and batch sizes anew before one
     is wanted.
     """
-    cuts = (what.lengths, what.resets, what.batch_sizes)
-    if all(t is None for t in cuts):
+    cell, kind, directions, cuts = what
+    if cuts is stack.NO_CUTS or all(t is None for t in cuts):
         return what
-    lengths, resets, sizes = (None if t is None else t.clone() for t in cuts)
-    return replace(what, lengths=lengths, resets=resets, batch_sizes=sizes)
+    lengths, resets, batch_sizes = (None if t is None else t.clone() for t in cuts)
+    return cell, kind, directions, (lengths, resets, batch_sizes)
 
 
 def _by_reference(what: Stack, tensors: Sequence[Tensor | None]) -> tuple[Tensor, ...]:
@@ -84,32 +86,33 @@ def _by_reference(what: Stack, tensors: Sequence[Tensor | None]) -> tuple[Tensor
         tensors: as for `stack.gradient`.
     """
     x, h, c, *weights = tensors
+    cell, kind, directions, (lengths, resets, batch_sizes) = what
     assert x is not None
-    is_step = x.dim() == 2 and what.batch_sizes is None
-    is_turned = x.dim() == 3 and what.is_batch_first
+    is_step = x.dim() == 2 and batch_sizes is None
+    is_turned = x.dim() == 3 and kind == stack.LAYERS_BATCH_FIRST
     x = x.unsqueeze(0) if is_step else x.transpose(0, 1) if is_turned else x
     states = [s for s in (h, c) if s is not None]
     outputs: list[Tensor] = []
     after: list[States] = []
     for k, own in enumerate(stack.each_of(weights)):
-        if outputs and k % what.directions == 0:
+        if outputs and k % directions == 0:
             x, outputs = torch.cat(outputs, -1), []
-        first = tuple(s[k] if what.is_layer else s for s in states)
+        first = tuple(s[k] if kind != stack.CELL else s for s in states)
         output, *last = by_reference(
             Call(
-                what.cell,
+                cell,
                 Weights(*own),
                 x,
                 first or None,
-                lengths=what.lengths,
-                resets=what.resets,
-                reverse=k % what.directions == 1,
-                batch_sizes=what.batch_sizes,
+                lengths=lengths,
+                resets=resets,
+                reverse=k % directions == 1,
+                batch_sizes=batch_sizes,
             )
         )
         outputs.append(output)
         after.append(tuple(last))
-    if not what.is_layer:
+    if kind == stack.CELL:
         return after[0]
     x = torch.cat(outputs, -1)
     x = x.squeeze(0) if is_step else x.transpose(0, 1) if is_turned else x
