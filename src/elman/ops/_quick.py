@@ -86,7 +86,7 @@ def train_step_quickly(
 
 def _means_the_kernels(what: Stack, weights: Sequence[Any], input: Tensor) -> bool:
     """Whether the native kernels run a cell, the fastest, and nothing changes what a call means."""
-    cell, kind, _, cuts = what
+    cell, kind, _, (lengths, resets, batch_sizes) = what
     dtype = input.dtype
     if (
         torch.compiler.is_compiling()
@@ -94,7 +94,8 @@ def _means_the_kernels(what: Stack, weights: Sequence[Any], input: Tensor) -> bo
         or not cpu.runs_as_it_is(cell, dtype, weights[4])
     ):
         return False
-    if is_ever_faster_on_torch(cell, dtype) and all(t is None for t in cuts):
+    is_dense = lengths is None and resets is None and batch_sizes is None
+    if is_dense and is_ever_faster_on_torch(cell, dtype):
         rows = input.shape[0 if kind == stack.LAYERS_BATCH_FIRST or input.dim() == 2 else 1]
         return not is_faster_on_torch(cell, dtype, weights[1].shape[1], rows)
     return True
