@@ -255,7 +255,7 @@ def test_a_cell_takes_the_short_way_with_the_bits_of_the_long_one(kind, options,
 
 
 @pytest.mark.parametrize("nonlinearity", ["tanh", "relu"])
-def test_a_small_step_of_a_simple_network_is_torchs(nonlinearity, seen):
+def test_a_step_of_a_simple_network_has_torchs_numbers(nonlinearity, seen):
     for rows in (4, 400):
         theirs = torch.nn.RNNCell(5, 19, nonlinearity=nonlinearity)
         ours = elman.nn.RNNCell(5, 19, nonlinearity=nonlinearity)
@@ -264,9 +264,7 @@ def test_a_small_step_of_a_simple_network_is_torchs(nonlinearity, seen):
         found = [[cell(x, h), cell(x)] for cell in (ours, theirs)]
         for one, other in zip(*found, strict=True):
             assert_close(one, other)
-        is_torchs = rows == 4 or not cpu.is_built()
-        assert torch.equal(found[0][0], found[1][0]) or not is_torchs
-        assert bool(seen) != is_torchs
+        assert bool(seen) == cpu.is_built()
 
 
 def _flat(result):

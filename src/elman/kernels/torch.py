@@ -4,13 +4,11 @@ They know no lengths and no resets; these are run as dense pieces, which is fast
 packed sequences.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor
-
-from elman import cells
 
 from . import inside_torch
 from ._call import Call
@@ -66,29 +64,6 @@ def scan(call: Call) -> tuple[list[Tensor], States]:
         return [output], tuple(s[0] for s in after)
 
     return scan_pieces(call, run)
-
-
-def step(
-    cell: cells.Cell,
-    weights: Sequence[Any],
-    input: Tensor,
-    state: States | None,
-) -> States:
-    """The new state of a simple recurrent network after a single step, by torch's function for its
-    cell, which does without a node of our own in autograd.
-
-    Args:
-        cell: with tanh or relu.
-        weights: in the order of `Weights`.
-        input: (B, I).
-        state: (B, H); zeros if None.
-    """
-    # the public functions of these names, which torch's type stubs leave out
-    functions: Any = torch
-    step_of = functions.rnn_tanh_cell if cell.native == "rnn_tanh" else functions.rnn_relu_cell
-    ih, hh, bias_ih, bias_hh, *_ = weights
-    h = input.new_zeros(input.shape[0], hh.shape[1]) if state is None else state[0]
-    return (step_of(input, h, ih, hh, bias_ih, bias_hh),)
 
 
 def _kernel(call: Call) -> Callable[..., Any] | None:

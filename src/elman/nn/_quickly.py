@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence
 
-from elman.ops import infer_quickly, stack, train_quickly, train_step_quickly, wanted
+from elman.ops import infer_quickly, stack, train_quickly, wanted
 
 from ._packed import in_order
 
@@ -112,32 +112,19 @@ def step_quickly(cell: Any, input: Tensor, hx: Any) -> tuple[Tensor, ...] | None
     """
     if not isinstance(input, Tensor):  # pyright: ignore[reportUnnecessaryIsInstance]
         return None
-    backend = wanted(cell.backend)
     sizes = input.shape
-    if len(sizes) != 2 or sizes[1] != cell.input_size or backend not in _MAYBE_NATIVE:
+    if len(sizes) != 2 or sizes[1] != cell.input_size or wanted(cell.backend) not in _MAYBE_NATIVE:
         return None
     weights = _weights(cell, _OF_A_CELL)
     if weights is None:
         return None
-    if not (torch.is_grad_enabled() and weights[1].requires_grad):
-        return infer_quickly((cell.cell, stack.CELL, 1, stack.NO_CUTS), [weights], input, hx)
-    if not _fits(hx, len(cell.cell.states), (sizes[0], cell.hidden_size)):
-        return None
-    return train_step_quickly(cell.cell, weights, input, hx, backend)
+    trains = torch.is_grad_enabled() and weights[1].requires_grad
+    run = train_quickly if trains else infer_quickly
+    return run((cell.cell, stack.CELL, 1, stack.NO_CUTS), [weights], input, hx)
 
 
 _MAYBE_NATIVE = ("auto", "cpu")
 _OF_A_CELL = ("weight_ih", "weight_hh", "bias_ih", "bias_hh", None, None)
-
-
-def _fits(hx: Any, count: int, shape: tuple[int, ...]) -> bool:
-    """Whether a cell's state, if there is one, is so many tensors of this shape."""
-    if hx is None:
-        return True
-    states = hx if isinstance(hx, tuple) else (hx,)
-    if isinstance(hx, tuple) != (count > 1):
-        return False
-    return [getattr(s, "shape", None) for s in states] == [shape] * count
 
 
 def _weights(module: Any, names: Sequence[str | None]) -> tuple[Any, ...] | None:

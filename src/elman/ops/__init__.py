@@ -25,7 +25,7 @@ from ._packed import (
     stay_packed,
     times_and_rows,
 )
-from ._quick import infer_quickly, train_quickly, train_step_quickly
+from ._quick import infer_quickly, train_quickly
 from ._reversed import reverse_rows
 from ._scan import is_lowered, scan
 from ._stream import open_stream
@@ -66,7 +66,6 @@ __all__ = [
     "tensors_of",
     "times_and_rows",
     "train_quickly",
-    "train_step_quickly",
     "wanted",
     "with_tensors",
 ]

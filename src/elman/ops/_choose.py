@@ -50,11 +50,6 @@ _TORCHS: dict[tuple[str | None, dtype], tuple[int, int]] = {
     ("rnn_relu", bfloat16): (400, 8),
 }
 
-# A single step with a gradient is torch's up to so many numbers of state: a node of our own in
-# autograd costs more than the few operations of a simple recurrent network
-# (`benchmarks/speed.py --suites loop`).
-_TORCHS_STEPS: dict[str | None, int] = {"rnn_tanh": 4096, "rnn_relu": 4096}
-
 BACKENDS = ("auto", *_FASTEST_FIRST)
 """What a layer's `backend` may be."""
 
@@ -191,12 +186,6 @@ def is_faster_on_torch(cell: Cell, dtype: dtype, hidden: int, rows: int) -> bool
     if dtype is bfloat16:
         return not kernels.cpu.has_bfloat16() and inside_torch.multiplies_bfloat16()
     return not kernels.cpu.is_amd()
-
-
-def is_faster_step_on_torch(cell: Cell, dtype: dtype, hidden: int, rows: int) -> bool:
-    """Whether a single step with a gradient is the faster on torch's kernel."""
-    most = _TORCHS_STEPS.get(cell.native)
-    return most is not None and dtype is not bfloat16 and rows * hidden <= most
 
 
 def backend_of(name: str) -> Runs:

@@ -8,17 +8,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from elman.cells import Cell
 from elman.kernels import cpu, inside_torch, stack
-from elman.kernels import torch as kernels_of_torch
 from elman.kernels.stack import Stack
 
-from ._choose import (
-    States,
-    is_ever_faster_on_torch,
-    is_faster_on_torch,
-    is_faster_step_on_torch,
-)
+from ._choose import is_ever_faster_on_torch, is_faster_on_torch
 from ._stack import differentiate
 
 
@@ -52,36 +45,6 @@ def train_quickly(what: Stack, weights: Sequence[Sequence[Any]], input: Tensor, 
         return made
     output, *after = made
     return output, after[0] if len(after) == 1 else tuple(after)
-
-
-def train_step_quickly(
-    cell: Cell, weights: Sequence[Any], input: Tensor, hx: Any, backend: str
-) -> States | None:
-    """Runs one step of a cell with a gradient, on the native kernels or on torch's.
-
-    Args:
-        cell: the recurrence.
-        weights: in the order of `Weights`.
-        input: (B, I).
-        hx: the state as the cell takes it, in its shape; zeros if None.
-        backend: "auto" or "cpu".
-
-    Returns:
-        The new states, (B, ·) each, or None as from `infer_quickly`.
-    """
-    # sizes may be symbols while compiling
-    if torch.compiler.is_compiling() or inside_torch.is_watched():
-        return None
-    dtype, hh = input.dtype, weights[1]
-    if (
-        backend == "auto"
-        and hh.dtype is dtype
-        and is_faster_step_on_torch(cell, dtype, hh.shape[1], input.shape[0])
-        # a cell that is ever the faster there has one state
-        and (hx is None or hx.dtype is dtype)
-    ):
-        return kernels_of_torch.step(cell, weights, input, None if hx is None else (hx,))
-    return train_quickly((cell, stack.CELL, 1, stack.NO_CUTS), [weights], input, hx)
 
 
 def _means_the_kernels(what: Stack, weights: Sequence[Any], input: Tensor) -> bool:
