@@ -83,3 +83,16 @@ def runs_one_by_one(layer, *arguments, **named):
     with pytest.raises(AssertionError, match="one by one"):
         at_once(layer, *arguments, **named)
     return True
+
+
+def gradients(found, wanted, weigh=True):
+    """Those of a loss of all results."""
+    results = flat(found)
+    # one number for all places of a gradient, or one for each
+    loss = sum((one.sin() if weigh else one).sum() for one in results)
+    return torch.autograd.grad(loss, wanted, materialize_grads=True)
+
+
+def agree(found, expected):
+    for one, other in zip(found, expected, strict=True):
+        assert torch.equal(one, other)

@@ -1,8 +1,5 @@
 """The gradient of a stack of layers in one call: the numbers of the layers one by one."""
 
-import gc
-import weakref
-
 import pytest
 import torch
 from nn.stacks import (
@@ -12,9 +9,11 @@ from nn.stacks import (
     B,
     I,
     T,
+    agree,
     at_once,
     flat,
     given,
+    gradients,
     made,
     one_by_one,
     runs_one_by_one,
@@ -34,19 +33,6 @@ def leaves(x, hx):
     x = PackedSequence(data, *x[1:]) if isinstance(x, PackedSequence) else data
     states = () if hx is None else hx if isinstance(hx, tuple) else (hx,)
     return [data, *(s.requires_grad_() for s in states)], x, hx
-
-
-def gradients(found, wanted, weigh=True):
-    """Those of a loss of all results."""
-    results = flat(found)
-    # one number for all places of a gradient, or one for each
-    loss = sum((one.sin() if weigh else one).sum() for one in results)
-    return torch.autograd.grad(loss, wanted, materialize_grads=True)
-
-
-def agree(found, expected):
-    for one, other in zip(found, expected, strict=True):
-        assert torch.equal(one, other)
 
 
 @pytest.mark.parametrize("count", [1, 2])
@@ -187,88 +173,6 @@ def test_many_gradients_at_once():
         found = torch.autograd.grad(output, wanted, grads[k], retain_graph=True)
         for one, other in zip(found, many, strict=True):
             torch.testing.assert_close(one, other[k])
-
-
-CHANGES = {
-    "relu_": torch.relu_,
-    "masked_fill_": lambda output: output.masked_fill_(output > 0.1, 0.0),
-    "zero": lambda output: output.__setitem__(0, 0.0) or output,
-    "twice": lambda output: output.mul_(0.5).add_(1.0),
-}
-
-
-@pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
-@pytest.mark.parametrize("way", [at_once, one_by_one])
-@pytest.mark.parametrize("bidirectional", [False, True])
-@pytest.mark.parametrize("kind", KINDS)
-def test_an_output_may_be_changed_in_place(kind, bidirectional, way, change):
-    layer = made(kind, 2, bidirectional).requires_grad_()
-    x, named = given("cut", False)
-    wanted = list(layer.parameters())
-
-    def slopes(copied):
-        output, state = way(layer, x, **named)
-        return gradients((change(output.clone() if copied else output), state), wanted)
-
-    agree(slopes(False), slopes(True))
-
-
-@pytest.mark.parametrize("kind", ["RNNCell", "GRUCell", "LSTMCell"])
-def test_a_cells_state_may_be_changed_in_place(kind):
-    cell = getattr(elman.nn, kind)(I, 7, backend="cpu")
-    inputs, over = torch.randn(T, B, I), torch.rand(T, B) < 0.3
-
-    def slopes(reset):
-        h, total = None, 0
-        for x, rows in zip(inputs, over, strict=True):
-            h = cell(x, h)
-            h = tuple(reset(s, rows) for s in h) if isinstance(h, tuple) else reset(h, rows)
-            total = total + (h[0] if isinstance(h, tuple) else h).sin().sum()
-        return torch.autograd.grad(total, list(cell.parameters()))
-
-    def in_place(s, rows):
-        s[rows] = 0
-        return s
-
-    agree(slopes(in_place), slopes(lambda s, rows: s.masked_fill(rows[:, None], 0)))
-
-
-@pytest.mark.parametrize("way", [at_once, one_by_one])
-def test_a_graph_that_is_retained(way):
-    layer = made("GRU", 2, True).requires_grad_()
-    x, wanted = torch.randn(T, B, I), list(layer.parameters())
-    output, _ = way(layer, x)
-    expected = torch.autograd.grad(output.sum(), wanted, retain_graph=True)
-    agree(torch.autograd.grad(output.sum(), wanted, retain_graph=True), expected)
-    with torch.no_grad():
-        output.zero_()
-    agree(torch.autograd.grad(output.sum(), wanted), expected)
-    with pytest.raises(RuntimeError, match="second time"):
-        output.sum().backward()
-
-
-def test_what_else_is_changed_in_place_is_refused():
-    for which in ("x", "hx", "weight"):
-        layer = made("GRU", 2, False).requires_grad_()
-        x, hx = torch.randn(T, B, I), state_of(layer)
-        output, _ = at_once(layer, x, hx)
-        with torch.no_grad():
-            {"x": x, "hx": hx, "weight": layer.weight_hh_l1}[which].mul_(2)
-        with pytest.raises(RuntimeError, match="modified by an inplace operation"):
-            output.sum().backward()
-
-
-def test_nothing_is_kept_alive():
-    layer = made("GRU", 2, True).requires_grad_()
-    gc.disable()
-    try:
-        output, _ = at_once(layer, torch.randn(T, B, I))
-        seen = weakref.ref(output)
-        output.sum().backward()
-        del output, _
-        assert seen() is None
-    finally:
-        gc.enable()
 
 
 def test_lengths_and_resets_may_be_filled_anew_before_the_gradient():

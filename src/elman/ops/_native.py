@@ -43,6 +43,8 @@ def scan(call: Call, way: Door) -> tuple[list[Tensor], States]:
             )
             found = _TransformedScan.apply(_kept(call), save, *tensors)
             output, *after = found[: 1 + len(call.cell.states)]
+            # as for the operator
+            output = output.clone() if save else output
         case Door.REFERENCE:
             return in_time(call, reference.scan)
     return [output], tuple(after)

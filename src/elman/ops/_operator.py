@@ -39,7 +39,11 @@ def scan_operator(call: Call) -> list[Tensor]:
     rest = (call.lengths, call.resets, name, call.cell.output.name, call.reverse)
     rest += (call.checkpointed, call.gradient_clip)
     found = torch.ops.elman.scan.default(*tensors, *rest, save)
-    return list(found[: 1 + len(call.cell.states)])
+    output, *after = found[: 1 + len(call.cell.states)]
+    # an output may be changed in place, and the gradient reads it; what is exported runs forward
+    if save and not torch.compiler.is_exporting():
+        output = output.clone()
+    return [output, *after]
 
 
 def _call(tensors: Sequence[Tensor | None], rest: Sequence[Any]) -> Call:
