@@ -18,9 +18,11 @@ from nn.stacks import (
     one_by_one,
     state_of,
 )
+from torch.multiprocessing.reductions import StorageWeakRef
 
 import elman
-from elman.kernels import cpu
+from elman.kernels import cpu, stack
+from elman.ops import _native
 
 pytestmark = pytest.mark.skipif(not cpu.is_built(), reason="the native module is not installed")
 
@@ -66,6 +68,39 @@ def test_a_cells_state_may_be_changed_in_place(kind):
         return s
 
     agree(slopes(in_place), slopes(lambda s, rows: s.masked_fill(rows[:, None], 0)))
+
+
+@pytest.mark.parametrize("way", [at_once, one_by_one])
+@pytest.mark.parametrize("change", [lambda output: output, torch.Tensor.zero_], ids=["no", "yes"])
+def test_it_runs_forward_again_if_it_was_changed_alone(change, way, monkeypatch):
+    layer = made("GRU", 2, False).requires_grad_()
+    output, _ = way(layer, torch.randn(T, B, I))
+    loss = output.sum()
+    with torch.no_grad():
+        change(output)
+    ran = []
+    for module, name in ((stack, "output_again"), (_native, "_output_of")):
+        run = getattr(module, name)
+        monkeypatch.setattr(module, name, lambda *all, run=run: ran.append(1) or run(*all))
+    for retain in (True, False):
+        loss.backward(retain_graph=retain)
+    assert bool(ran) == (change is torch.Tensor.zero_)
+
+
+@pytest.mark.parametrize("way", [at_once, one_by_one])
+def test_an_output_that_is_saved_elsewhere_is_not_kept_in_memory(way):
+    layer = made("GRU", 1, False).requires_grad_()
+    stored = []
+    hooks = torch.autograd.graph.saved_tensors_hooks(
+        lambda t: stored.append(t.clone()) or len(stored) - 1, lambda k: stored[k]
+    )
+    with hooks:
+        output, _ = way(layer, torch.randn(T, B, I))
+    loss, memory = output.sum(), StorageWeakRef(output.untyped_storage())
+    del output, _
+    gc.collect()
+    assert memory.expired()
+    loss.backward()
 
 
 @pytest.mark.parametrize("way", [at_once, one_by_one])

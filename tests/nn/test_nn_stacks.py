@@ -17,8 +17,10 @@ from nn.stacks import (
     runs_one_by_one,
     state_of,
 )
+from tolerances import assert_close
 from torch.nn.utils.rnn import PackedSequence
 
+import elman
 from elman.kernels import cpu
 
 pytestmark = pytest.mark.skipif(not cpu.is_built(), reason="the native module is not installed")
@@ -94,6 +96,17 @@ def test_a_state_of_other_rows_than_packed_ones_is_refused():
     for hx in (torch.randn(B, 7), 3, (torch.randn(4, B, 7), None)):
         with pytest.raises((TypeError, ValueError), match=r"GRU.forward: "):
             layer(x, hx)
+
+
+@pytest.mark.parametrize("kind", ["RNN", "GRU", "LSTM"])
+def test_resets_begin_with_the_learned_state(kind):
+    layer = getattr(elman.nn, kind)(I, 7, initial_state="learned").requires_grad_(False)
+    for state in layer.cell.states:
+        torch.nn.init.normal_(getattr(layer, f"initial_{state}"))
+    x, resets = torch.randn(T, B, I), torch.zeros(T, B, dtype=torch.bool)
+    resets[2] = True
+    found = layer(x, state_of(layer), resets=resets)[0]
+    assert_close(found[2:], layer(x[2:])[0])
 
 
 def test_packed_rows_in_an_order_without_dimensions():

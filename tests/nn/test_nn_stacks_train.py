@@ -216,6 +216,10 @@ def test_saved_tensors_that_come_back_in_another_type():
         output = at_once(layer, torch.randn(T, B, I))[0]
     with pytest.raises(TypeError, match="GRU: .* has to come back as autograd saved it"):
         output.sum().backward()
+    output = at_once(layer, torch.randn(T, B, I))[0]
+    output.untyped_storage().resize_(0)
+    with pytest.raises(ValueError, match="has no numbers in memory"):
+        output.backward(torch.ones(T, B, 7))
 
 
 def test_no_steps_and_no_rows():

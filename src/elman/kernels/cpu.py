@@ -20,6 +20,7 @@ from ._fields import (
     fields_of,
     fields_of_saved,
     name_of,
+    pointer_to,
     sequence,
 )
 from ._machine import is_built, machine, native, threads
@@ -307,9 +308,13 @@ def _fields_of_gradient(
 
 
 def check_saved(cell: cells.Cell, tensors: Sequence[Tensor | None]) -> None:
-    """Raises TypeError where what a gradient reads is not of one dtype, that of the first."""
+    """Raises TypeError where what a gradient reads is not of one dtype, that of the first, and
+    ValueError where it has no numbers in memory.
+    """
     first = tensors[0]
     for one in tensors:
+        if one is not None:
+            pointer_to(one)
         if one is not None and first is not None and one.dtype is not first.dtype:
             raise TypeError(
                 f"{cell.name}: what the gradient reads is {one.dtype} and {first.dtype}; it has to"

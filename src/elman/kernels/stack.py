@@ -84,6 +84,7 @@ def gradient(
 
     Raises:
         TypeError: a tensor does not come back as autograd saved it.
+        ValueError: it has no numbers in memory any more.
     """
     found = _run_back(stack, tensors, made, grads, needed)
     if not isinstance(found, list):
@@ -91,8 +92,7 @@ def gradient(
         grads, tensors, made = map(_plainly, (grads, tensors, made))
         found = _run_back(stack, tensors, made, grads, needed)
     if not isinstance(found, list):
-        cpu.check_saved(stack[0], (*tensors, *made, *grads))
-        raise _not_as_saved(stack)
+        raise _not_as_saved(stack, (*tensors, *made, *grads))
     results: list[Tensor | None] = found
     first = results[0]
     if first is not None and first.dim() == 3 and stack[1] == LAYERS_BATCH_FIRST:
@@ -109,11 +109,13 @@ def output_again(stack: Stack, tensors: Sequence[Tensor | None]) -> Tensor:
 
     Raises:
         TypeError: as there.
+        ValueError: as there.
     """
-    input, hx, weights = _arranged(_plainly(tensors))
+    tensors = _plainly(tensors)
+    input, hx, weights = _arranged(tensors)
     made = infer(stack, weights, input, hx)
     if made is None:
-        raise _not_as_saved(stack)
+        raise _not_as_saved(stack, tensors)
     return made[0]
 
 
@@ -151,7 +153,8 @@ def _plainly(tensors: Sequence[Tensor | None]) -> tuple[Tensor | None, ...]:
     )
 
 
-def _not_as_saved(stack: Stack) -> TypeError:
+def _not_as_saved(stack: Stack, tensors: Sequence[Tensor | None]) -> TypeError:
+    cpu.check_saved(stack[0], tensors)
     return TypeError(
         f"{stack[0].name}: what the gradient reads has to come back as autograd saved it."
     )

@@ -51,8 +51,8 @@ def run_quickly(
         return None
     # where the lowest layer is frozen, nothing is saved for it: layer by layer
     trains = torch.is_grad_enabled() and weights[0][1].requires_grad
-    # a learned one gets a gradient of zeros where another is given
-    if layer.initial_state != "zeros" and (trains or hx is None):
+    # resets begin with the learned one, which gets a gradient of zeros where it is not used
+    if layer.initial_state != "zeros" and (trains or hx is None or resets is not None):
         return None
     if trains and (
         layer.watch is not None or layer.gradient_clip is not None or layer.bptt != "full"

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
+import torch
 from torch import Tensor
 
 
@@ -10,9 +11,17 @@ def keep_output(ctx: Any, output: Tensor) -> Tensor:
     """What an autograd function saves of an output in place of the output, which autograd would
     refuse to give back once it was changed.
     """
-    # counts the changes of the output; what is saved counts none
-    ctx.output, ctx.changes = output.detach(), output._version
+    if output.is_inference():
+        # autograd says that it saves none
+        return output
+    # shares the count of the output's changes, and none of its memory
+    ctx.counter = output.detach()
+    ctx.counter.data = _NOTHING
+    ctx.count = output._version
     return output.data
+
+
+_NOTHING = torch.empty(0)
 
 
 def output_as_it_was(ctx: Any, saved: Tensor, again: Callable[[], Tensor]) -> Tensor:
@@ -21,10 +30,6 @@ def output_as_it_was(ctx: Any, saved: Tensor, again: Callable[[], Tensor]) -> Te
     Args:
         ctx: of the function that called `keep_output`.
         saved: what it gave.
-        again: runs the forward pass once more, for an output that was changed; and for a further
-            gradient of a graph that is retained, as the output is not kept alive for its sake.
+        again: runs the forward pass once more, for an output that was changed.
     """
-    output, ctx.output = ctx.output, None
-    if output is not None and output._version == ctx.changes:
-        return saved
-    return again()
+    return saved if ctx.counter._version == ctx.count else again()
