@@ -107,6 +107,7 @@ class StackBack : public Stack {
       for (Py_ssize_t i = 0; i < WEIGHTS; ++i) {
         if (weights[i] == Py_None || want[k * WEIGHTS + i] != Py_True) continue;
         const nb::object one = Tensors::make_like(weights[i], call.bytes);
+        if (one.is_none()) return false;
         *to[i] = data_of(one);
         found[static_cast<size_t>(3 + k * WEIGHTS + i)] = one;
         lowest_ = smaller(lowest_, k / given_.directions);
@@ -121,6 +122,7 @@ class StackBack : public Stack {
       const nb::handle hx = given_.hx;
       const nb::object one = Tensors::make_like(
           at(0).cell->states > 1 ? PyTuple_GET_ITEM(hx.ptr(), s) : hx.ptr(), at(0).bytes);
+      if (one.is_none()) return false;
       void* const data = data_of(one);
       for (int64_t k = 0; k < count(); ++k) {
         (s ? at(k).dstate_1 : at(k).dstate_0) = number(data, k * at(k).B * width(s));
