@@ -74,8 +74,7 @@ sanitize: $(VENV)/.installed-dev
 	ELMAN_TEST_NATIVE=$$(ls build/sanitize/_native*.so) \
 	ASAN_OPTIONS=detect_leaks=0:verify_asan_link_order=0 \
 	LD_PRELOAD="$$(c++ -print-file-name=libasan.so) $$(c++ -print-file-name=libubsan.so)" \
-		$(BIN)/python -m pytest tests/kernels tests/nn/test_nn_stepper.py tests/nn/test_nn_stacks.py \
-		tests/nn/test_nn_stacks_train.py $(ARGS)
+		$(BIN)/python -m pytest tests/kernels tests/nn/test_nn_stepper.py tests/nn/test_nn_stacks*.py $(ARGS)
 
 # threads with a barrier that ThreadSanitizer sees stand for OpenMP's team
 sanitize-threads: $(VENV)/.installed-dev

@@ -30,8 +30,11 @@ int backward(const Call& call) {
   return call.bytes == 4 ? Backward<float>(call).run() : Backward<double>(call).run();
 }
 
-template <class Number, class Real>
-void add_numbers(Number* to, const Number* more, int64_t n, int64_t threads) {
+// of numbers that are added as `Real`
+template <class Number, class Real = Number>
+void add_numbers(void* sums, const void* others, int64_t n, int64_t threads) {
+  auto* const to = static_cast<Number*>(sums);
+  const auto* const more = static_cast<const Number*>(others);
   // fewer of them are had sooner than a team
   constexpr int64_t ALONE = 1 << 17, V = LANES<Real>;
   in_team(n < ALONE ? 1 : threads, [=](const Team& team) {
@@ -49,16 +52,12 @@ void add_numbers(Number* to, const Number* more, int64_t n, int64_t threads) {
   std::memcpy(to + whole, rest[0], bytes);
 }
 
-template <class Number, class Real = Number>
-void add_as(void* to, const void* more, int64_t n, int64_t threads) {
-  add_numbers<Number, Real>(static_cast<Number*>(to), static_cast<const Number*>(more), n, threads);
-}
-
 void add(void* to, const void* more, int64_t n, int64_t bytes, int64_t threads) {
 #if defined(ELMAN_BFLOAT16)
-  if (bytes == 2) return add_as<Bfloat16, float>(to, more, n, threads);
+  if (bytes == 2) return add_numbers<Bfloat16, float>(to, more, n, threads);
 #endif
-  return bytes == 4 ? add_as<float>(to, more, n, threads) : add_as<double>(to, more, n, threads);
+  return bytes == 4 ? add_numbers<float>(to, more, n, threads)
+                    : add_numbers<double>(to, more, n, threads);
 }
 
 int64_t record_size(const Call& call) {

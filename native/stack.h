@@ -64,13 +64,13 @@ class Stack {
     // the new state is all that a cell puts out
     output = given_.is_layer() ? make_like_input(columns()) : states[0];
     // what layers hand up: kept for the gradient, or in two places in turn
-    const int64_t above = layers() - 1, places = is_training() ? above : smaller(above, 2);
+    const int64_t above = layers() - 1, places = is_training() ? above : std::min<int64_t>(above, 2);
     return make_numbers(between, places * steps() * columns()) && connect(places);
   }
 
   // makes room for what the gradient needs of the steps of the rows; false for a bad length
   bool save(const Kernels& kernels) {
-    const int64_t numbers = steps_of(at(0)) * kernels.record_size(at(0));
+    const int64_t numbers = records(kernels);
     return numbers >= 0 && make_numbers(saved, count() * numbers) && have_saved(numbers);
   }
 
@@ -94,7 +94,6 @@ class Stack {
   bool is_training() const { return given_.flags & CallReader::SAVE; }
 
  protected:
-  static int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
   Call& at(int64_t k) { return calls_[static_cast<size_t>(k)]; }
   const Call& at(int64_t k) const { return calls_[static_cast<size_t>(k)]; }
   int64_t count() const { return static_cast<int64_t>(calls_.size()); }
@@ -106,12 +105,17 @@ class Stack {
   int64_t steps() const {
     return at(0).batch_sizes ? packed_steps(at(0)) : at(0).T * at(0).B;
   }
+  // the numbers of a call's records; below zero for a bad length
+  int64_t records(const Kernels& kernels) const {
+    return steps_of(at(0)) * kernels.record_size(at(0));
+  }
   // how far the steps of what stands between layers lie apart: time comes first
   int64_t step_between() const { return at(0).batch_sizes ? 0 : at(0).B * columns(); }
 
   void* number(void* data, int64_t n) const {
     return data ? static_cast<char*>(data) + n * at(0).bytes : nullptr;
   }
+  // null for None
   void* data_of(nb::handle tensor) const {
     DLTensor t;
     return Tensors::read(tensor.ptr(), t) ? t.data : nullptr;
@@ -138,7 +142,7 @@ class Stack {
     int64_t by_step = 0, by_row = 0;
     void* const top = reader.sequence(output.ptr(), columns(), by_step, by_row);
     if (!reader.is_plain() || !top) return false;
-    void* const below = between.is_none() ? nullptr : data_of(between);
+    void* const below = data_of(between);
     for (int64_t k = 0; k < count(); ++k) {
       const int64_t layer = k / given_.directions;
       const bool is_top = layer + 1 == layers();
@@ -160,7 +164,7 @@ class Stack {
 
   // where each call's records are, so many numbers
   bool have_saved(int64_t numbers) {
-    void* const data = saved.is_none() ? nullptr : data_of(saved);
+    void* const data = data_of(saved);
     for (int64_t k = 0; k < count(); ++k) at(k).saved = number(data, k * numbers);
     return data || numbers == 0;
   }

@@ -16,9 +16,13 @@ class StackBack : public Stack {
     output = nb::borrow(three[0]);
     saved = nb::borrow(three[1]);
     between = nb::borrow(three[2]);
-    const int64_t numbers = steps_of(at(0)) * kernels.record_size(at(0));
-    return numbers >= 0 && holds(saved, count() * numbers) &&
-           holds(between, (layers() - 1) * steps() * columns()) && have_saved(numbers) &&
+    const int64_t numbers = records(kernels), all = count() * numbers;
+    const int64_t handed = (layers() - 1) * steps() * columns();
+    if (numbers < 0) return false;
+    CallReader reader(at(0), given_.flags);
+    reader.numbers(saved.ptr(), all, all);
+    const void* const there = reader.numbers(between.ptr(), handed, handed);
+    return reader.is_plain() && (there || handed == 0) && have_saved(numbers) &&
            connect(layers() - 1);
   }
 
@@ -79,14 +83,6 @@ class StackBack : public Stack {
   nb::list found;
 
  private:
-  // whether a tensor is so many numbers of the call's type, None for none
-  bool holds(nb::handle tensor, int64_t numbers) {
-    if (numbers == 0) return true;
-    DLTensor t;
-    return Tensors::read(tensor.ptr(), t) && bytes_of(t) == at(0).bytes && is_contiguous(t) &&
-           numbers_of(t) == numbers;
-  }
-
   // the output's gradient of each direction of a layer
   void lead(int64_t layer, void* data, int64_t by_step, int64_t by_row) {
     for (int64_t n = 0; n < given_.directions; ++n) {
@@ -110,7 +106,7 @@ class StackBack : public Stack {
         if (one.is_none()) return false;
         *to[i] = data_of(one);
         found[static_cast<size_t>(3 + k * WEIGHTS + i)] = one;
-        lowest_ = smaller(lowest_, k / given_.directions);
+        lowest_ = std::min(lowest_, k / given_.directions);
       }
     }
     return true;
@@ -138,24 +134,23 @@ class StackBack : public Stack {
   bool make_between(void* dinput) {
     const int64_t above = layers() - 1 - lowest_, size = steps() * columns();
     const bool any = above > 0 || dinput;
-    const int64_t wide = larger(above > 0 ? columns() : 0, dinput ? at(0).I : 0);
-    if (!make_numbers(handed_, smaller(larger(above, 0), 2) * size) ||
+    const int64_t wide = std::max(above > 0 ? columns() : 0, dinput ? at(0).I : 0);
+    const int64_t places = std::clamp<int64_t>(above, 0, 2);
+    if (!make_numbers(handed_, places * size) ||
         !make_numbers(other_, any && given_.directions > 1 ? steps() * wide : 0)) {
       return false;
     }
-    void* const handed = handed_.is_none() ? nullptr : data_of(handed_);
-    void* const other = other_.is_none() ? nullptr : data_of(other_);
+    void* const handed = data_of(handed_);
+    void* const other = data_of(other_);
     for (int64_t layer = layers() - 1; layer >= lowest_; --layer) {
       const int64_t first = layer * given_.directions;
-      void* const to = layer > lowest_ ? number(handed, layer % smaller(above, 2) * size) : dinput;
+      void* const to = layer > lowest_ ? number(handed, layer % places * size) : dinput;
       at(first).dinput = to;
       if (given_.directions > 1) at(first + 1).dinput = to ? other : nullptr;
       if (layer > lowest_) lead(layer - 1, to, step_between(), columns());
     }
     return true;
   }
-
-  static int64_t larger(int64_t a, int64_t b) { return a < b ? b : a; }
 
   int64_t lowest_ = 0;
   nb::object handed_, other_;

@@ -9,6 +9,7 @@ from nn.stacks import (
     B,
     I,
     T,
+    agree,
     at_once,
     flat,
     given,
@@ -36,10 +37,8 @@ def test_the_same_bits_at_once(kind, layers, bidirectional, form, count, monkeyp
         layer = made(kind, layers, bidirectional, batch_first=batch_first)
         x, named = given(form, batch_first)
         for hx in (None, state_of(layer)):
-            found = flat(at_once(layer, x, hx, **named))
-            expected = flat(one_by_one(layer, x, hx, **named))
-            for one, other in zip(found, expected, strict=True):
-                assert torch.equal(one, other)
+            found, expected = (run(layer, x, hx, **named) for run in (at_once, one_by_one))
+            agree(flat(found), flat(expected))
 
 
 @pytest.mark.parametrize("layers", [2, 3, 5])
@@ -50,8 +49,7 @@ def test_a_step(kind, layers):
     output, state = layer(x, hx)
     found, after = at_once(layer.step, x[0], hx)
     assert torch.equal(found, output[0])
-    for one, other in zip(flat((found, after))[1:], flat((output, state))[1:], strict=True):
-        assert torch.equal(one, other)
+    agree(flat((found, after))[1:], flat((output, state))[1:])
 
 
 def test_a_step_both_ways_is_refused():
@@ -125,16 +123,14 @@ def test_resets_that_do_not_fit(batch_first):
         with pytest.raises((TypeError, ValueError), match=r"GRU.forward: resets "):
             layer(x, resets=resets)
     expected = flat(layer(x, **named))
-    for one, other in zip(flat(layer(x, resets=named["resets"].numpy())), expected, strict=True):
-        assert torch.equal(one, other)
+    agree(flat(layer(x, resets=named["resets"].numpy())), expected)
 
 
 def test_no_steps_and_no_rows():
     layer = made("GRU", 2, True)
     for shape in ((0, B, I), (T, 0, I)):
         x = torch.randn(shape)
-        for one, other in zip(flat(layer(x)), flat(one_by_one(layer, x)), strict=True):
-            assert torch.equal(one, other)
+        agree(flat(layer(x)), flat(one_by_one(layer, x)))
 
 
 def test_the_state_is_nobody_elses():

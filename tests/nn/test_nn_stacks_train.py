@@ -93,7 +93,7 @@ def test_second_derivatives(kind, form):
 
 
 @pytest.mark.parametrize("kind", ["RNN", "GRU", "LSTM"])
-def test_a_step_and_a_cell(kind):
+def test_a_step(kind):
     layer = made(kind, 2, False).requires_grad_()
     (x, *states), _, hx = leaves(torch.randn(B, I), state_of(layer))
     wanted = [x, *states, *layer.parameters()]
@@ -146,8 +146,9 @@ def test_weights_that_layers_share():
 @pytest.mark.parametrize("kind", KINDS)
 def test_gradients_that_stand_otherwise(kind, form):
     layer = made(kind, 2, True, batch_first=True).requires_grad_()
-    own, x, hx = leaves(given(form, True)[0], None)
-    wanted, named = [*own, *layer.parameters()], given(form, True)[1]
+    x, named = given(form, True)
+    own, x, hx = leaves(x, None)
+    wanted = [*own, *layer.parameters()]
     found, expected = at_once(layer, x, hx, **named), one_by_one(layer, x, hx, **named)
     agree(gradients(found, wanted, False), gradients(expected, wanted, False))
     for turn in ((-1, 0), (0, 1)):

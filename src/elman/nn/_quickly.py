@@ -81,11 +81,7 @@ def run_packed_quickly(layer: Any, packed: PackedSequence, hx: Any) -> Any:
     if found is None:
         return None
     output, state = found
-    if isinstance(state, tuple):
-        state = in_order(state, inverse)
-    else:
-        (state,) = in_order((state,), inverse)
-    return PackedSequence(output, sizes, order, inverse), state
+    return PackedSequence(output, sizes, order, inverse), _ordered(state, inverse)
 
 
 def _as_packed(hx: Any, order: Tensor) -> Any:
@@ -95,8 +91,14 @@ def _as_packed(hx: Any, order: Tensor) -> Any:
         not isinstance(s, Tensor) or s.dim() != 3 or s.shape[1:2] != order.shape for s in states
     ):
         return None
-    states = in_order(states, order)
-    return states if isinstance(hx, tuple) else states[0]
+    return _ordered(hx, order)
+
+
+def _ordered(state: Any, order: Tensor | None) -> Any:
+    """A layer's state with its rows in this order."""
+    if isinstance(state, tuple):
+        return in_order(state, order)
+    return in_order((state,), order)[0]
 
 
 def step_quickly(cell: Any, input: Tensor, hx: Any) -> tuple[Tensor, ...] | None:

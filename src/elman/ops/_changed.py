@@ -1,10 +1,17 @@
-"""Outputs that a gradient reads and their user may change in place, as torch's layers allow."""
+"""What a gradient reads and the caller may change before one is wanted: outputs, in place, as
+torch's layers allow; lengths, resets and batch sizes, which may be filled anew.
+"""
 
 from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor
+
+
+def copied(*cuts: Tensor | None) -> tuple[Tensor | None, ...]:
+    """Copies of lengths, resets and batch sizes."""
+    return tuple(None if cut is None else cut.clone() for cut in cuts)
 
 
 def keep_output(ctx: Any, output: Tensor) -> Tensor:

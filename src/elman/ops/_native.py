@@ -9,7 +9,7 @@ from torch import Tensor
 
 from elman.kernels import Call, Weights, cpu, inside_torch, reference, tensors_of, with_tensors
 
-from ._changed import keep_output, output_as_it_was
+from ._changed import copied, keep_output, output_as_it_was
 from ._choose import BackendError
 from ._doors import Door
 from ._gradient import gradient_of_reference, of_call, second_gradient
@@ -74,16 +74,11 @@ def without_tensors(call: Call) -> Call:
 
 
 def _kept(call: Call) -> Call:
-    """The same for a gradient: the caller may fill lengths, resets and batch sizes anew before
-    one is wanted.
-    """
+    """The same for a gradient."""
     kept = without_tensors(call)
-    if kept.lengths is not None:
-        kept.lengths = kept.lengths.clone()
-    if kept.resets is not None:
-        kept.resets = kept.resets.clone()
-    if kept.batch_sizes is not None:
-        kept.batch_sizes = kept.batch_sizes.clone()
+    kept.lengths, kept.resets, kept.batch_sizes = copied(
+        call.lengths, call.resets, call.batch_sizes
+    )
     return kept
 
 

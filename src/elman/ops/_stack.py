@@ -1,6 +1,7 @@
 """Whole stacks of layers, or a cell, under autograd: one node for all of them."""
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -9,7 +10,7 @@ from torch import Tensor
 from elman.kernels import Call, Weights, inside_torch, stack
 from elman.kernels.stack import Stack
 
-from ._changed import keep_output, output_as_it_was
+from ._changed import copied, keep_output, output_as_it_was
 from ._gradient import by_reference, gradient_of_reference
 
 States = tuple[Tensor, ...]
@@ -53,10 +54,7 @@ class _StackScan(torch.autograd.Function):
         *tensors, output, saved, between = ctx.saved_tensors
         what, needed = ctx.what, ctx.needs_input_grad[2:]
         if inside_torch.is_many(grads) or torch.is_grad_enabled():
-
-            def run(tensors: Sequence[Tensor | None]) -> tuple[Tensor, ...]:
-                return _by_reference(what, tensors)
-
+            run = partial(_by_reference, what)
             with torch.enable_grad():
                 return (None, None, *gradient_of_reference(run, tensors, grads, needed))
         output = output_as_it_was(ctx, output, lambda: stack.output_again(what, tensors))
@@ -68,13 +66,9 @@ class _StackScan(torch.autograd.Function):
 
 
 def _kept(what: Stack) -> Stack:
-    """The same for a gradient: the caller may fill lengths, resets and batch sizes anew before one
-    is wanted.
-    """
+    """The same for a gradient."""
     cell, kind, directions, cuts = what
-    if cuts is stack.NO_CUTS or all(t is None for t in cuts):
-        return what
-    lengths, resets, batch_sizes = (None if t is None else t.clone() for t in cuts)
+    lengths, resets, batch_sizes = copied(*cuts)
     return cell, kind, directions, (lengths, resets, batch_sizes)
 
 
