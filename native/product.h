@@ -94,7 +94,7 @@ ELMAN_INLINE void product(Vec<Real> (&acc)[M][N * P], const Real* const* rows, c
     for (int m = 0; m < M; ++m) {
       const Real one = a[m][k];
 #pragma GCC unroll 24
-      for (int p = 0; p < N * P; ++p) acc[m][p] += one * weights[p];
+      for (int p = 0; p < N * P; ++p) acc[m][p] = fma(one, weights[p], acc[m][p]);
     }
     w += P * V;
   }
@@ -120,7 +120,7 @@ ELMAN_INLINE void product_of_panels(Vec<Real> (&acc)[M][N * P], const Real* from
       for (int m = 0; m < M; ++m) {
         const Real number = from[at[m] + k];
 #pragma GCC unroll 24
-        for (int p = 0; p < N * P; ++p) acc[m][p] += number * weights[p];
+        for (int p = 0; p < N * P; ++p) acc[m][p] = fma(number, weights[p], acc[m][p]);
       }
       w += P * V;
     }

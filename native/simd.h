@@ -4,11 +4,14 @@
 
 #include <cstdint>
 #include <cstring>
+#include <type_traits>
 
 #include "call.h"
 
 #if defined(__AVX2__) || defined(__AVX512F__)
 #include <immintrin.h>
+#elif defined(__aarch64__)
+#include <arm_neon.h>
 #endif
 
 #define ELMAN_INLINE inline __attribute__((always_inline))
@@ -60,8 +63,78 @@ ELMAN_INLINE void store(Real* to, Vec<Real> v) {
 
 template <class Real>
 ELMAN_INLINE Vec<Real> broadcast(Real one) {
-  return Vec<Real>{} + one;
+  // a number less zero is that number, whatever its sign
+  return one - Vec<Real>{};
 }
+
+// a b + c, c - a b, and a b - c, each rounded once where the instruction set can do so, and twice
+// elsewhere. A compiler that may join a product with its sum does it in one place and leaves it in
+// another, and so the same formula would have other bits there: none may (-ffp-contract=off), and
+// what is to be joined is written down.
+#if defined(__AVX512F__) || defined(__FMA__)
+#if defined(__AVX512F__)
+#define ELMAN_JOINED(name, letter, a, b, c) _mm512_##name##_##letter(a, b, c)
+using Floats = __m512;
+using Doubles = __m512d;
+#else
+#define ELMAN_JOINED(name, letter, a, b, c) _mm256_##name##_##letter(a, b, c)
+using Floats = __m256;
+using Doubles = __m256d;
+#endif
+#define ELMAN_JOIN(function, name)                                                        \
+  ELMAN_INLINE Vec<float> function(Vec<float> a, Vec<float> b, Vec<float> c) {            \
+    return (Vec<float>)ELMAN_JOINED(name, ps, (Floats)a, (Floats)b, (Floats)c);           \
+  }                                                                                       \
+  ELMAN_INLINE Vec<double> function(Vec<double> a, Vec<double> b, Vec<double> c) {        \
+    return (Vec<double>)ELMAN_JOINED(name, pd, (Doubles)a, (Doubles)b, (Doubles)c);       \
+  }
+ELMAN_JOIN(fma, fmadd)
+ELMAN_JOIN(fnma, fnmadd)
+ELMAN_JOIN(fms, fmsub)
+#undef ELMAN_JOIN
+#undef ELMAN_JOINED
+#else
+#if defined(__aarch64__)
+ELMAN_INLINE Vec<float> fma(Vec<float> a, Vec<float> b, Vec<float> c) {
+  return (Vec<float>)vfmaq_f32((float32x4_t)c, (float32x4_t)a, (float32x4_t)b);
+}
+ELMAN_INLINE Vec<double> fma(Vec<double> a, Vec<double> b, Vec<double> c) {
+  return (Vec<double>)vfmaq_f64((float64x2_t)c, (float64x2_t)a, (float64x2_t)b);
+}
+#else
+ELMAN_INLINE Vec<float> fma(Vec<float> a, Vec<float> b, Vec<float> c) { return a * b + c; }
+ELMAN_INLINE Vec<double> fma(Vec<double> a, Vec<double> b, Vec<double> c) { return a * b + c; }
+#endif
+// a change of sign rounds nothing
+template <class V>
+ELMAN_INLINE V fnma(V a, V b, V c) {
+  return fma(-a, b, c);
+}
+template <class V>
+ELMAN_INLINE V fms(V a, V b, V c) {
+  return fma(a, b, -c);
+}
+#endif
+
+// The same of vectors and numbers.
+template <class V, class One>
+ELMAN_INLINE V as(One one) {
+  if constexpr (std::is_arithmetic_v<One>) {
+    return broadcast(one);
+  } else {
+    return one;
+  }
+}
+#define ELMAN_OF_BOTH(function)                                        \
+  template <class A, class B, class C>                                 \
+  ELMAN_INLINE auto function(A a, B b, C c) -> decltype(a * b + c) {   \
+    using V = decltype(a * b + c);                                     \
+    return function(as<V>(a), as<V>(b), as<V>(c));                     \
+  }
+ELMAN_OF_BOTH(fma)
+ELMAN_OF_BOTH(fnma)
+ELMAN_OF_BOTH(fms)
+#undef ELMAN_OF_BOTH
 
 #if defined(__AVX512BF16__)
 #define ELMAN_BFLOAT16 1

@@ -109,7 +109,7 @@ struct Stage {
       for (int64_t j = 0; j < V; ++j) {
         if (j < n) {
 #pragma GCC unroll 8
-          for (int m = 0; m < M; ++m) acc[m] += rows[m][k + j] * block[j];
+          for (int m = 0; m < M; ++m) acc[m] = fma(rows[m][k + j], block[j], acc[m]);
         }
       }
     }

@@ -30,7 +30,7 @@ ELMAN_INLINE void squares(Vec<Real>* sums, const Rows<Real>& rows, int64_t n, Re
       Vec<Real> v = load(rows.at[i] + k, here);
       if constexpr (MORE) v += load(rows.more[i] + k, here);
       v *= scale;
-      in_registers[i] += v * v;
+      in_registers[i] = fma(v, v, in_registers[i]);
     }
   }
 #pragma GCC unroll 16

@@ -61,25 +61,25 @@ struct Exponential<double> {
 // for double the Taylor series, the first term left out under 1e-17
 ELMAN_INLINE Vec<float> tail_of_exp(Vec<float> r) {
   Vec<float> p = broadcast(0.00139314472f);
-  p = p * r + 0.00836378429f;
-  p = p * r + 0.041666504f;
-  p = p * r + 0.166665733f;
-  return p * r + 0.5f;
+  p = fma(p, r, 0.00836378429f);
+  p = fma(p, r, 0.041666504f);
+  p = fma(p, r, 0.166665733f);
+  return fma(p, r, 0.5f);
 }
 
 ELMAN_INLINE Vec<double> tail_of_exp(Vec<double> r) {
   Vec<double> p = broadcast(1.0 / 6227020800.0);
-  p = p * r + 1.0 / 479001600.0;
-  p = p * r + 1.0 / 39916800.0;
-  p = p * r + 1.0 / 3628800.0;
-  p = p * r + 1.0 / 362880.0;
-  p = p * r + 1.0 / 40320.0;
-  p = p * r + 1.0 / 5040.0;
-  p = p * r + 1.0 / 720.0;
-  p = p * r + 1.0 / 120.0;
-  p = p * r + 1.0 / 24.0;
-  p = p * r + 1.0 / 6.0;
-  return p * r + 0.5;
+  p = fma(p, r, 1.0 / 479001600.0);
+  p = fma(p, r, 1.0 / 39916800.0);
+  p = fma(p, r, 1.0 / 3628800.0);
+  p = fma(p, r, 1.0 / 362880.0);
+  p = fma(p, r, 1.0 / 40320.0);
+  p = fma(p, r, 1.0 / 5040.0);
+  p = fma(p, r, 1.0 / 720.0);
+  p = fma(p, r, 1.0 / 120.0);
+  p = fma(p, r, 1.0 / 24.0);
+  p = fma(p, r, 1.0 / 6.0);
+  return fma(p, r, 0.5);
 }
 
 template <class V>
@@ -114,22 +114,22 @@ ELMAN_INLINE V within(V x, Real_t<V> least, Real_t<V> most) {
 template <class V>
 ELMAN_INLINE V reduce(V x, Bits<Real_t<V>>& n) {
   using E = Exponential<Real_t<V>>;
-  V shifted = x * E::per_ln2 + E::magic;
+  V shifted = fma(x, E::per_ln2, E::magic);
   n = (Bits<Real_t<V>>)shifted;
   V whole = shifted - E::magic;
-  V r = x - whole * E::ln2_high;
-  return r - whole * E::ln2_low;
+  V r = fnma(whole, E::ln2_high, x);
+  return fnma(whole, E::ln2_low, r);
 }
 
 // the same of -x
 template <class V>
 ELMAN_INLINE V reduce_negative(V x, Bits<Real_t<V>>& n) {
   using E = Exponential<Real_t<V>>;
-  V shifted = x * -E::per_ln2 + E::magic;
+  V shifted = fma(x, -E::per_ln2, E::magic);
   n = (Bits<Real_t<V>>)shifted;
   V whole = E::magic - shifted;
-  V r = whole * E::ln2_high - x;
-  return whole * E::ln2_low + r;
+  V r = fms(whole, E::ln2_high, x);
+  return fma(whole, E::ln2_low, r);
 }
 
 // 2^n for an n + bias in the lowest bits, within the range of the exponent
@@ -146,14 +146,14 @@ ELMAN_INLINE Bits<Real_t<V>> sign_bit() {
 
 template <class V>
 ELMAN_INLINE V expm1_of_reduced(V r) {
-  return r + r * r * tail_of_exp(r);
+  return fma(r * r, tail_of_exp(r), r);
 }
 
 // 1 / y for 1e-38 < y < 1e38
 ELMAN_INLINE Vec<float> reciprocal(Vec<float> y) {
 #if defined(__AVX512F__)
   Vec<float> guess = (Vec<float>)_mm512_maskz_rcp14_ps(0xffff, (__m512)y);
-  return guess + guess * (1.0f - y * guess);
+  return fma(guess, fnma(y, guess, 1.0f), guess);
 #else
   return 1.0f / y;
 #endif
@@ -179,11 +179,11 @@ ELMAN_INLINE V exp(V x) {
 // e^r for |r| <= ln 2 / 2: for float a fit, relative error 1e-7
 ELMAN_INLINE Vec<float> exp_of_reduced(Vec<float> r) {
   Vec<float> p = broadcast(0.00829023029f);
-  p = p * r + 0.0418983959f;
-  p = p * r + 0.166676402f;
-  p = p * r + 0.499991447f;
-  p = p * r + 0.999999702f;
-  return p * r + 1.0f;
+  p = fma(p, r, 0.0418983959f);
+  p = fma(p, r, 0.166676402f);
+  p = fma(p, r, 0.499991447f);
+  p = fma(p, r, 0.999999702f);
+  return fma(p, r, 1.0f);
 }
 
 ELMAN_INLINE Vec<double> exp_of_reduced(Vec<double> r) { return 1 + expm1_of_reduced(r); }
@@ -194,7 +194,7 @@ ELMAN_INLINE V sigmoid(V x) {
   using E = Exponential<Real_t<V>>;
   Bits<Real_t<V>> n;
   V r = reduce_negative(within(x, -E::safe, E::safe), n);
-  return reciprocal(1 + power_of_two<V>(n) * exp_of_reduced(r));
+  return reciprocal(fma(power_of_two<V>(n), exp_of_reduced(r), Real_t<V>(1)));
 }
 
 // tanh x = (e^2x - 1) / (e^2x + 1), over the whole range: 4 ulp
@@ -204,7 +204,7 @@ ELMAN_INLINE Vec<double> tanh(Vec<double> x) {
   Vec<double> y = within(x, -E::flat, E::flat);
   Vec<double> r = reduce(y + y, n);
   Vec<double> two_to_n = power_of_two<Vec<double>>(n);
-  Vec<double> expm1 = two_to_n * expm1_of_reduced(r) + (two_to_n - 1);
+  Vec<double> expm1 = fma(two_to_n, expm1_of_reduced(r), two_to_n - 1);
   // the sign of zero
   using B = Bits<double>;
   return (Vec<double>)((B)(expm1 * reciprocal(expm1 + 2)) | ((B)x & sign_bit<Vec<double>>()));
@@ -215,14 +215,14 @@ ELMAN_INLINE Vec<double> tanh(Vec<double> x) {
 ELMAN_INLINE Vec<float> tanh(Vec<float> x) {
   using E = Exponential<float>;
   x = within(x, -E::flat, E::flat);
-  const Vec<float> shifted = x * (2 * E::per_ln2) + E::magic;
+  const Vec<float> shifted = fma(x, 2 * E::per_ln2, E::magic);
   const Vec<float> two_to_n = power_of_two<Vec<float>>((Bits<float>)shifted);
-  const Vec<float> r = x - (shifted - E::magic) * 0.34657359028f;
+  const Vec<float> r = fnma(shifted - E::magic, 0.34657359028f, x);
   const Vec<float> u = r * r;
-  const Vec<float> t = r * (u * (u * 0.131097913f - 0.333312571f) + 1);
+  const Vec<float> t = r * fma(u, fms(u, 0.131097913f, 0.333312571f), 1.0f);
   // the difference in this order keeps the sign of zero
   const Vec<float> less = 1 - two_to_n, more = 1 + two_to_n;
-  return (t * more - less) * reciprocal(more - t * less);
+  return fms(t, more, less) * reciprocal(fnma(t, less, more));
 }
 
 template <class V>

@@ -71,7 +71,7 @@ __attribute__((noinline)) void weight_tile(const WeightTile<Real>& t) {
     for (int m = 0; m < M; ++m) {
       const Real gate = a[m];
 #pragma GCC unroll 6
-      for (int p = 0; p < P; ++p) acc[m][p] += gate * right[p];
+      for (int p = 0; p < P; ++p) acc[m][p] = fma(gate, right[p], acc[m][p]);
     }
     a += V;
     b += t.right_row;

@@ -111,7 +111,7 @@ def test_garbage_is_collected_behind_the_imports_alone(tmp_path):
         "assert 'elman.tasks' in sys.modules\n"
         "assert gc.get_freeze_count() > 100_000\n"
         "assert gc.get_stats()[2]['collections'] == 0\n"
-        "kept = [[] for _ in range(600_000)]\n"
+        "kept = [[] for _ in range(2_000_000)]\n"
         "assert gc.get_threshold() == usual and not gc.callbacks\n"
         "assert gc.get_stats()[2]['collections'] > 0\n"
     )

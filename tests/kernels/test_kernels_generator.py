@@ -34,9 +34,28 @@ def _made(line):
 
 
 def test_a_formula_is_itself_in_cpp():
-    assert "new_ = (h + (Real(0.5) * words::tanh(sum_0)));" in _made(
+    assert "new_ = fma(Real(0.5), words::tanh(sum_0), h);" in _made(
         "new = h + 0.5 * tanh(wx_h + uh_h)"
     ).replace("Value ", "")
+
+
+@pytest.mark.parametrize(
+    ("formula", "written"),
+    [
+        ("h * h + 1", "fma(h, h, Real(1))"),
+        ("1 + h * h", "fma(h, h, Real(1))"),
+        ("h * h - 1", "fms(h, h, Real(1))"),
+        ("1 - h * h", "fnma(h, h, Real(1))"),
+        ("-h * 2 - exp(h) / h", "fms((-h), Real(2), (words::exp(h) / h))"),
+        # one of two products is rounded by itself, always the same one
+        ("h * 2 + h * 3", "fma(h, Real(2), (h * Real(3)))"),
+        ("h * 2 - h * 3", "fms(h, Real(2), (h * Real(3)))"),
+        ("h * (2 * 3 - 1) * h + h", "fma((h * ((Real(2) * Real(3)) - Real(1))), h, h)"),
+        ("h - (h + h)", "(h - (h + h))"),
+    ],
+)
+def test_a_product_and_its_sum_are_joined_by_the_generator(formula, written):
+    assert f"new_ = {written};" in _made(f"new = {formula}").replace("Value ", "")
 
 
 @pytest.mark.parametrize(

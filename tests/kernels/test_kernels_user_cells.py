@@ -211,6 +211,26 @@ def test_three_states_under_autocast():
         torch.testing.assert_close(one.float(), other, rtol=0.05, atol=0.05)
 
 
+def two_products(a):
+    first = a * 3.1
+    return a * 0.7 + first
+
+
+def test_the_formula_and_no_compiler_says_what_is_rounded_at_once(variant, monkeypatch):
+    monkeypatch.setattr(_user_cells, "machine", cpu.machine)
+    layer = elman.nn.RNN(1, 1, nonlinearity=two_products, bias=False, backend="cpu")
+    with torch.no_grad():
+        layer.weight_ih_l0.fill_(1)
+        layer.weight_hh_l0.fill_(0)
+        a = torch.randn(1, 5000, 1)
+        found = layer(a)[0]
+    first, second = torch.tensor(3.1), torch.tensor(0.7)
+    product = a.double() * second.double()
+    if variant == "portable":
+        product = product.float().double()
+    assert torch.equal(found, (product + (a * first).double()).float())
+
+
 def test_it_is_compiled_once_and_kept_by_its_text(cache):
     name = _user_cells.native_name(MGU)
     libraries = sorted(path.name for path in cache.glob("*.so"))

@@ -12,6 +12,7 @@ Array = npt.NDArray[Any]
 
 _DAY = 86_400
 _WEEK = 7 * _DAY
+_ONE_DAY, _ONE_MONTH = np.timedelta64(1, "D"), np.timedelta64(1, "M")
 _SEASONS = {1: 12, 3: 4}
 
 
@@ -83,9 +84,10 @@ class Calendar:
         if not self.months:
             return self.start.astype("datetime64[s]") + places.astype("timedelta64[s]")
         month, day = self.start.astype("datetime64[M]"), self.start.astype("datetime64[D]")
-        last = (month + places + 1).astype("datetime64[D]") - np.timedelta64(1, "D")
+        months = month + places.astype("timedelta64[M]")
+        last = (months + _ONE_MONTH).astype("datetime64[D]") - _ONE_DAY
         # a month may be shorter than the day wants
-        wanted = (month + places).astype("datetime64[D]") + (day - month.astype("datetime64[D]"))
+        wanted = months.astype("datetime64[D]") + (day - month.astype("datetime64[D]"))
         days = last if self.ends else np.minimum(wanted, last)
         return days.astype("datetime64[s]") + (self.start.astype("datetime64[s]") - day)
 
@@ -115,7 +117,7 @@ def _months(times: Array, gaps: Array) -> tuple[bool, bool]:
         return False, False
     days = times.astype("datetime64[D]")
     of_month = days - times.astype("datetime64[M]").astype("datetime64[D]")
-    ends = ((days + 1).astype("datetime64[M]") != times.astype("datetime64[M]")).all()
+    ends = ((days + _ONE_DAY).astype("datetime64[M]") != times.astype("datetime64[M]")).all()
     return bool(ends or (of_month == of_month[0]).all()), bool(ends)
 
 

@@ -303,6 +303,8 @@ def _backward(
         if s == 0 and _is_zero(value):
             continue
         to = f"tile_.dstate[{s}][m_] + at_"
-        add = "" if is_step else f"load({to}, n_) + "
-        body.append(f"{indent}store({to}, {add}{writer.expression(value)}, n_);")
+        if not is_step:
+            body.append(f"{indent}const Value before_{s} = load({to}, n_);")
+            value = ast.BinOp(ast.Name(f"before_{s}"), ast.Add(), value)
+        body.append(f"{indent}store({to}, {writer.expression(value)}, n_);")
     return "\n".join([*_head(name, source, function, "BackwardTile"), *body, *_foot()])

@@ -39,6 +39,10 @@ class Writer:
                 together = self.sums.get((name_of(left) or "", name_of(right) or ""))
                 if isinstance(op, ast.Add) and together:
                     return together
+                joined = _joined(left, op, right)
+                if joined:
+                    name, *values = joined
+                    return f"{name}({', '.join(self.expression(one) for one in values)})"
                 sign = OPERATORS[type(op)]
                 return f"({self.expression(left)} {sign} {self.expression(right)})"
             case ast.Compare(left=left, ops=[op], comparators=[right]) if type(op) in _COMPARISONS:
@@ -69,6 +73,29 @@ class Writer:
             declared.add(name)
             written.append(f"{indent}{kind}{name} = {self.expression(line.value)};")
         return written
+
+
+def _joined(
+    left: ast.expr, op: ast.operator, right: ast.expr
+) -> tuple[str, ast.expr, ast.expr, ast.expr] | None:
+    """A sum or difference with a product in it as the function of native/simd.h that rounds both at
+    once, and its arguments; of two products the left one is joined. None for another expression.
+    """
+    match left, op, right:
+        case ast.BinOp(left=a, op=ast.Mult(), right=b), ast.Add(), c:
+            name = "fma"
+        case c, ast.Add(), ast.BinOp(left=a, op=ast.Mult(), right=b):
+            name = "fma"
+        case ast.BinOp(left=a, op=ast.Mult(), right=b), ast.Sub(), c:
+            name = "fms"
+        case c, ast.Sub(), ast.BinOp(left=a, op=ast.Mult(), right=b):
+            name = "fnma"
+        case _:
+            return None
+    # one of numbers alone is the compiler's to work out
+    if not any(isinstance(node, ast.Name) for one in (a, b, c) for node in ast.walk(one)):
+        return None
+    return name, a, b, c
 
 
 def nonlinearity_functions(source: Source) -> str:
