@@ -66,10 +66,10 @@ struct Backward {
         advances(!c.weight_ho && !rest && plan.is_even_paced()),
         most(plan.largest_chunk()),
         joined(call, plan, by_columns),
-        back(first, c.H, joined.columns ? joined.columns : c.R),
-        back_rest(rest, c.H, rest ? c.H : 0),
-        out(c.weight_ho ? 1 : 0, c.R, c.weight_ho ? c.H : 0),
-        in(takes_inputs() ? cell.gates : 0, c.H, takes_inputs() ? c.I : 0),
+        back(first, c.H, joined.columns ? joined.columns : c.R, records_of_all()),
+        back_rest(rest, c.H, rest ? c.H : 0, records_of_all()),
+        out(c.weight_ho ? 1 : 0, c.R, c.weight_ho ? c.H : 0, records_of_all()),
+        in(takes_inputs() ? cell.gates : 0, c.H, takes_inputs() ? c.I : 0, records_of_all()),
         dgates(cell.slots * plan.Hp * most, true),
         dsums(c.weight_ho ? plan.Rp * most : 0, true),
         dhidden(c.weight_ho ? plan.Hp * c.B : 0, true),
@@ -98,20 +98,24 @@ struct Backward {
     return failed ? NO_MEMORY : DONE;
   }
 
-  // sums over the chunks start from zero
+  // The biases' sums over the chunks start from zero; the weights' from those of the first chunk, if
+  // there is one.
   void clear_weights() const {
     const int64_t rows = cell.gates * call.H;
-    clear(call.dweight_ih, rows * call.I);
-    clear(call.dweight_hh, first * call.H * call.R + rest * call.H * call.H);
     clear(call.dbias_ih, rows);
     clear(call.dbias_hh, rows);
-    clear(call.dweight_ho, call.R * call.H);
     clear(call.dbias_ho, call.R);
+    if (plan.longest) return;
+    clear(call.dweight_ih, rows * call.I);
+    clear(call.dweight_hh, first * call.H * call.R + rest * call.H * call.H);
+    clear(call.dweight_ho, call.R * call.H);
   }
   static void clear(void* sum, int64_t n) {
     if (sum) std::memset(sum, 0, static_cast<size_t>(n) * sizeof(Real));
   }
 
+  // steps of all rows
+  int64_t records_of_all() const { return plan.ready() ? plan.offset[call.T] : 0; }
   int64_t slot_stride() const { return plan.vectors * most * V; }
   // whether the inputs' gradients have a product of their own
   bool takes_inputs() const { return call.dinput && !joined.columns; }
@@ -136,6 +140,7 @@ struct Backward {
     team.wait();
     if (failed) return;
     const WeightGradients<Real> gradients{call, cell, plan, dgates, dsums, right, most, first, rest};
+    bool add = false;
     for (int64_t k = 0; k < plan.segments; ++k) {
       const int64_t begin = plan.bound[k + 1];
       enter(k, forward, team);
@@ -145,7 +150,8 @@ struct Backward {
           back_through(part, step, plan.offset[step] - plan.offset[s], columns);
         }
         team.wait();
-        gradients.take(s, stop, team);
+        gradients.take(s, stop, add, team);
+        add = true;
         if (takes_inputs()) inputs(s, stop, team);
         team.wait();
         stop = s;

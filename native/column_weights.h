@@ -10,19 +10,19 @@ namespace elman::ELMAN_ISA {
 // vectors in a panel of columns
 constexpr int COLUMN_PANEL = 4;
 
-// A row-major matrix (rows, columns) as panels of columns: [panel][row][vector].
+// A row-major matrix (rows, columns) as panels of columns from one of them on: [panel][row][vector].
 template <class Real>
-inline void pack_columns(const Real* matrix, int64_t rows, int64_t columns, Real* to,
+inline void pack_columns(const Real* matrix, int64_t rows, int64_t columns, int64_t begin, Real* to,
                          const Team& team) {
   constexpr int V = LANES<Real>;
   const int64_t vectors = (columns + V - 1) / V;
   const int64_t panels = (vectors + COLUMN_PANEL - 1) / COLUMN_PANEL;
   int64_t from_panel, to_panel;
-  team.share(panels, from_panel, to_panel);
-  for (int64_t panel = from_panel; panel < to_panel; ++panel) {
+  team.share(panels - begin, from_panel, to_panel);
+  for (int64_t panel = begin + from_panel; panel < begin + to_panel; ++panel) {
     const int64_t P = smaller(COLUMN_PANEL, vectors - panel * COLUMN_PANEL);
     const int64_t first = panel * COLUMN_PANEL * V;
-    Real* at = to + first * rows;
+    Real* at = to + (panel - begin) * COLUMN_PANEL * V * rows;
     for (int64_t row = 0; row < rows; ++row) {
       const Real* from = matrix + row * columns + first;
       for (int64_t p = 0; p < P; ++p, at += V) {
@@ -50,22 +50,29 @@ struct GradientRows {
   int64_t beside_from = 0;
 };
 
-// A matrix of weights as columns, for products of gate gradients.
+// A matrix of weights as columns, for products of gate gradients with so many rows in all. A few rows
+// read it where it stands, but for a last panel that ends within a vector.
 template <class Real>
 struct ColumnWeights {
   static constexpr int V = LANES<Real>;
+  // rows that cost less to multiply than the weights to pack
+  static constexpr int64_t FEW = 32;
   const int64_t groups, units, columns, vectors, panels;
+  const int64_t packed_from;  // the first panel that is packed
   Buffer<Real> w;
+  const Real* matrix = nullptr;
 
-  ColumnWeights(int64_t groups_, int64_t units_, int64_t columns_)
+  ColumnWeights(int64_t groups_, int64_t units_, int64_t columns_, int64_t rows)
       : groups(groups_),
         units(units_),
         columns(columns_),
         vectors((columns_ + V - 1) / V),
         panels((vectors + COLUMN_PANEL - 1) / COLUMN_PANEL),
-        w(groups_ * units_ * vectors * V) {}
-  void pack(const Real* matrix, const Team& team) {
-    pack_columns<Real>(matrix, groups * units, columns, w, team);
+        packed_from(rows > FEW ? 0 : columns_ % V ? panels - 1 : panels),
+        w(groups_ * units_ * larger(vectors - packed_from * COLUMN_PANEL, 0) * V) {}
+  void pack(const Real* matrix_, const Team& team) {
+    if (team.index == 0) matrix = matrix_;
+    pack_columns<Real>(matrix_, groups * units, columns, packed_from, w, team);
   }
   int64_t wide_of(int64_t panel) const {
     return smaller(COLUMN_PANEL, vectors - panel * COLUMN_PANEL);
@@ -101,7 +108,12 @@ struct ColumnWeights {
     const PanelOrder order(begin, end, columns / (COLUMN_PANEL * V), many, backwards);
     for (int64_t i = 0; i < order.items; ++i) {
       const int64_t panel = order.panel(i), N = order.count(i), P = wide_of(panel);
-      const Real* const first_panel = w + gate * units * P * V;
+      const bool is_packed = panel >= packed_from;
+      const int64_t row = is_packed ? P * V : columns;
+      // from panel to panel, of those that are packed or of those that are not; where the first one is
+      const int64_t apart = is_packed ? stride() : COLUMN_PANEL * V;
+      const Real* const first_panel = (is_packed ? w : matrix) + gate * units * row;
+      const int64_t before = is_packed ? packed_from : 0;
       GradientTile<Real> tile{};
       tile.column = panel * COLUMN_PANEL * V;
       tile.both_columns = columns - tile.column;
@@ -113,10 +125,11 @@ struct ColumnWeights {
       tile.units = units;
       tile.slots = from.slots + gate;
       tile.gates = gates;
-      tile.w = first_panel + panel * stride();
-      tile.w_panel = stride();
-      tile.ahead = ahead_of<Real>(first_panel, first_panel + order.next(i) * stride(), w_size(), K,
-                                  P, from.rows);
+      tile.w = first_panel + (panel - before) * apart;
+      tile.w_row = row;
+      tile.w_panel = apart;
+      tile.ahead = ahead_of<Real>(first_panel, first_panel + (order.next(i) - before) * apart,
+                                  w_size(), K, P, is_packed ? from.rows : 0);
       if (!tile.ahead.step && later.bytes && from.rows > FEW_ROWS && i == 0) {
         const int64_t tiles = tiles_of(from.rows, P);
         tile.ahead = later.by(tiles * groups * units).behind(tiles * gate * units);

@@ -33,7 +33,8 @@ struct WeightGradients {
   int64_t most;                // records in the largest chunk
   int64_t first, rest;         // gates of the first and the second product
 
-  void take(int64_t s, int64_t stop, const Team& team) const {
+  // The gradients of the steps s up to stop: added to what is there, or put there.
+  void take(int64_t s, int64_t stop, bool add, const Team& team) const {
     const int64_t N = plan.offset[stop] - plan.offset[s];
     const int64_t joined = joined_gates(call);
     const Rights on_right = bring(s, stop, joined, team);
@@ -41,25 +42,26 @@ struct WeightGradients {
     Real* const dih = static_cast<Real*>(call.dweight_ih);
     Real* const dhh = static_cast<Real*>(call.dweight_hh);
     if (joined) {
-      weights({dih, call.I, dhh, call.R}, cell.dwx, joined, on_right.both, N, team);
+      weights({dih, call.I, dhh, call.R}, cell.dwx, joined, on_right.both, N, add, team);
     }
     if (dih) {
       weights({dih + joined * call.H * call.I, call.I}, cell.dwx + joined, cell.gates - joined,
-              on_right.x, N, team);
+              on_right.x, N, add, team);
     }
     if (dhh) {
       weights({dhh + joined * call.H * call.R, call.R}, cell.duh + joined, first - joined,
-              on_right.h, N, team);
+              on_right.h, N, add, team);
     }
     if (dhh && rest) {
-      weights({dhh + first * call.H * call.R, call.H}, cell.duh + first, rest, on_right.o, N, team);
+      weights({dhh + first * call.H * call.R, call.H}, cell.duh + first, rest, on_right.o, N, add,
+              team);
     }
     gate_biases(N, team);
     if (call.weight_ho) {
       const int64_t slot = 0;
       if (call.dweight_ho) {
         weights_of({static_cast<Real*>(call.dweight_ho), call.H}, dsums, &slot, 1, call.R,
-                   on_right.o, N, team);
+                   on_right.o, N, add, team);
       }
       if (call.dbias_ho) {
         biases(static_cast<Real*>(call.dbias_ho), nullptr, dsums, &slot, 1, call.R, N, team);
@@ -234,13 +236,14 @@ struct WeightGradients {
   };
 
   void weights(const Into& into, const int64_t* slots, int64_t gates, const Rows& on_right,
-               int64_t N, const Team& team) const {
-    weights_of(into, dgates, slots, gates, call.H, on_right, N, team);
+               int64_t N, bool add, const Team& team) const {
+    weights_of(into, dgates, slots, gates, call.H, on_right, N, add, team);
   }
 
-  // dW (gates * units, columns) += gates' gradients times the rows on the right
+  // dW (gates * units, columns) (+)= gates' gradients times the rows on the right
   void weights_of(const Into& into, const Real* from, const int64_t* slots, int64_t gates,
-                  int64_t units, const Rows& on_right, int64_t N, const Team& team) const {
+                  int64_t units, const Rows& on_right, int64_t N, bool add,
+                  const Team& team) const {
     constexpr int M = WEIGHT_ROWS<Real>;
     const int64_t vectors = (into.columns + into.beside_columns + V - 1) / V;
     const int64_t pieces = (units + M - 1) / M;
@@ -255,6 +258,7 @@ struct WeightGradients {
       tile.to_row = into.columns;
       tile.columns = into.columns - v * V;
       tile.beside_columns = into.beside_columns;
+      tile.add = add;
       for (int64_t piece = begin; piece < end; ++piece) {
         const int64_t gate = piece / pieces, unit = piece % pieces * M;
         tile.gates = from + slots[gate] * plan.vectors * most * V + unit / V * most * V + unit % V;

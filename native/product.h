@@ -100,11 +100,12 @@ ELMAN_INLINE void product(Vec<Real> (&acc)[M][N * P], const Real* const* rows, c
   }
 }
 
-// The same for rows that stand in panels of LANES numbers, `stride` apart: K numbers in all.
+// The same for rows that stand in panels of LANES numbers, `stride` apart: K numbers in all; the rows
+// of w lie `row` numbers apart.
 template <int M, int P, int N, class Real>
 ELMAN_INLINE void product_of_panels(Vec<Real> (&acc)[M][N * P], const Real* from,
                                     const int64_t* offsets, int64_t stride, int64_t K,
-                                    const Real* w, int64_t panel, Ahead& ahead) {
+                                    const Real* w, int64_t row, int64_t panel, Ahead& ahead) {
   constexpr int V = LANES<Real>;
   int64_t at[M];
 #pragma GCC unroll 12
@@ -122,7 +123,7 @@ ELMAN_INLINE void product_of_panels(Vec<Real> (&acc)[M][N * P], const Real* from
 #pragma GCC unroll 24
         for (int p = 0; p < N * P; ++p) acc[m][p] = fma(number, weights[p], acc[m][p]);
       }
-      w += P * V;
+      w += row;
     }
     from += stride;
   }
@@ -196,8 +197,8 @@ struct GradientTile {
   int64_t slot_stride, panel_stride, units;  // units of one gate
   const int64_t* slots;
   int64_t gates;
-  const Real* w;  // [gate][unit][vector]
-  int64_t w_panel;
+  const Real* w;  // [gate][unit][vector], from unit to unit so many numbers, and from panel to panel
+  int64_t w_row, w_panel;
   Ahead ahead;
 };
 
@@ -247,8 +248,8 @@ __attribute__((noinline)) void gradient_tile(const GradientTile<Real>& t) {
   Ahead ahead = t.ahead;
   for (int64_t gate = 0; gate < t.gates; ++gate) {
     product_of_panels<M, P, N, Real>(acc, t.from + t.slots[gate] * t.slot_stride, t.offsets,
-                                     t.panel_stride, t.units, w, t.w_panel, ahead);
-    w += t.units * P * V;
+                                     t.panel_stride, t.units, w, t.w_row, t.w_panel, ahead);
+    w += t.units * t.w_row;
   }
   if (t.beside) {
 #pragma GCC unroll 12

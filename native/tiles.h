@@ -150,15 +150,21 @@ ELMAN_INLINE void add_to_rows(float* to, int64_t to_row, const float* from, int6
   }
 }
 
-// As above; rows behind the last one are left out, to the next 8 or 12.
+// As above; rows behind the last one are left out, to the next 1, 2, 4, 8 or 12.
 template <int M, int N, class Products>
 ELMAN_INLINE void add_products(float* to, int64_t to_row, const float* from, int64_t from_row,
                                int64_t rows, int64_t count, Products product) {
   for (int64_t at = 0, left; (left = rows - at) > 0; at += left > 8 ? 12 : 8) {
     if (left > 8) {
       add_to_rows<12, N>(to, to_row, from, from_row, at, count, product);
-    } else {
+    } else if (left > 4) {
       add_to_rows<8, N>(to, to_row, from, from_row, at, count, product);
+    } else if (left > 2) {
+      add_to_rows<4, N>(to, to_row, from, from_row, at, count, product);
+    } else if (left > 1) {
+      add_to_rows<2, N>(to, to_row, from, from_row, at, count, product);
+    } else {
+      add_to_rows<1, N>(to, to_row, from, from_row, at, count, product);
     }
   }
 }
