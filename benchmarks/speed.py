@@ -71,7 +71,7 @@ def sizes(suite: str, quick: bool) -> list[Any]:
     stream = [Size(1, 1, H, H) for H in STREAM]
     loop = [
         Size(20, B, H, H, note="loop over a cell")
-        for B, H in ((1, 64), (16, 64), (32, 128), (32, 256))
+        for B, H in ((1, 64), (1, 512), (16, 64), (32, 128), (32, 256))
     ]
     stack = [
         Size(1, 1, 24, 24, layers=2, note="a step"),
@@ -82,7 +82,7 @@ def sizes(suite: str, quick: bool) -> list[Any]:
     if quick:
         dense, ragged, stream = dense[:1] + dense[3:4] + dense[5:6], ragged[1:2], stream[1:3]
     # the sizes from which on a processor's own tiles of bfloat16 are worth something
-    low = [replace(size, dtype="bfloat16") for size in dense if size.H >= 128 and size.B > 1]
+    low = [replace(size, dtype="bfloat16") for size in dense if size.H >= 128]
     grid = {
         "dense": dense,
         "ragged": ragged,
