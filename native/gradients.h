@@ -245,6 +245,9 @@ struct WeightGradients {
                   int64_t units, const Rows& on_right, int64_t N, bool add,
                   const Team& team) const {
     constexpr int M = WEIGHT_ROWS<Real>;
+    if (N == 1 && !into.beside) {
+      return of_one_record(into, from, slots, gates, units, on_right.at, add, team);
+    }
     const int64_t vectors = (into.columns + into.beside_columns + V - 1) / V;
     const int64_t pieces = (units + M - 1) / M;
     int64_t begin, end;
@@ -268,6 +271,30 @@ struct WeightGradients {
         if (P == 1) weight_tile<M, 1, Real>(tile);
         if (P == 2) weight_tile<M, 2, Real>(tile);
         if (P == 3) weight_tile<M, 3, Real>(tile);
+      }
+    }
+  }
+
+  // The same for a single record: no sum waits for the next one, and what is written comes in the order
+  // of memory.
+  void of_one_record(const Into& into, const Real* from, const int64_t* slots, int64_t gates,
+                     int64_t units, const Real* right, bool add, const Team& team) const {
+    int64_t begin, end;
+    team.share(gates * units, begin, end);
+    for (int64_t row = begin; row < end; ++row) {
+      const int64_t gate = row / units, unit = row % units;
+      const Vec<Real> one = broadcast(
+          from[slots[gate] * plan.vectors * most * V + unit / V * most * V + unit % V]);
+      Real* const to = into.to + row * into.columns;
+      const int64_t whole = into.columns / V * V;
+#pragma GCC unroll 4
+      for (int64_t k = 0; k < whole; k += V) {
+        const Vec<Real> product = fma(one, load(right + k), Vec<Real>{});
+        store(to + k, add ? load(to + k) + product : product);
+      }
+      if (const int64_t rest = into.columns - whole) {
+        const Vec<Real> product = fma(one, load(right + whole), Vec<Real>{});
+        store(to + whole, add ? load(to + whole, rest) + product : product, rest);
       }
     }
   }
