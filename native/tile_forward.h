@@ -262,15 +262,19 @@ struct TileForward {
   template <int M, int N>
   void sums(Part& part, const TileStage& stage, const Bfloat16* fed, int64_t before, int64_t panel,
             int64_t at, int64_t alive) const {
+    const auto to = [&](int64_t gate) { return part.sums + gate * BLOCK_SIZE; };
+    const auto is_apart = [&](int64_t gate) { return cell.apart >> (stage.first + gate) & 1; };
+    const auto from = [&](int64_t gate) -> const float* {
+      return is_apart(gate) ? stage.bias_h + (panel * stage.gates + gate) * BLOCK
+                            : wx_at(stage, panel, gate, before + at);
+    };
+    const auto product = [&](int64_t gate) {
+      return Product{fed + at * row_h, row_h, BLOCK, stage.weights_h(panel, gate), stage.K};
+    };
+    if (alive == 1 && add_side_by_side<N>(stage.gates, to, from, product)) return;
     for (int64_t gate = 0; gate < stage.gates; ++gate) {
-      const bool apart = cell.apart >> (stage.first + gate) & 1;
-      add_products<M, N>(part.sums + gate * BLOCK_SIZE, BLOCK,
-                         apart ? stage.bias_h + (panel * stage.gates + gate) * BLOCK
-                               : wx_at(stage, panel, gate, before + at),
-                         apart ? 0 : BLOCK, alive, 1, [&](int64_t) {
-                           return Product{fed + at * row_h, row_h, BLOCK,
-                                          stage.weights_h(panel, gate), stage.K};
-                         });
+      add_products<M, N>(to(gate), BLOCK, from(gate), is_apart(gate) ? 0 : BLOCK, alive, 1,
+                         [&](int64_t) { return product(gate); });
     }
   }
 

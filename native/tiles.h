@@ -102,6 +102,12 @@ ELMAN_INLINE void add_products(float* to, int64_t to_row, const float* from, int
   __asm__ volatile("" ::: "memory");
 }
 
+// a tile has its sums side by side
+template <int N, class To, class From, class Of>
+ELMAN_INLINE bool add_side_by_side(int64_t, To, From, Of) {
+  return false;
+}
+
 #else
 
 // nothing to set up
@@ -148,6 +154,53 @@ ELMAN_INLINE void add_to_rows(float* to, int64_t to_row, const float* from, int6
 #pragma GCC unroll 2
     for (int n = 0; n < N; ++n) store(to + (at + r) * to_row + n * TILE, (Vec<float>)sums[r][n]);
   }
+}
+
+// to(g) = from(g) + product(g) of one row for each of G products, which have their row on the left and n
+// in common: the sums of one alone are too few to hide how long each takes.
+template <int G, int N, class To, class From, class Of>
+ELMAN_INLINE void add_row_of_each(To to, From from, Of product) {
+  __m512 sums[G][N];
+  const Bfloat16* right[G];
+#pragma GCC unroll 4
+  for (int g = 0; g < G; ++g) {
+    right[g] = product(g).right;
+#pragma GCC unroll 2
+    for (int n = 0; n < N; ++n) sums[g][n] = (__m512)load(from(g) + n * TILE);
+  }
+  const Product p = product(0);
+  const Bfloat16* a = p.left;
+  for (int64_t k = 0, at = 0; k < p.n; k += BLOCK, a += p.next, at += N * TILE_SIZE) {
+    const int64_t pairs = smaller(TILE, (p.n - k + 1) / 2);
+    for (int64_t pair = 0; pair < pairs; ++pair) {
+      int32_t two;
+      std::memcpy(&two, a + 2 * pair, sizeof two);
+      const auto both = (__m512bh)_mm512_set1_epi32(two);
+#pragma GCC unroll 4
+      for (int g = 0; g < G; ++g) {
+#pragma GCC unroll 2
+        for (int n = 0; n < N; ++n) {
+          sums[g][n] = _mm512_dpbf16_ps(
+              sums[g][n], both,
+              (__m512bh)_mm512_loadu_si512(right[g] + at + n * TILE_SIZE + pair * BLOCK));
+        }
+      }
+    }
+  }
+#pragma GCC unroll 4
+  for (int g = 0; g < G; ++g) {
+#pragma GCC unroll 2
+    for (int n = 0; n < N; ++n) store(to(g) + n * TILE, (Vec<float>)sums[g][n]);
+  }
+}
+
+// The same for so many products; false where they are too many.
+template <int N, class To, class From, class Of>
+ELMAN_INLINE bool add_side_by_side(int64_t count, To to, From from, Of product) {
+  if (count == 2) add_row_of_each<2, N>(to, from, product);
+  if (count == 3) add_row_of_each<3, N>(to, from, product);
+  if (count == 4) add_row_of_each<4, N>(to, from, product);
+  return count >= 2 && count <= 4;
 }
 
 // As above; rows behind the last one are left out, to the next 1, 2, 4, 8 or 12.
