@@ -66,10 +66,10 @@ struct Backward {
         advances(!c.weight_ho && !rest && plan.is_even_paced()),
         most(plan.largest_chunk()),
         joined(call, plan, by_columns),
-        back(first, c.H, joined.columns ? joined.columns : c.R, records_of_all()),
-        back_rest(rest, c.H, rest ? c.H : 0, records_of_all()),
-        out(c.weight_ho ? 1 : 0, c.R, c.weight_ho ? c.H : 0, records_of_all()),
-        in(takes_inputs() ? cell.gates : 0, c.H, takes_inputs() ? c.I : 0, records_of_all()),
+        back(first, c.H, joined.columns ? joined.columns : c.R, plan.records()),
+        back_rest(rest, c.H, rest ? c.H : 0, plan.records()),
+        out(c.weight_ho ? 1 : 0, c.R, c.weight_ho ? c.H : 0, plan.records()),
+        in(takes_inputs() ? cell.gates : 0, c.H, takes_inputs() ? c.I : 0, plan.records()),
         dgates(cell.slots * plan.Hp * most, true),
         dsums(c.weight_ho ? plan.Rp * most : 0, true),
         dhidden(c.weight_ho ? plan.Hp * c.B : 0, true),
@@ -114,8 +114,6 @@ struct Backward {
     if (sum) std::memset(sum, 0, static_cast<size_t>(n) * sizeof(Real));
   }
 
-  // steps of all rows
-  int64_t records_of_all() const { return plan.ready() ? plan.offset[call.T] : 0; }
   int64_t slot_stride() const { return plan.vectors * most * V; }
   // whether the inputs' gradients have a product of their own
   bool takes_inputs() const { return call.dinput && !joined.columns; }

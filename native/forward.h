@@ -60,7 +60,7 @@ struct Forward {
   int run() {
     if (!ready()) return NO_MEMORY;
     if (plan.bad_length) return BAD_LENGTH;
-    in_large_pages(call.saved, plan.offset[call.T] * plan.record * int64_t(sizeof(Real)));
+    in_large_pages(call.saved, plan.records() * plan.record * int64_t(sizeof(Real)));
     if (call.output_b == call.R && (call.batch_sizes || call.output_t == call.B * call.R)) {
       in_large_pages(call.output, plan.size() * call.R * int64_t(sizeof(Real)));
     }

@@ -14,12 +14,14 @@ inline int64_t alike_gates(const Cell& cell, int64_t most) {
 }
 
 // Whether so many columns side by side fill fewer vectors than apart, with so many products for each
-// vector that this is more than what it costs to bring a vector there, in products.
+// vector that this is more than what it costs to bring a vector there, in products; of a few records
+// what is brought is most of the work.
 template <class Real>
-constexpr bool pay_side_by_side(int64_t one, int64_t other, int64_t products, int64_t price) {
-  constexpr int64_t V = LANES<Real>;
+constexpr bool pay_side_by_side(int64_t one, int64_t other, int64_t products, int64_t price,
+                                int64_t records) {
+  constexpr int64_t V = LANES<Real>, LEAST = 16;
   const int64_t both = round_up(one + other, V);
-  return (round_up(one, V) + round_up(other, V) - both) * products >= price * both;
+  return records >= LEAST && (round_up(one, V) + round_up(other, V) - both) * products >= price * both;
 }
 
 template <class Real>
@@ -36,7 +38,7 @@ struct WeightGradients {
   // The gradients of the steps s up to stop: added to what is there, or put there.
   void take(int64_t s, int64_t stop, bool add, const Team& team) const {
     const int64_t N = plan.offset[stop] - plan.offset[s];
-    const int64_t joined = joined_gates(call);
+    const int64_t joined = joined_gates(call, most);
     const Rights on_right = bring(s, stop, joined, team);
     team.wait();
     Real* const dih = static_cast<Real*>(call.dweight_ih);
@@ -98,18 +100,19 @@ struct WeightGradients {
     Rows x, h, both, o;
   };
 
-  // the first gates whose products with the input and with what is fed back are one
-  static int64_t joined_gates(const Call& call) {
+  // the first gates whose products with the input and with what is fed back are one, for chunks of so
+  // many records at most
+  static int64_t joined_gates(const Call& call, int64_t records) {
     // rows that are copied
     constexpr int64_t PRICE = 16;
     if (!call.dweight_ih || !call.dweight_hh || !comes_quickly(round_up(call.I + call.R, V))) return 0;
     const int64_t first = call.cell->first ? call.cell->first : call.cell->gates;
     const int64_t gates = alike_gates(*call.cell, first);
-    return pay_side_by_side<Real>(call.I, call.R, gates * call.H, PRICE) ? gates : 0;
+    return pay_side_by_side<Real>(call.I, call.R, gates * call.H, PRICE, records) ? gates : 0;
   }
   // numbers on the right for so many records
   static int64_t room(const Call& call, int64_t records) {
-    const int64_t both = joined_gates(call) ? round_up(call.I + call.R, V)
+    const int64_t both = joined_gates(call, records) ? round_up(call.I + call.R, V)
                                             : round_up(call.I, V) + round_up(call.R, V);
     // the last vector of what is fed back reaches into what comes behind joined rows, to no effect
     return records * (both + round_up(call.H, V));

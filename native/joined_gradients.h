@@ -10,8 +10,6 @@ namespace elman::ELMAN_ISA {
 // columns of both together fill fewer vectors.
 template <class Real>
 struct JoinedGradients {
-  // records that pay for one more copy of the weights
-  static constexpr int64_t LEAST = 16;
   // a tile hands its sums out by way of memory
   static constexpr int64_t PRICE = 4;
   const Call& call;
@@ -28,8 +26,8 @@ struct JoinedGradients {
   static bool pays(const Call& c, const Plan<Real>& p) {
     const Cell& cell = *c.cell;
     return c.dinput && !c.weight_ho && !cell.first && !cell.direct &&
-           alike_gates(cell, cell.gates) == cell.gates && p.ready() && p.offset[c.T] >= LEAST &&
-           pay_side_by_side<Real>(c.R, c.I, cell.gates * c.H, PRICE);
+           alike_gates(cell, cell.gates) == cell.gates &&
+           pay_side_by_side<Real>(c.R, c.I, cell.gates * c.H, PRICE, p.records());
   }
 
   // each member of the team brings its own rows

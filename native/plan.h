@@ -223,6 +223,8 @@ struct Plan {
   ELMAN_INLINE Real* dinput(int64_t r, int64_t s) const {
     return static_cast<Real*>(call.dinput) + place(r, s, call.B * call.I, call.I);
   }
+  // steps of all rows; none of a plan that is not ready
+  int64_t records() const { return ready() ? offset[call.T] : 0; }
   // steps of all rows that the input and the output have
   int64_t size() const { return call.batch_sizes ? offset[call.T] : call.T * call.B; }
   ELMAN_INLINE Real* saved(int64_t r, int64_t s) const {

@@ -132,7 +132,7 @@ struct TileForward {
   int run() {
     if (!ready()) return NO_MEMORY;
     if (plan.bad_length) return BAD_LENGTH;
-    in_large_pages(call.saved, plan.offset[call.T] * plan.record * int64_t(sizeof(Bfloat16)));
+    in_large_pages(call.saved, plan.records() * plan.record * int64_t(sizeof(Bfloat16)));
     in_team(threads, [this](const Team& team) { work(team); });
     return failed ? NO_MEMORY : DONE;
   }
