@@ -13,8 +13,6 @@ struct Forward {
   static constexpr int64_t FUSE_FROM = 8;
   // rows of such a product, and of one with weights that do not stay in the second cache
   static constexpr int64_t CHUNK_ROWS = 48, WIDE_CHUNK_ROWS = 160;
-  // sequences of a single step that do not pay for packing
-  static constexpr int UNPACKED_ROWS = 4;
 
   const Call& call;
   const int64_t threads;
@@ -23,7 +21,7 @@ struct Forward {
   // whether the weights of the inputs come from afar, which pays only for the rows of several steps
   const bool wide;
   const bool by_columns, fused;
-  // a single step of few sequences reads its weights as they are, unless a stream takes many such
+  // a single step of not too many rows reads its weights as they are, unless a stream takes many such
   const bool packed;
   const int64_t steps;  // in a chunk
   const bool advances;  // whether row pointers follow from those of the step before
@@ -41,7 +39,9 @@ struct Forward {
         wide(REGISTERS == 16 && !is_near<Real>(cell.gates * plan.Hp * c.I)),
         by_columns(threads > 1 && splits_columns(c)),
         fused(c.T == 1 || (c.B >= FUSE_FROM && !(wide && 2 * c.B <= WIDE_CHUNK_ROWS))),
-        packed(is_stream || c.T > 1 || c.B > UNPACKED_ROWS),
+        packed(is_stream || c.T > 1 ||
+               pays_to_pack<Real>(by_columns ? c.B : (c.B + threads - 1) / threads,
+                                  cell.gates * c.H * (c.I + c.R))),
         steps(fused ? 1 : larger(1, (wide ? WIDE_CHUNK_ROWS : CHUNK_ROWS) / larger(1, c.B))),
         advances(!c.weight_ho && !cell.first && plan.is_even_paced()),
         one(c, 0, cell.first ? cell.first : cell.gates, c.R, packed),
@@ -248,8 +248,15 @@ struct Forward {
     int64_t from, to;
     columns.share(panels.count, from, to);
     if (alive == 0 || from == to) return;
+    if (!packed) {
+      const auto then = [&](const GateTile<Real>& tile, int64_t panel, int64_t at, int64_t M) {
+        formula(part, stage, tile, panel, 0, at, M);
+      };
+      if (!stage.take_unpacked(call, part.x, multiplied, alive, from, to, then)) failed = true;
+      return;
+    }
     const int64_t K = (fused ? call.I : 0) + stage.K;
-    const int64_t many = packed ? panels.at_once(alive, panels.vectors_of(from), K, to - from) : 1;
+    const int64_t many = panels.at_once(alive, panels.vectors_of(from), K, to - from);
     const int64_t whole = panels.rest ? panels.count - 1 : panels.vectors / panels.wide;
     const PanelOrder order(from, to, whole, many, (step + turn) & 1);
     Ahead records =
@@ -269,13 +276,11 @@ struct Forward {
       tile.uh = part.scratch;
       tile.wx = part.scratch + MOST_SUMS * V;
       tile.ahead_x = ahead_of<Real>(stage.w_x, stage.w_x + next * panels.stride(call.I),
-                                    packed ? panels.size(call.I) : 0, tile.I, P, alive);
+                                    panels.size(call.I), tile.I, P, alive);
       tile.ahead_h = ahead_of<Real>(stage.w_h, stage.w_h + next * panels.stride(stage.K),
-                                    packed ? panels.size(stage.K) : 0, stage.K, P, alive);
+                                    panels.size(stage.K), stage.K, P, alive);
       // few rows are one tile of any width
-      const int64_t most = alive <= FEW_ROWS ? FEW_ROWS
-                           : packed ? most_rows(static_cast<int>(P))
-                                    : smaller(UNPACKED_ROWS, most_rows(static_cast<int>(P)));
+      const int64_t most = alive <= FEW_ROWS ? FEW_ROWS : most_rows(static_cast<int>(P));
       in_tiles(alive, most, [&](int64_t at, int64_t M) {
         tile.x = part.x + at;
         tile.h = multiplied + at;
@@ -289,14 +294,7 @@ struct Forward {
           tile.start_panel = panels.stride(1) * part.rows * steps;
           tile.start_row = P * V;
         }
-        if (packed) {
-          TILES<Real>.gate[P][M][N / 2](tile);
-        } else {
-          if (M == 1) stage.template unpacked_tile<1>(call, tile, panel);
-          if (M == 2) stage.template unpacked_tile<2>(call, tile, panel);
-          if (M == 3) stage.template unpacked_tile<3>(call, tile, panel);
-          if (M == 4) stage.template unpacked_tile<4>(call, tile, panel);
-        }
+        TILES<Real>.gate[P][M][N / 2](tile);
         for (int64_t n = 0; n < N; ++n) {
           formula(part, stage, tile, panel + n, n * M * P * V, at, M);
         }
@@ -310,7 +308,7 @@ struct Forward {
   // of the very next step would come too late
   Ahead records_behind(const Part<Real>& part, const Stage<Real>& stage, int64_t step,
                        int64_t alive, int64_t P, int64_t items) const {
-    if (!call.saved || !packed || by_columns || alive <= FEW_ROWS) return {};
+    if (!call.saved || by_columns || alive <= FEW_ROWS) return {};
     if (step + 2 >= plan.bound[plan.segment]) return {};
     const Panels<Real>& panels = stage.panels;
     if (!is_near<Real>(panels.size(call.I)) || !is_near<Real>(panels.size(stage.K))) return {};

@@ -56,14 +56,15 @@ constexpr bool EXACT = false;
 #endif
 
 // Blocks that a thread keeps from one call to the next: fresh memory costs more to touch than a
-// small call takes.
+// small call takes. Where there is no room for another one, the one that was given first goes.
 struct Kept {
-  static constexpr int MOST = 32;
+  // more than one call has
+  static constexpr int MOST = 64;
   static constexpr int64_t MOST_BYTES = 32 << 20;
   void* at[MOST];
-  int64_t bytes[MOST];
+  int64_t bytes[MOST], turn[MOST];  // when it was given
   int count = 0;
-  int64_t total = 0;
+  int64_t total = 0, turns = 0;
 
   // a block of at least so many bytes, which are made those that it has
   void* take(int64_t& wanted) {
@@ -79,26 +80,45 @@ struct Kept {
       in_large_pages(fresh, wanted);
       return fresh;
     }
-    void* const found = at[best];
     wanted = bytes[best];
-    total -= wanted;
-    --count;
-    at[best] = at[count];
-    bytes[best] = bytes[count];
-    return found;
+    return removed(best);
   }
   void give(void* block, int64_t size) {
-    if (EXACT || count == MOST || total + size > MOST_BYTES) {
+    if (EXACT || size > MOST_BYTES || is_gone) {
       std::free(block);
       return;
     }
+    while (count == MOST || total + size > MOST_BYTES) {
+      std::free(removed(oldest()));
+    }
     at[count] = block;
-    bytes[count++] = size;
+    bytes[count] = size;
+    turn[count++] = turns++;
     total += size;
   }
   ~Kept() {
-    for (int i = 0; i < count; ++i) std::free(at[i]);
-    count = MOST;  // what is given back later is freed
+    while (count) std::free(removed(0));
+    is_gone = true;
+  }
+
+ private:
+  bool is_gone = false;  // what is given back later is freed
+
+  int oldest() const {
+    int first = 0;
+    for (int i = 1; i < count; ++i) {
+      if (turn[i] < turn[first]) first = i;
+    }
+    return first;
+  }
+  void* removed(int i) {
+    void* const found = at[i];
+    total -= bytes[i];
+    --count;
+    at[i] = at[count];
+    bytes[i] = bytes[count];
+    turn[i] = turn[count];
+    return found;
   }
 };
 inline thread_local Kept kept;

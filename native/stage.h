@@ -1,8 +1,8 @@
 // What the forward pass multiplies with.
 #pragma once
 
-#include "panels.h"
 #include "plan.h"
+#include "unpacked.h"
 
 namespace elman::ELMAN_ISA {
 
@@ -74,45 +74,66 @@ struct Stage {
     return bits;
   }
 
-  // the products of one panel with weights as they stand in memory, summed in the same order
-  template <int M>
-  void unpacked_tile(const Call& call, const GateTile<Real>& t, int64_t panel) const {
-    const int64_t wide = panels.wide_of(panel), P = panels.gates * wide;
-    for (int64_t p = 0; p < P; ++p) {
-      const int64_t unit = (panel * panels.wide + p % wide) * V;
-      const int64_t row = p / wide * call.H + unit, here = smaller(V, call.H - unit);
-      Vec<Real> acc[M];
-#pragma GCC unroll 8
-      for (int m = 0; m < M; ++m) acc[m] = load(t.start + p * V);
-      unpacked_product<M>(acc, t.x, weight_ih(call) + row * t.I, here, t.I);
-      if (t.apart >> p & 1) {
-#pragma GCC unroll 8
-        for (int m = 0; m < M; ++m) {
-          store(t.wx + (m * P + p) * V, acc[m]);
-          acc[m] = load(t.bias_h + p * V);
-        }
+  // The products of a single step of some rows with the panels `from` up to `to`, with weights as they
+  // stand in memory; then(tile, panel, first row, rows) behind each tile. False if there is no memory.
+  template <class F>
+  bool take_unpacked(const Call& call, const Real* const* x, const Real* const* h, int64_t rows,
+                     int64_t from, int64_t to, F then) const {
+    using Few = FewRows<Real>;
+    using Many = ManyRows<Real>;
+    const bool is_few = rows <= Few::MOST;
+    const int64_t most = is_few ? Few::MOST : Many::MOST;
+    const int64_t numbers = call.I + K, sums = panels.gates * panels.wide * V * most;
+    Buffer<Real> room(2 * sums), turned(is_few ? 0 : numbers * round_up(rows, V));
+    if (!room || !turned) return false;
+    if (!is_few) {
+      for (int64_t at = 0; at < rows; at += most) {
+        const int64_t M = smaller(most, rows - at);
+        Real* const here = turned + at * numbers;
+        Many::turn(x + at, M, call.I, here);
+        Many::turn(h + at, M, K, here + round_up(M, V) * call.I);
       }
-      unpacked_product<M>(acc, t.h, weight_hh(call) + row * t.K, here, t.K);
-#pragma GCC unroll 8
-      for (int m = 0; m < M; ++m) store(t.uh + (m * P + p) * V, acc[m]);
     }
+    for (int64_t panel = from; panel < to; ++panel) {
+      GateTile<Real> tile{};
+      tile.start = bias_x + panel * panels.stride(1);
+      tile.bias_h = bias_h + panel * panels.stride(1);
+      tile.apart = apart(*call.cell, panel);
+      tile.uh = room;
+      tile.wx = room + sums;
+      for (int64_t at = 0; at < rows; at += most) {
+        const int64_t M = smaller(most, rows - at);
+        const Real* const here = turned + at * numbers;
+        for (int64_t p = 0; p < panels.vectors_of(panel); ++p) {
+          const UnpackedSums<Real> s = unpacked(call, tile, panel, p);
+          if (is_few) {
+            Few::sums(s, x + at, h + at, M);
+          } else {
+            Many::sums(s, here, here + round_up(M, V) * call.I, M);
+          }
+        }
+        then(tile, panel, at, M);
+      }
+    }
+    return true;
   }
 
-  template <int M>
-  static ELMAN_INLINE void unpacked_product(Vec<Real> (&acc)[M], const Real* const* rows,
-                                            const Real* w, int64_t here, int64_t K) {
-    for (int64_t k = 0; k < K; k += V) {
-      const int64_t n = smaller(V, K - k);
-      Vec<Real> block[V];
-      turned<Real>(block, w + k, here, K, n);
-#pragma GCC unroll 16
-      for (int64_t j = 0; j < V; ++j) {
-        if (j < n) {
-#pragma GCC unroll 8
-          for (int m = 0; m < M; ++m) acc[m] = fma(rows[m][k + j], block[j], acc[m]);
-        }
-      }
-    }
+ private:
+  // vector p of a panel's sums
+  UnpackedSums<Real> unpacked(const Call& call, const GateTile<Real>& t, int64_t panel,
+                              int64_t p) const {
+    const int64_t wide = panels.wide_of(panel);
+    const int64_t unit = (panel * panels.wide + p % wide) * V, row = p / wide * call.H + unit;
+    return {t.start + p * V,
+            weight_ih(call) + row * call.I,
+            weight_hh(call) + row * K,
+            call.I,
+            K,
+            smaller(V, call.H - unit),
+            t.apart >> p & 1 ? t.bias_h + p * V : nullptr,
+            t.wx + p * V,
+            t.uh + p * V,
+            panels.vectors_of(panel) * V};
   }
 };
 

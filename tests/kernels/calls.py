@@ -3,6 +3,7 @@
 from dataclasses import dataclass, replace
 
 import torch
+from tolerances import assert_close
 
 from elman.cells import NONLINEARITIES, gru, gru_reset_before, lstm, rnn
 from elman.kernels import Call, Weights, cpu, reference, tensors_of, with_tensors
@@ -116,6 +117,17 @@ def by_kernel(call, grads):
     needed = [t is not None for t in tensors]
     found = cpu.backward(plain, tensors, grads, needed, output, saved)
     return [output, *after], [g for g, need in zip(found, needed, strict=True) if need]
+
+
+def check_agrees(call):
+    """Outputs and every gradient are the reference's."""
+    grads = gradients_like(call)
+    found, expected = by_kernel(call, grads), by_reference(call, grads)
+    names = ["output", "h", "c"]
+    for name, one, other in zip(names, found[0], expected[0], strict=False):
+        assert_close(one, other, "forward", name)
+    for i, (one, other) in enumerate(zip(found[1], expected[1], strict=True)):
+        assert_close(one, other, "backward", f"gradient {i}")
 
 
 def check_rows_alone(call, grads, rows):

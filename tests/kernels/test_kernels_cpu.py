@@ -16,7 +16,7 @@ from kernels.calls import (
     ByFields,
     Kind,
     by_kernel,
-    by_reference,
+    check_agrees,
     check_rows_alone,
     gradients_like,
     make,
@@ -73,28 +73,18 @@ def test_the_threads_that_are_asked_for_are_handed_over(way, threads, monkeypatc
     assert asked == [threads, threads]
 
 
-def _agree(call):
-    grads = gradients_like(call)
-    found, expected = by_kernel(call, grads), by_reference(call, grads)
-    names = ["output", "h", "c"]
-    for name, one, other in zip(names, found[0], expected[0], strict=False):
-        assert_close(one, other, "forward", name)
-    for i, (one, other) in enumerate(zip(found[1], expected[1], strict=True)):
-        assert_close(one, other, "backward", f"gradient {i}")
-
-
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("cell", ["rnn_tanh", "gru", "gru_reset_before", "lstm"])
 def test_a_kernel_is_the_reference(cell, kind, dtype, variant):
     for shape in SHAPES:
-        _agree(make(CELLS[cell], shape, KINDS[kind], dtype))
+        check_agrees(make(CELLS[cell], shape, KINDS[kind], dtype))
 
 
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
 @pytest.mark.parametrize("cell", [name for name in CELLS if name.startswith("rnn")])
 def test_every_nonlinearity(cell, dtype, variant):
-    _agree(make(CELLS[cell], (6, 5, 4, 19), KINDS["all"], dtype))
+    check_agrees(make(CELLS[cell], (6, 5, 4, 19), KINDS["all"], dtype))
 
 
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
@@ -104,7 +94,7 @@ def test_an_output_that_is_fed_back(cell, kind, dtype, variant, threads):
     name, _, output = cell.partition("-")
     whole = lstm.cell if name == "lstm" else rnn.cell("tanh", output or "identity")
     for shape, R in (((5, 3, 7, 5), 3), ((4, 13, 8, 33), 40), ((3, 1, 4, 70), 65)):
-        _agree(make(whole, shape, replace(KINDS[kind], fed_back=R), dtype))
+        check_agrees(make(whole, shape, replace(KINDS[kind], fed_back=R), dtype))
 
 
 @pytest.mark.parametrize("kind", ["dense", "all", "all-reverse"])
@@ -137,7 +127,7 @@ def test_a_row_does_not_depend_on_its_neighbours(cell, variant):
 @pytest.mark.parametrize("cell", ["gru", "gru_reset_before", "lstm"])
 def test_weights_that_fill_the_first_cache_more_than_once(cell, hidden, variant):
     call = make(CELLS[cell], (7, 3, 9, hidden), KINDS["all"])
-    _agree(call)
+    check_agrees(call)
     check_rows_alone(call, gradients_like(call), (0, 2))
 
 
@@ -145,7 +135,7 @@ def test_weights_that_fill_the_first_cache_more_than_once(cell, hidden, variant)
 @pytest.mark.parametrize("cell", ["gru", "gru_reset_before", "lstm"])
 def test_weights_of_the_inputs_that_come_from_afar(cell, kind, variant, threads):
     # more than a megabyte of them: narrow vectors take the inputs of several steps at once
-    _agree(make(CELLS[cell], (10, 19, 1500, 61), KINDS[kind]))
+    check_agrees(make(CELLS[cell], (10, 19, 1500, 61), KINDS[kind]))
 
 
 @pytest.mark.parametrize("kind", ["dense", "all-reverse"])
@@ -154,7 +144,7 @@ def test_weights_of_the_inputs_that_come_from_afar(cell, kind, variant, threads)
 def test_columns_of_both_products_that_fill_vectors_together_only(
     cell, shape, kind, variant, threads
 ):
-    _agree(make(CELLS[cell], shape, KINDS[kind]))
+    check_agrees(make(CELLS[cell], shape, KINDS[kind]))
 
 
 # sums that begin with those of other gates, in two tiles; and one row of many columns
@@ -162,7 +152,7 @@ def test_columns_of_both_products_that_fill_vectors_together_only(
 def test_wide_gradients_that_go_to_two_places(shape, variant, monkeypatch):
     monkeypatch.setattr(cpu, "threads", lambda: 1)
     for cell in ("rnn_tanh", "lstm"):
-        _agree(make(CELLS[cell], shape, KINDS["lengths"]))
+        check_agrees(make(CELLS[cell], shape, KINDS["lengths"]))
 
 
 def test_a_row_does_not_depend_on_whether_steps_are_taken_at_once(variant):
@@ -209,7 +199,7 @@ def test_any_lengths_resets_and_shapes(data):
     shape = tuple(data.draw(st.integers(1, most)) for most in (9, 20, 20, 70))
     cell = data.draw(st.sampled_from(["rnn_tanh", "gru", "gru_reset_before", "lstm"]))
     kind = Kind(*(data.draw(st.booleans()) for _ in range(5)))
-    _agree(make(CELLS[cell], shape, kind, torch.float64))
+    check_agrees(make(CELLS[cell], shape, kind, torch.float64))
 
 
 def test_strided_inputs_need_no_copy():
