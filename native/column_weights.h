@@ -55,8 +55,9 @@ struct GradientRows {
 template <class Real>
 struct ColumnWeights {
   static constexpr int V = LANES<Real>;
-  // rows that cost less to multiply than the weights to pack
-  static constexpr int64_t FEW = 32;
+  // Rows that cost less to multiply than the weights to pack; fewer of them where rows of weights begin
+  // within a vector, and each of these is read in two parts.
+  static int64_t few(int64_t columns) { return columns % V ? 32 : 64; }
   const int64_t groups, units, columns, vectors, panels;
   const int64_t packed_from;  // the first panel that is packed
   Buffer<Real> w;
@@ -68,7 +69,7 @@ struct ColumnWeights {
         columns(columns_),
         vectors((columns_ + V - 1) / V),
         panels((vectors + COLUMN_PANEL - 1) / COLUMN_PANEL),
-        packed_from(rows > FEW ? 0 : columns_ % V ? panels - 1 : panels),
+        packed_from(rows > few(columns_) ? 0 : columns_ % V ? panels - 1 : panels),
         w(groups_ * units_ * larger(vectors - packed_from * COLUMN_PANEL, 0) * V) {}
   void pack(const Real* matrix_, const Team& team) {
     if (team.index == 0) matrix = matrix_;
