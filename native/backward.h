@@ -66,7 +66,7 @@ struct Backward {
         advances(!c.weight_ho && !rest && plan.is_even_paced()),
         most(plan.largest_chunk()),
         joined(call, plan, by_columns),
-        back(first, c.H, joined.columns ? joined.columns : c.R, plan.records()),
+        back(plan.goes_back(plan.longest - 1) || joined.columns ? first : 0, c.H, joined.columns ? joined.columns : c.R, plan.records()),
         back_rest(rest, c.H, rest ? c.H : 0, plan.records()),
         out(c.weight_ho ? 1 : 0, c.R, c.weight_ho ? c.H : 0, plan.records()),
         in(takes_inputs() ? cell.gates : 0, c.H, takes_inputs() ? c.I : 0, plan.records()),
@@ -297,8 +297,10 @@ struct Backward {
       joined.aim(part, step, alive);
       into = {part.dstate[0], part.dinput, call.R};
     }
-    multiply(into, dgates, cell.duh, back, cell.direct != 0, part.offsets, alive, columns, step & 1,
-             records_before(part, step));
+    if (plan.goes_back(step) || joined.columns) {
+      multiply(into, dgates, cell.duh, back, cell.direct != 0, part.offsets, alive, columns, step & 1,
+               records_before(part, step));
+    }
     columns.wait();
     if (call.gradient_clip > 0) {
       states.clip(part, alive, columns);

@@ -269,6 +269,8 @@ struct Plan {
     }
   }
 
+  // whether anybody asks for the gradient of the fed-back state before a step
+  bool goes_back(int64_t step) const { return step > 0 || call.dstate_0 || call.dinitial_0; }
   // the state s before step `step` of row r
   ELMAN_INLINE const Real* state_before(int64_t s, int64_t r, int64_t step) const {
     if (is_reset(r, step)) return all(initial(s));

@@ -73,7 +73,7 @@ struct TileBackward {
 
   void work(const Team& team) {
     const Bfloat16* const hh = static_cast<const Bfloat16*>(call.weight_hh);
-    back.pack(hh, team);
+    if (plan.goes_back(plan.longest - 1)) back.pack(hh, team);
     if (rest) back_rest.pack(hh + first * call.H * call.H, team);
     if (call.dinput) in.pack(static_cast<const Bfloat16*>(call.weight_ih), team);
     Part part(*this);
@@ -126,7 +126,9 @@ struct TileBackward {
       }
       team.wait();
     }
-    multiply(carries[0], back, cell.duh, cell.direct != 0, step, base, from, to);
+    if (plan.goes_back(step)) {
+      multiply(carries[0], back, cell.duh, cell.direct != 0, step, base, from, to);
+    }
     if (call.resets) cut(step, alive, from, to);
   }
 

@@ -109,12 +109,12 @@ def by_reference(call, grads):
     ]
 
 
-def by_kernel(call, grads):
-    """Outputs and every gradient."""
+def by_kernel(call, grads, without=()):
+    """Outputs and every gradient but some of the tensors', by their places."""
     tensors = [None if t is None else t.detach() for t in tensors_of(call)]
     plain = replace(with_tensors(call, tensors))
     output, after, saved = cpu.forward(plain, tensors, save=True)
-    needed = [t is not None for t in tensors]
+    needed = [t is not None and i not in without for i, t in enumerate(tensors)]
     found = cpu.backward(plain, tensors, grads, needed, output, saved)
     return [output, *after], [g for g, need in zip(found, needed, strict=True) if need]
 
@@ -128,6 +128,18 @@ def check_agrees(call):
         assert_close(one, other, "forward", name)
     for i, (one, other) in enumerate(zip(found[1], expected[1], strict=True)):
         assert_close(one, other, "backward", f"gradient {i}")
+
+
+def check_first_states_unasked(call, grads):
+    """All else has the same bits where nobody asks for the gradient of the first states."""
+    outputs, gradients = by_kernel(call, grads)
+    found, others = by_kernel(call, grads, without=(7, 8))
+    first = len(gradients) - len(others)
+    assert first == len(call.state)
+    # input, four weights, then the states
+    expected = [*outputs, *gradients[:5], *gradients[5 + first :]]
+    for one, other in zip([*found, *others], expected, strict=True):
+        assert torch.equal(one, other)
 
 
 def check_rows_alone(call, grads, rows):

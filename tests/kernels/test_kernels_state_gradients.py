@@ -6,7 +6,15 @@ from typing import Any
 
 import pytest
 import torch
-from kernels.calls import CELLS, KINDS, by_kernel, by_reference, gradients_like, make
+from kernels.calls import (
+    CELLS,
+    KINDS,
+    by_kernel,
+    by_reference,
+    check_first_states_unasked,
+    gradients_like,
+    make,
+)
 from tolerances import TOLERANCES, assert_close
 
 import elman
@@ -246,3 +254,12 @@ def test_a_batch_of_no_rows_is_seen(dtype):
         layer(torch.randn(5, 0, 3, dtype=dtype))[0].sum().backward()
     (seen,) = flow.last.values()
     assert seen.norms["h"].shape == (5, 0)
+
+
+@native
+@pytest.mark.parametrize("kind", ["dense", "lengths", "resets", "reverse", "all", "all-reverse"])
+@pytest.mark.parametrize("cell", FEW)
+def test_first_states_that_nobody_asks_for(cell, kind, variant):
+    for shape in ((1, 5, 7, 33), (1, 70, 16, 40), (3, 40, 6, 20), (2, 1, 20, 40)):
+        call = make(CELLS[cell], shape, KINDS[kind])
+        check_first_states_unasked(call, gradients_like(call))

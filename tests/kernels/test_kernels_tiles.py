@@ -16,6 +16,7 @@ from kernels.calls import (
     Kind,
     by_kernel,
     by_reference,
+    check_first_states_unasked,
     check_rows_alone,
     gradients_like,
     make,
@@ -108,6 +109,14 @@ def test_a_row_does_not_depend_on_its_neighbours(cell):
     call = _in(make(CELLS[cell], (6, 40, 9, 70), KINDS["all"]), torch.bfloat16)
     grads = [g.bfloat16() for g in gradients_like(call)]
     check_rows_alone(call, grads, (0, 17, 39))
+
+
+@pytest.mark.parametrize("kind", ["dense", "all-reverse"])
+@pytest.mark.parametrize("cell", GATED)
+def test_first_states_that_nobody_asks_for(cell, kind):
+    for shape in ((1, 5, 7, 33), (3, 40, 6, 20)):
+        call = _in(make(CELLS[cell], shape, KINDS[kind]), torch.bfloat16)
+        check_first_states_unasked(call, [g.bfloat16() for g in gradients_like(call)])
 
 
 @pytest.mark.parametrize("cell", GATED)
