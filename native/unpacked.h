@@ -22,7 +22,8 @@ struct UnpackedSums {
 template <class Real>
 struct FewRows {
   static constexpr int V = LANES<Real>;
-  static constexpr int MOST = REGISTERS == 32 ? 8 : 4;
+  // more of them fill half a vector, and are the lanes themselves
+  static constexpr int MOST = V / 2;
 
   // of M rows
   template <int N = MOST>
