@@ -142,6 +142,18 @@ def check_first_states_unasked(call, grads):
         assert torch.equal(one, other)
 
 
+def check_threads_alike(call, grads, monkeypatch):
+    """The same bits on one, two and three threads."""
+    results = []
+    for count in (1, 2, 3):
+        monkeypatch.setattr(cpu, "threads", lambda count=count: count)
+        outputs, gradients = by_kernel(call, grads)
+        results.append([*outputs, *gradients])
+    for other in results[1:]:
+        for one, two in zip(results[0], other, strict=True):
+            assert torch.equal(one, two)
+
+
 def check_rows_alone(call, grads, rows):
     """Each of these rows has the same bits alone as among its neighbours."""
     (output, *after), gradients = by_kernel(call, grads)

@@ -18,6 +18,7 @@ from kernels.calls import (
     by_kernel,
     check_agrees,
     check_rows_alone,
+    check_threads_alike,
     gradients_like,
     make,
 )
@@ -104,15 +105,7 @@ def test_an_output_that_is_fed_back(cell, kind, dtype, variant, threads):
 @pytest.mark.parametrize("cell", ["rnn_tanh", "gru", "gru_reset_before", "lstm"])
 def test_the_same_bits_for_every_number_of_threads(cell, shape, kind, variant, monkeypatch):
     call = make(CELLS[cell], shape, KINDS[kind])
-    grads = gradients_like(call)
-    results = []
-    for count in (1, 2, 3):
-        monkeypatch.setattr(cpu, "threads", lambda count=count: count)
-        outputs, gradients = by_kernel(call, grads)
-        results.append([*outputs, *gradients])
-    for other in results[1:]:
-        for one, two in zip(results[0], other, strict=True):
-            assert torch.equal(one, two)
+    check_threads_alike(call, gradients_like(call), monkeypatch)
 
 
 @pytest.mark.parametrize("cell", ["rnn_tanh", "gru", "gru_reset_before", "lstm"])

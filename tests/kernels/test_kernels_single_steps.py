@@ -8,9 +8,9 @@ import torch
 from kernels.calls import (
     CELLS,
     KINDS,
-    by_kernel,
     check_agrees,
     check_rows_alone,
+    check_threads_alike,
     gradients_like,
     make,
 )
@@ -57,15 +57,7 @@ def test_weights_that_come_from_memory_are_not_packed_for_more_rows(variant):
 @pytest.mark.parametrize("cell", GATED)
 def test_the_same_bits_for_every_number_of_threads(cell, rows, variant, monkeypatch):
     call = make(CELLS[cell], (1, rows, 150, 170), KINDS["dense"])
-    grads = gradients_like(call)
-    results = []
-    for count in (1, 2, 3):
-        monkeypatch.setattr(cpu, "threads", lambda count=count: count)
-        outputs, gradients = by_kernel(call, grads)
-        results.append([*outputs, *gradients])
-    for other in results[1:]:
-        for one, two in zip(results[0], other, strict=True):
-            assert torch.equal(one, two)
+    check_threads_alike(call, gradients_like(call), monkeypatch)
 
 
 @pytest.mark.skipif(

@@ -18,6 +18,7 @@ from kernels.calls import (
     by_reference,
     check_first_states_unasked,
     check_rows_alone,
+    check_threads_alike,
     gradients_like,
     make,
 )
@@ -93,15 +94,7 @@ def test_a_long_sum_keeps_its_digits():
 @pytest.mark.parametrize("cell", GATED)
 def test_the_same_bits_for_every_number_of_threads(cell, shape, kind, monkeypatch):
     call = _in(make(CELLS[cell], shape, KINDS[kind]), torch.bfloat16)
-    grads = [g.bfloat16() for g in gradients_like(call)]
-    results = []
-    for count in (1, 2, 3):
-        monkeypatch.setattr(cpu, "threads", lambda count=count: count)
-        outputs, gradients = by_kernel(call, grads)
-        results.append([*outputs, *gradients])
-    for other in results[1:]:
-        for one, two in zip(results[0], other, strict=True):
-            assert torch.equal(one, two)
+    check_threads_alike(call, [g.bfloat16() for g in gradients_like(call)], monkeypatch)
 
 
 @pytest.mark.parametrize("cell", GATED)
