@@ -66,7 +66,8 @@ struct Backward {
         advances(!c.weight_ho && !rest && plan.is_even_paced()),
         most(plan.largest_chunk()),
         joined(call, plan, by_columns),
-        back(plan.goes_back(plan.longest - 1) || joined.columns ? first : 0, c.H, joined.columns ? joined.columns : c.R, plan.records()),
+        back(goes_back(plan.longest - 1) ? first : 0, c.H, joined.columns ? joined.columns : c.R,
+             plan.records()),
         back_rest(rest, c.H, rest ? c.H : 0, plan.records()),
         out(c.weight_ho ? 1 : 0, c.R, c.weight_ho ? c.H : 0, plan.records()),
         in(takes_inputs() ? cell.gates : 0, c.H, takes_inputs() ? c.I : 0, plan.records()),
@@ -115,6 +116,8 @@ struct Backward {
   }
 
   int64_t slot_stride() const { return plan.vectors * most * V; }
+  // whether anybody asks for the product that goes to the state before a step, or to the input with it
+  bool goes_back(int64_t step) const { return plan.goes_back(step) || joined.columns; }
   // whether the inputs' gradients have a product of their own
   bool takes_inputs() const { return call.dinput && !joined.columns; }
 
@@ -297,7 +300,7 @@ struct Backward {
       joined.aim(part, step, alive);
       into = {part.dstate[0], part.dinput, call.R};
     }
-    if (plan.goes_back(step) || joined.columns) {
+    if (goes_back(step)) {
       multiply(into, dgates, cell.duh, back, cell.direct != 0, part.offsets, alive, columns, step & 1,
                records_before(part, step));
     }

@@ -88,14 +88,15 @@ ELMAN_INLINE void transpose(Vec<Real> (&rows)[LANES<Real>]) {
   if constexpr (S > 1) transpose<Real, S / 2>(rows);
 }
 
-// A block of LANES numbers of each of LANES rows of a matrix, turned: vector j holds column j.
-template <class Real>
-ELMAN_INLINE void turned(Vec<Real> (&block)[LANES<Real>], const Real* rows, int64_t rows_here,
-                         int64_t stride, int64_t columns_here) {
+// A block of LANES numbers of each of LANES rows, turned: vector j holds column j. `row(i)` is where row i
+// of those that are there begins.
+template <class Real, class Row>
+ELMAN_INLINE void turned(Vec<Real> (&block)[LANES<Real>], int64_t rows_here, int64_t columns_here,
+                         Row row) {
   constexpr int V = LANES<Real>;
 #pragma GCC unroll 16
   for (int64_t lane = 0; lane < V; ++lane) {
-    block[lane] = lane < rows_here ? load(rows + lane * stride, columns_here) : Vec<Real>{};
+    block[lane] = lane < rows_here ? load(row(lane), columns_here) : Vec<Real>{};
   }
   transpose<Real>(block);
 }
@@ -122,7 +123,7 @@ inline void pack_gates(const Panels<Real>& panels, const Real* matrix, int64_t K
         for (int64_t k = 0; k < K; k += V) {
           const int64_t n = smaller(V, K - k);
           Vec<Real> block[V];
-          turned<Real>(block, rows + k, here, K, n);
+          turned<Real>(block, here, n, [&](int64_t i) { return rows + i * K + k; });
 #pragma GCC unroll 16
           for (int64_t j = 0; j < V; ++j) {
             if (j < n) store(column, block[j], lanes);

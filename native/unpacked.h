@@ -58,7 +58,7 @@ struct FewRows {
     for (int64_t k = 0; k < K; k += V) {
       const int64_t n = smaller(V, K - k);
       Vec<Real> block[V];
-      turned<Real>(block, w + k, units, K, n);
+      turned<Real>(block, units, n, [&](int64_t i) { return w + i * K + k; });
 #pragma GCC unroll 16
       for (int64_t j = 0; j < V; ++j) {
         if (j < n) {
@@ -88,11 +88,7 @@ struct ManyRows {
       for (int64_t k = 0; k < K; k += V) {
         const int64_t here = smaller(V, K - k);
         Vec<Real> block[V];
-#pragma GCC unroll 16
-        for (int64_t m = 0; m < V; ++m) {
-          block[m] = n * V + m < M ? load(rows[n * V + m] + k, here) : Vec<Real>{};
-        }
-        transpose<Real>(block);
+        turned<Real>(block, M - n * V, here, [&](int64_t m) { return rows[n * V + m] + k; });
 #pragma GCC unroll 16
         for (int64_t j = 0; j < V; ++j) {
           if (j < here) store(to + ((k + j) * N + n) * V, block[j]);
@@ -147,7 +143,7 @@ struct ManyRows {
       Vec<Real> row[N];
 #pragma GCC unroll 2
       for (int n = 0; n < N; ++n) row[n] = load(rows + (k * N + n) * V);
-#pragma GCC unroll 16
+#pragma GCC unroll 8
       for (int u = 0; u < UNITS<N>; ++u)
 #pragma GCC unroll 2
         for (int n = 0; n < N; ++n) acc[u][n] = fma(own[u][k], row[n], acc[u][n]);
