@@ -2,9 +2,10 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+, := ,
 PIP := $(BIN)/python -m pip --disable-pip-version-check -q
 
-.PHONY: demo test lint format quality bench bench-quick bench-gradient long-memory sanitize sanitize-threads neon clean
+.PHONY: demo test lint format quality bench bench-quick bench-gradient long-memory sanitize sanitize-threads amx neon clean
 
 # what the native module is built from
 NATIVE := CMakeLists.txt $(wildcard native/*) $(wildcard src/elman/cells/*.py) $(wildcard src/elman/kernels/generator/*.py)
@@ -64,29 +65,39 @@ $(VENV)/.installed-bench: $(VENV)/.installed
 	$(PIP) install -c constraints.txt -C cmake.define.ELMAN_WERROR=ON -e '.[bench]'
 	touch $@
 
+# a native module of its own, in build/NAME, for tests: $(call native,NAME,options of CMake)
+define native
+$(BIN)/cmake -S . -B build/$(1) $(2) -DELMAN_WERROR=ON -DPython_EXECUTABLE=$(CURDIR)/$(BIN)/python \
+		-Dnanobind_DIR=$$($(BIN)/python -m nanobind --cmake_dir)
+	$(BIN)/cmake --build build/$(1) --parallel
+	ln -sfn ../../native build/$(1)/include
+endef
+# the processor's tiles (AMX) by plain instructions
+TILES := -DELMAN_TILES=$(CURDIR)/tests/emulated/tiles.h
+
 # the tests of the kernels under AddressSanitizer and UndefinedBehaviorSanitizer
 sanitize: $(VENV)/.installed-dev
-	$(BIN)/cmake -S . -B build/sanitize -DELMAN_SANITIZE=address,undefined -DELMAN_WERROR=ON \
-		-DPython_EXECUTABLE=$(CURDIR)/$(BIN)/python \
-		-Dnanobind_DIR=$$($(BIN)/python -m nanobind --cmake_dir)
-	$(BIN)/cmake --build build/sanitize --parallel
-	ln -sfn ../../native build/sanitize/include
-	ELMAN_TEST_NATIVE=$$(ls build/sanitize/_native*.so) \
+	$(call native,sanitize,-DELMAN_SANITIZE=address$(,)undefined $(TILES))
+	ELMAN_TEST_NATIVE=$$(ls $(CURDIR)/build/sanitize/_native*.so) \
 	ASAN_OPTIONS=detect_leaks=0:verify_asan_link_order=0 \
 	LD_PRELOAD="$$(c++ -print-file-name=libasan.so) $$(c++ -print-file-name=libubsan.so)" \
 		$(BIN)/python -m pytest tests/kernels tests/nn/test_nn_stepper.py tests/nn/test_nn_stacks*.py $(ARGS)
 
 # threads with a barrier that ThreadSanitizer sees stand for OpenMP's team
 sanitize-threads: $(VENV)/.installed-dev
-	$(BIN)/cmake -S . -B build/threads -DELMAN_SANITIZE=thread -DELMAN_WERROR=ON \
-		-DPython_EXECUTABLE=$(CURDIR)/$(BIN)/python \
-		-Dnanobind_DIR=$$($(BIN)/python -m nanobind --cmake_dir)
-	$(BIN)/cmake --build build/threads --parallel
-	ELMAN_TEST_NATIVE=$$(ls build/threads/_native*.so) \
+	$(call native,threads,-DELMAN_SANITIZE=thread)
+	ELMAN_TEST_NATIVE=$$(ls $(CURDIR)/build/threads/_native*.so) \
 	TSAN_OPTIONS=halt_on_error=1 \
 	LD_PRELOAD="$$(c++ -print-file-name=libtsan.so)" \
 		setarch -R $(BIN)/python -m pytest tests/kernels/test_kernels_cpu.py tests/kernels/test_kernels_tiles.py \
 			-k "threads or fed_back" $(ARGS)
+
+# the tests of bfloat16 in tiles, emulated, for processors with AVX-512 and without AMX (three minutes)
+amx: $(VENV)/.installed-dev
+	$(call native,amx,$(TILES))
+	ELMAN_TEST_NATIVE=$$(ls $(CURDIR)/build/amx/_native*.so) OMP_NUM_THREADS=1 \
+		$(BIN)/python -m pytest -n auto --dist loadfile tests/kernels tests/ops/test_ops_bfloat16.py \
+			tests/nn/test_nn_stepper.py tests/nn/test_nn_packed.py tests/nn/test_nn_stacks_train.py $(ARGS)
 
 # the tests of the kernels on their ARM64 build, emulated (a quarter of an hour)
 neon: $(VENV)/.installed-dev

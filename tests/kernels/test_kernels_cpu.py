@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -258,10 +259,13 @@ def test_a_length_outside_the_batch_is_refused():
 
 @pytest.mark.parametrize("name", VARIANTS)
 def test_the_environment_forces_an_instruction_set(name):
-    code = "from elman.kernels._machine import machine; from elman.kernels import _native;"
-    code += "print(machine().name, _native.name(machine().kernels))"
+    code = "import conftest; from elman.kernels._machine import machine;"
+    code += (
+        "from elman.kernels import _native; print(machine().name, _native.name(machine().kernels))"
+    )
     done = subprocess.run(
-        [sys.executable, "-c", code], env={**os.environ, "ELMAN_CPU": name}, capture_output=True, text=True
+        [sys.executable, "-c", code], env={**os.environ, "ELMAN_CPU": name},
+        cwd=Path(__file__).parents[1], capture_output=True, text=True,
     )  # fmt: skip
     assert done.stdout.split() == [name, name], done.stderr
 

@@ -5,6 +5,7 @@ import struct
 import subprocess
 import sys
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -166,7 +167,7 @@ def test_a_nan_in_one_row_stays_there():
 def test_the_forced_kernels_run():
     # tiles take a factor below 1e-38 for zero, float32's units do not
     code = """
-import torch, elman
+import conftest, torch, elman
 layer = elman.nn.RNN(1, 1, nonlinearity="identity", bias=False, dtype=torch.bfloat16)
 with torch.no_grad():
     layer.weight_ih_l0.fill_(2.0**40)
@@ -175,7 +176,7 @@ with torch.no_grad():
     for name, expected in (*((one, "False") for one in ABLE), ("avx512", "True")):
         done = subprocess.run(
             [sys.executable, "-W", "ignore", "-c", code], env={**os.environ, "ELMAN_CPU": name},
-            capture_output=True, text=True,
+            cwd=Path(__file__).parents[1], capture_output=True, text=True,
         )  # fmt: skip
         assert done.stdout.strip() == expected, done.stderr
 
