@@ -143,6 +143,8 @@ struct Plan {
     return s;
   }
 
+  bool is_one_chunk() const { return longest == 0 || chunk_start(longest) == 0; }
+
   // records of the largest chunk, one at least; 0 where the plan found no memory
   int64_t largest_chunk() const {
     if (!ready()) return 0;

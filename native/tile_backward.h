@@ -1,6 +1,7 @@
 // The schedule of the backward pass in bfloat16: products in tiles, the states' gradients in float32.
 #pragma once
 
+#include "tile_columns.h"
 #include "tile_gradients.h"
 
 #if defined(ELMAN_BFLOAT16)
@@ -35,9 +36,10 @@ struct TileBackward {
         rows(round_up(c.B, BLOCK)),
         row(plan.Hp + TILE),
         room(round_up(most, BLOCK) + BLOCK),
-        back(first, c.H, c.H),
-        back_rest(rest, c.H, rest ? c.H : 0),
-        in(c.dinput ? cell.gates : 0, c.H, c.dinput ? c.I : 0),
+        back(hh(), first, c.H, c.H, plan.longest != 1),
+        back_rest(hh() + first * c.H * c.H, rest, c.H, rest ? c.H : 0, plan.longest != 1),
+        in(static_cast<const Bfloat16*>(c.weight_ih), cell.gates, c.H, c.dinput ? c.I : 0,
+           plan.longest != 1),
         gates(cell.slots * plan.Hp * room, true),
         carries{Buffer<float>(rows * row, true),
                 Buffer<float>(cell.states > 1 ? rows * row : 0, true)},
@@ -57,25 +59,27 @@ struct TileBackward {
     return failed ? NO_MEMORY : DONE;
   }
 
+  const Bfloat16* hh() const { return static_cast<const Bfloat16*>(call.weight_hh); }
+
   // One member's scratch: gate gradients, [slot][vector][row][lane], states in float32, and the
   // sums of some input gradients. Where a second product follows, the gates of all rows and panels
   // wait for it.
   struct Part {
     Buffer<float> dgates, states, inputs;
-    Buffer<Bfloat16> left;
+    Buffer<Bfloat16> left, weights;
     explicit Part(const TileBackward& b)
         : dgates(b.cell.slots * BLOCK_SIZE * (b.rest ? b.rows / BLOCK * b.back.panels : 1), true),
           states(2 * MOST_STATES * BLOCK_SIZE, true),
           inputs(GROUP * (b.in.panels * BLOCK + TILE)),
-          left(TileGradients::PANELS * blocks_of(b.most) * 2 * TILE_SIZE) {}
-    bool ready() const { return dgates && states && inputs && left; }
+          left(TileGradients::PANELS * blocks_of(b.most) * 2 * TILE_SIZE),
+          weights(larger(larger(b.back.room(), b.back_rest.room()), b.in.room())) {}
+    bool ready() const { return dgates && states && inputs && left && weights; }
   };
 
   void work(const Team& team) {
-    const Bfloat16* const hh = static_cast<const Bfloat16*>(call.weight_hh);
-    if (plan.goes_back(plan.longest - 1)) back.pack(hh, team);
-    if (rest) back_rest.pack(hh + first * call.H * call.H, team);
-    if (call.dinput) in.pack(static_cast<const Bfloat16*>(call.weight_ih), team);
+    if (plan.goes_back(plan.longest - 1)) back.pack(team);
+    back_rest.pack(team);
+    in.pack(team);
     Part part(*this);
     if (!part.ready()) failed = true;
     team.wait();
@@ -89,13 +93,13 @@ struct TileBackward {
       gradients.pack(s, stop, team);
       team.wait();
       const int64_t N = plan.offset[stop] - plan.offset[s];
-      gradients.add(gates, room, N, part.left, stop == plan.longest, team);
+      gradients.add(gates, room, N, part.left, stop == plan.longest, s == 0, team);
       if (call.dinput) inputs(part, s, N, team);
       team.wait();
       stop = s;
     }
     finish(team);
-    gradients.write(team);
+    gradients.finish(team);
   }
 
   float* carry(int64_t k, int64_t r) const { return carries[k] + r * row; }
@@ -120,14 +124,14 @@ struct TileBackward {
     }
     team.wait();
     if (rest) {
-      multiply(doperand, back_rest, cell.duh + first, false, step, base, from, to);
+      multiply(part, doperand, back_rest, cell.duh + first, false, step, base, from, to);
       for (int64_t panel = from; panel < to; ++panel) {
         in_blocks(alive, [&](int64_t at, int64_t M) { operand(part, step, base, panel, at, M); });
       }
       team.wait();
     }
     if (plan.goes_back(step)) {
-      multiply(carries[0], back, cell.duh, cell.direct != 0, step, base, from, to);
+      multiply(part, carries[0], back, cell.duh, cell.direct != 0, step, base, from, to);
     }
     if (call.resets) cut(step, alive, from, to);
   }
@@ -272,11 +276,12 @@ struct TileBackward {
 
   // rows of `to` (+)= gates times weights, for some panels of columns; what is written behind the rows of
   // a step belongs to rows that begin later
-  void multiply(float* to, const TileColumns& weights, const int64_t* slots, bool add,
-                int64_t step, int64_t base, int64_t from, int64_t end) const {
+  void multiply(const Part& part, float* to, const TileColumns& weights, const int64_t* slots,
+                bool add, int64_t step, int64_t base, int64_t from, int64_t end) const {
     const int64_t alive = plan.alive(step);
     // every other step goes the other way round, and finds the last weights still in the cache
-    weights.multiply(to, row, gates + base * BLOCK, room, alive, slots, add, from, end, step & 1);
+    weights.multiply(to, row, gates + base * BLOCK, room, alive, slots, add, from, end, step & 1,
+                     part.weights);
   }
 
   // a reset before a step: the gradient belongs to the initial state, nothing goes further back
@@ -295,23 +300,28 @@ struct TileBackward {
     }
   }
 
-  // dx = gates' gradients times W_ih, for the N rows of the chunk that begins at step s
+  // dx = gates' gradients times W_ih, for the N rows of the chunk that begins at step s: each member
+  // takes some rows, or some panels where it packs them itself
   void inputs(const Part& part, int64_t s, int64_t N, const Team& team) const {
-    int64_t from, to, step = s;
-    team.share(blocks_of(N), from, to);
+    int64_t from = 0, to = blocks_of(N), panel = 0, last = in.panels, step = s;
+    if (in.keeps) {
+      team.share(to, from, to);
+    } else {
+      team.share(last, panel, last);
+    }
     const int64_t end = smaller(to * BLOCK, N), sums_row = in.panels * BLOCK + TILE;
     for (int64_t at = from * BLOCK; at < end; at += GROUP) {
       const int64_t M = smaller(GROUP, end - at);
-      in.multiply(part.inputs, sums_row, gates + at * BLOCK, room, M, cell.dwx, false, 0, in.panels,
-                  at / GROUP & 1);
+      in.multiply(part.inputs, sums_row, gates + at * BLOCK, room, M, cell.dwx, false, panel, last,
+                  at / GROUP & 1, part.weights);
       for (int64_t i = 0; i < M; ++i) {
         const int64_t n = plan.offset[s] + at + i;
         while (plan.offset[step + 1] <= n) ++step;
         const int64_t r = n - plan.offset[step];
         Bfloat16* const out = plan.dinput(r, step);
-        for (int64_t panel = 0; panel < in.panels; ++panel) {
-          store_block(out + panel * BLOCK, narrow(part.inputs + i * sums_row + panel * BLOCK),
-                      in.columns_of(panel));
+        for (int64_t p = panel; p < last; ++p) {
+          store_block(out + p * BLOCK, narrow(part.inputs + i * sums_row + p * BLOCK),
+                      in.columns_of(p));
         }
       }
     }

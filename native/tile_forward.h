@@ -2,79 +2,11 @@
 #pragma once
 
 #include "plan.h"
-#include "tiles.h"
+#include "tile_stage.h"
 
 #if defined(ELMAN_BFLOAT16)
 
 namespace elman::ELMAN_ISA {
-
-// What the gates of one product are multiplied with: [panel of 32 units][gate][block of k].
-struct TileStage {
-  const int64_t first, gates, units, panels, I, K, blocks_x, blocks_h;
-  Buffer<Bfloat16> w;
-  Buffer<float> bias_x, bias_h;  // [panel][gate][unit]
-
-  TileStage(const Call& call, int64_t first_, int64_t gates_)
-      : first(first_),
-        gates(gates_),
-        units(call.H),
-        panels(blocks_of(call.H)),
-        I(call.I),
-        K(call.H),
-        blocks_x(blocks_of(call.I)),
-        blocks_h(blocks_of(call.H)),
-        w(panels * stride()),
-        bias_x(panels * gates * BLOCK),
-        bias_h(panels * gates * BLOCK) {}
-  bool ready() const { return w && bias_x && bias_h; }
-  int64_t units_of(int64_t panel) const { return smaller(BLOCK, units - panel * BLOCK); }
-  int64_t stride() const { return gates * (blocks_x + blocks_h) * 2 * TILE_SIZE; }
-  Bfloat16* weights_x(int64_t panel, int64_t gate) const {
-    return w + panel * stride() + gate * blocks_x * 2 * TILE_SIZE;
-  }
-  Bfloat16* weights_h(int64_t panel, int64_t gate) const {
-    return weights_x(panel, gates) + gate * blocks_h * 2 * TILE_SIZE;
-  }
-
-  void pack(const Call& call, const Team& team) {
-    int64_t from, to;
-    team.share(panels, from, to);
-    for (int64_t panel = from; panel < to; ++panel) {
-      for (int64_t gate = 0; gate < gates; ++gate) {
-        pack(weights_x(panel, gate), static_cast<const Bfloat16*>(call.weight_ih), I, panel, gate);
-        pack(weights_h(panel, gate), static_cast<const Bfloat16*>(call.weight_hh), K, panel, gate);
-        pack_bias(call, panel, gate);
-      }
-    }
-  }
-
- private:
-  void pack(Bfloat16* at, const Bfloat16* matrix, int64_t columns, int64_t panel,
-            int64_t gate) const {
-    const int64_t here = units_of(panel);
-    const Bfloat16* const rows = matrix + ((first + gate) * units + panel * BLOCK) * columns;
-    for (int64_t k = 0; k < columns; k += BLOCK) {
-      for (int64_t unit = 0; unit < here; unit += TILE, at += TILE_SIZE) {
-        pack_turned(at, rows + unit * columns + k, columns, smaller(TILE, here - unit),
-                    smaller(BLOCK, columns - k));
-      }
-    }
-  }
-
-  // b_ih, and b_hh where the two products are not kept apart
-  void pack_bias(const Call& call, int64_t panel, int64_t gate) {
-    const bool apart = call.cell->apart >> (first + gate) & 1;
-    const int64_t at = (panel * gates + gate) * BLOCK, here = units_of(panel);
-    const int64_t row = (first + gate) * units + panel * BLOCK;
-    float ih[BLOCK]{}, hh[BLOCK]{};
-    if (call.bias_ih) widen_row(ih, static_cast<const Bfloat16*>(call.bias_ih) + row, here);
-    if (call.bias_hh) widen_row(hh, static_cast<const Bfloat16*>(call.bias_hh) + row, here);
-    for (int64_t unit = 0; unit < BLOCK; ++unit) {
-      bias_x[at + unit] = apart ? ih[unit] : ih[unit] + hh[unit];
-      bias_h[at + unit] = hh[unit];
-    }
-  }
-};
 
 struct TileForward {
   // The inputs' products are taken for a block of rows at once. Where the weights do not stay in the
@@ -100,8 +32,8 @@ struct TileForward {
       : call(c),
         cell(*c.cell),
         plan(c),
-        one(c, 0, cell.first ? cell.first : cell.gates),
-        two(c, cell.first, cell.first ? cell.gates - cell.first : 0),
+        one(c, 0, cell.first ? cell.first : cell.gates, plan.longest != 1),
+        two(c, cell.first, cell.first ? cell.gates - cell.first : 0, plan.longest != 1),
         threads(smaller(team_of(c), one.panels)),
         rows(round_up(c.B, BLOCK)),
         row_x(round_up(c.I, BLOCK) + BLOCK),
@@ -142,23 +74,27 @@ struct TileForward {
     Buffer<float> sums;
     Buffer<float*> state[MOST_STATES], operand;
     Buffer<Bfloat16*> saved;
+    Buffer<Bfloat16> weights;
     explicit Part(const TileForward& f)
         : sums(MOST_GATES * BLOCK_SIZE),
           state{Buffer<float*>(f.call.B), Buffer<float*>(f.call.B)},
           operand(f.call.B),
-          saved(f.call.B) {
+          saved(f.call.B),
+          weights(larger(f.one.room(), f.two.room())) {
       if (!ready()) return;
       for (int64_t r = 0; r < f.call.B; ++r) {
         for (int64_t k = 0; k < f.cell.states; ++k) state[k][r] = f.states[k] + r * f.row_state;
         if (f.cell.first) operand[r] = f.operand + r * f.row_state;
       }
     }
-    bool ready() const { return sums && state[0] && state[1] && operand && saved; }
+    bool ready() const {
+      return sums && state[0] && state[1] && operand && saved && weights;
+    }
   };
 
   void work(const Team& team) {
-    one.pack(call, team);
-    two.pack(call, team);
+    one.pack(team);
+    two.pack(team);
     Part part(*this);
     if (!part.ready()) failed = true;
     team.wait();
@@ -168,7 +104,7 @@ struct TileForward {
     team.wait();
     for (int64_t step = 0; step < plan.longest; ++step) {
       const int64_t alive = plan.alive(step), begin = step - step % steps;
-      if (step == begin) inputs(begin, smaller(begin + steps, plan.longest), team);
+      if (step == begin) inputs(part, begin, smaller(begin + steps, plan.longest), team);
       if (step && call.resets) {
         for (int64_t r = 0; r < alive; ++r) set_state(r, step, team, false);
         team.wait();
@@ -205,7 +141,7 @@ struct TileForward {
   }
 
   // W_ih x + b_ih for the steps of a chunk
-  void inputs(int64_t s, int64_t stop, const Team& team) {
+  void inputs(const Part& part, int64_t s, int64_t stop, const Team& team) {
     const int64_t N = plan.offset[stop] - plan.offset[s];
     int64_t from, to, step = s;
     team.share(N, from, to);
@@ -215,25 +151,26 @@ struct TileForward {
                   static_cast<size_t>(call.I) * sizeof(Bfloat16));
     }
     team.wait();
-    inputs(one, N, team);
-    if (cell.first) inputs(two, N, team);
+    inputs(part, one, N, team);
+    if (cell.first) inputs(part, two, N, team);
   }
 
-  void inputs(const TileStage& stage, int64_t N, const Team& team) {
+  void inputs(const Part& part, const TileStage& stage, int64_t N, const Team& team) {
     int64_t from, to;
     team.share(stage.panels, from, to);
     for (int64_t panel = from; panel < to; ++panel) {
+      const Bfloat16* weights = stage.weights_x(panel, part.weights);
       for (int64_t gate = 0; gate < stage.gates; ++gate) {
         in_blocks(N, [&](int64_t at, int64_t M) {
           in_shape(M, stage.units_of(panel), [&](auto m, auto n) {
             add_products<m(), n()>(
                 wx_at(stage, panel, gate, at), BLOCK,
                 stage.bias_x + (panel * stage.gates + gate) * BLOCK, 0, M, 1, [&](int64_t) {
-                  return Product{x + at * row_x, row_x, BLOCK, stage.weights_x(panel, gate),
-                                 stage.I};
+                  return Product{x + at * row_x, row_x, BLOCK, weights, stage.I};
                 });
           });
         });
+        weights += stage.blocks_x * 2 * TILE_SIZE;
       }
     }
   }
@@ -250,9 +187,10 @@ struct TileForward {
     for (int64_t i = from; i < to; ++i) {
       // every other step goes the other way round, and finds the last weights still in the cache
       const int64_t panel = step & 1 ? to - 1 - (i - from) : i;
+      const Bfloat16* const weights = stage.weights_h(panel, part.weights);
       in_blocks(alive, [&](int64_t at, int64_t M) {
         in_shape(M, stage.units_of(panel), [&](auto m, auto n) {
-          sums<m(), n()>(part, stage, fed, before, panel, at, M);
+          sums<m(), n()>(part, stage, weights, fed, before, panel, at, M);
         });
         formula(part, stage, step, before, panel, at, M);
       });
@@ -260,8 +198,8 @@ struct TileForward {
   }
 
   template <int M, int N>
-  void sums(Part& part, const TileStage& stage, const Bfloat16* fed, int64_t before, int64_t panel,
-            int64_t at, int64_t alive) const {
+  void sums(Part& part, const TileStage& stage, const Bfloat16* weights, const Bfloat16* fed,
+            int64_t before, int64_t panel, int64_t at, int64_t alive) const {
     const auto to = [&](int64_t gate) { return part.sums + gate * BLOCK_SIZE; };
     const auto is_apart = [&](int64_t gate) { return cell.apart >> (stage.first + gate) & 1; };
     const auto from = [&](int64_t gate) -> const float* {
@@ -269,7 +207,8 @@ struct TileForward {
                             : wx_at(stage, panel, gate, before + at);
     };
     const auto product = [&](int64_t gate) {
-      return Product{fed + at * row_h, row_h, BLOCK, stage.weights_h(panel, gate), stage.K};
+      return Product{fed + at * row_h, row_h, BLOCK, weights + gate * stage.blocks_h * 2 * TILE_SIZE,
+                     stage.K};
     };
     if (alive == 1 && add_side_by_side<N>(stage.gates, to, from, product)) return;
     for (int64_t gate = 0; gate < stage.gates; ++gate) {

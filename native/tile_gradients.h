@@ -1,6 +1,8 @@
 // The gradients of weights and biases in bfloat16's products, from a chunk's gate gradients.
 #pragma once
 
+#include <algorithm>
+
 #include "plan.h"
 #include "tiles.h"
 
@@ -8,57 +10,57 @@
 
 namespace elman::ELMAN_ISA {
 
-// Sums for a matrix (gates * H, columns), in blocks of 32 by 32: [gate][panel of columns][of units].
+// The gradient of a matrix (gates * H, columns): its sums until the last chunk, in blocks of 32 by 32:
+// [gate][panel of columns][of units].
 struct TileSums {
+  Bfloat16* const matrix;
   const int64_t gates, units, columns, panels, wide;
   Buffer<float> at;
 
-  TileSums(int64_t gates_, int64_t units_, int64_t columns_, bool zero)
-      : gates(gates_),
+  TileSums(void* matrix_, int64_t gates_, int64_t units_, int64_t columns_, bool keeps)
+      : matrix(static_cast<Bfloat16*>(matrix_)),
+        gates(gates_),
         units(units_),
-        columns(columns_),
-        panels(blocks_of(units_)),
-        wide(blocks_of(columns_)),
-        at(gates_ * panels * wide * BLOCK_SIZE, zero) {}
+        columns(matrix ? columns_ : 0),
+        panels(blocks_of(units)),
+        wide(blocks_of(columns)),
+        at(keeps ? gates * panels * wide * BLOCK_SIZE : 0) {}
   float* block(int64_t gate, int64_t panel, int64_t column) const {
     return at + ((gate * wide + column) * panels + panel) * BLOCK_SIZE;
   }
 
-  // += the gate gradients of some panels, turned, times rows; = where they are the first ones
+  // Adds the gate gradients of some panels, turned, times rows: to what the chunks before gave, and into
+  // the matrix behind the last one.
   void add(int64_t gate, int64_t panel, int64_t end, const Bfloat16* left, const Bfloat16* right,
-           int64_t N, bool first) const {
+           int64_t N, bool is_first, bool is_last) const {
     const int64_t blocks = blocks_of(N);
+    alignas(64) float whole[BLOCK_SIZE];
     for (int64_t column = 0; column < wide; ++column) {
       const int64_t here = smaller(BLOCK, columns - column * BLOCK);
       for (int64_t p = panel; p < end; ++p) {
-        float* const to = block(gate, p, column);
+        const float* const before = is_first ? nullptr : block(gate, p, column);
+        float* const to = is_last ? whole : block(gate, p, column);
         const Product turned{left + (p - panel) * blocks * 2 * TILE_SIZE, BLOCK, 2 * TILE_SIZE,
                              right, N};
         const int64_t rows = smaller(BLOCK, units - p * BLOCK);
         // the block behind it comes meanwhile
-        if (!first) fetch<1, true>(block(gate, p + 1, column), BLOCK_SIZE);
+        if (before) fetch<1, true>(block(gate, p + 1, column), BLOCK_SIZE);
         in_shape(rows, here, [&](auto m, auto n) {
-          add_products<m(), n()>(to, BLOCK, first ? nullptr : to, BLOCK, rows, 1,
+          add_products<m(), n()>(to, BLOCK, before, BLOCK, rows, 1,
                                  [&](int64_t) { return turned; });
         });
+        if (!is_last) continue;
+        Bfloat16* const out = matrix + (gate * units + p * BLOCK) * columns + column * BLOCK;
+        for (int64_t row = 0; row < rows; ++row) {
+          store_block(out + row * columns, narrow(whole + row * BLOCK), here);
+        }
       }
       right += blocks * (here > TILE ? 2 : 1) * TILE_SIZE;
     }
   }
 
-  void write(void* matrix, const Team& team) const {
-    int64_t from, to;
-    team.share(gates * units, from, to);
-    for (int64_t row = from; row < to; ++row) {
-      const int64_t gate = row / units, unit = row % units;
-      Bfloat16* const out = static_cast<Bfloat16*>(matrix) + row * columns;
-      for (int64_t column = 0; column < wide; ++column) {
-        const float* const sums = block(gate, unit / BLOCK, column) + unit % BLOCK * BLOCK;
-        store_block(out + column * BLOCK, narrow(sums),
-                    smaller(BLOCK, columns - column * BLOCK));
-      }
-    }
-  }
+  // the same where there is no chunk
+  void clear() const { std::fill_n(matrix, gates * units * columns, Bfloat16{}); }
 };
 
 struct TileGradients {
@@ -79,14 +81,17 @@ struct TileGradients {
         plan(p),
         first(cell.first ? cell.first : cell.gates),
         rest(cell.gates - first),
-        // without a step there is no first product
-        ih(c.dweight_ih ? cell.gates : 0, c.H, c.dweight_ih ? c.I : 0, p.longest == 0),
-        hh(c.dweight_hh ? first : 0, c.H, c.dweight_hh ? c.H : 0, p.longest == 0),
-        hh_rest(c.dweight_hh ? rest : 0, c.H, c.dweight_hh && rest ? c.H : 0, p.longest == 0),
+        ih(c.dweight_ih, cell.gates, c.H, c.I, !p.is_one_chunk()),
+        hh(c.dweight_hh, first, c.H, c.H, !p.is_one_chunk()),
+        hh_rest(rest ? rows_of(c.dweight_hh, first) : nullptr, rest, c.H, c.H, !p.is_one_chunk()),
         biases(cell.slots * p.Hp, true),
         inputs(room(most, ih)),
         states(room(most, hh)),
         operands(room(most, hh_rest)) {}
+  // a matrix of H columns from so many gates on
+  Bfloat16* rows_of(void* matrix, int64_t gates) const {
+    return matrix ? static_cast<Bfloat16*>(matrix) + gates * call.H * call.H : nullptr;
+  }
   static int64_t room(int64_t most, const TileSums& sums) {
     return blocks_of(most) * sums.wide * 2 * TILE_SIZE;
   }
@@ -108,7 +113,7 @@ struct TileGradients {
   // Takes the gate gradients of the chunk's N rows, [slot][panel][row][unit] with so many rows.
   // `room_left` is one member's: PANELS times the blocks of the chunk's rows, two tiles each.
   void add(const Bfloat16* gates, int64_t rows, int64_t N, Bfloat16* room_left, bool is_first,
-           const Team& team) const {
+           bool is_last, const Team& team) const {
     const int64_t panels = blocks_of(call.H), blocks = blocks_of(N);
     int64_t from, to;
     team.share(panels, from, to);
@@ -123,28 +128,27 @@ struct TileGradients {
         }
         for (int64_t gate = 0; gate < cell.gates; ++gate) {
           if (ih.wide && cell.dwx[gate] == slot) {
-            ih.add(gate, panel, end, room_left, inputs, N, is_first);
+            ih.add(gate, panel, end, room_left, inputs, N, is_first, is_last);
           }
           if (cell.duh[gate] != slot) continue;
           if (gate >= first) {
             if (hh_rest.wide) {
-              hh_rest.add(gate - first, panel, end, room_left, operands, N, is_first);
+              hh_rest.add(gate - first, panel, end, room_left, operands, N, is_first, is_last);
             }
           } else if (hh.wide) {
-            hh.add(gate, panel, end, room_left, states, N, is_first);
+            hh.add(gate, panel, end, room_left, states, N, is_first, is_last);
           }
         }
       }
     }
   }
 
-  void write(const Team& team) const {
-    if (call.dweight_ih) ih.write(call.dweight_ih, team);
-    if (call.dweight_hh) {
-      hh.write(call.dweight_hh, team);
-      hh_rest.write(static_cast<Bfloat16*>(call.dweight_hh) + first * call.H * call.H, team);
-    }
+  // what no chunk has written
+  void finish(const Team& team) const {
     if (team.index) return;
+    if (plan.longest == 0) {
+      for (const TileSums* sums : {&ih, &hh, &hh_rest}) sums->clear();
+    }
     if (call.dbias_ih) write_bias(call.dbias_ih, cell.dwx);
     if (call.dbias_hh) write_bias(call.dbias_hh, cell.duh);
   }

@@ -328,60 +328,6 @@ inline void pack_left(Bfloat16* tiles, int64_t rows, const Bfloat16* from) {
   }
 }
 
-// Weights (groups * units, columns) for products of gate gradients: [panel of 32 columns][group]
-// [block of units], each group's units filled up with zeros.
-struct TileColumns {
-  const int64_t groups, units, columns, panels, blocks;
-  Buffer<Bfloat16> w;
-
-  TileColumns(int64_t groups_, int64_t units_, int64_t columns_)
-      : groups(groups_),
-        units(units_),
-        columns(columns_),
-        panels(blocks_of(columns_)),
-        blocks(blocks_of(units_)),
-        w(panels * stride()) {}
-  int64_t stride() const { return groups * blocks * 2 * TILE_SIZE; }
-  int64_t columns_of(int64_t panel) const { return smaller(BLOCK, columns - panel * BLOCK); }
-
-  void pack(const Bfloat16* matrix, const Team& team) {
-    int64_t from, to;
-    team.share(panels, from, to);
-    for (int64_t panel = from; panel < to; ++panel) {
-      const int64_t here = columns_of(panel), tiles = here > TILE ? 2 : 1;
-      Bfloat16* at = w + panel * stride();
-      for (int64_t group = 0; group < groups; ++group) {
-        for (int64_t k = 0; k < units; k += BLOCK, at += tiles * TILE_SIZE) {
-          const Bfloat16* rows = matrix + (group * units + k) * columns + panel * BLOCK;
-          pack_right(at, smaller(BLOCK, units - k), here,
-                     [&](int64_t row) { return rows + row * columns; });
-        }
-      }
-    }
-  }
-
-  // Rows of `to` (+)= gate gradients, [slot][block of units][row][unit] with `room` rows, times the
-  // weights of some panels, the last one first if `back`.
-  void multiply(float* to, int64_t to_row, const Bfloat16* gates, int64_t room, int64_t rows,
-                const int64_t* slots, bool add, int64_t from, int64_t end, bool back) const {
-    for (int64_t i = from; i < end; ++i) {
-      const int64_t panel = back ? end - 1 - (i - from) : i, here = columns_of(panel);
-      in_blocks(rows, [&](int64_t at, int64_t rows_here) {
-        float* const sums = to + at * to_row + panel * BLOCK;
-        in_shape(rows_here, here, [&](auto m, auto n) {
-          constexpr int M = m(), N = n();
-          add_products<M, N>(
-              sums, to_row, add ? sums : nullptr, to_row, rows_here, groups, [&](int64_t group) {
-                return Product{gates + (slots[group] * blocks * room + at) * BLOCK, BLOCK,
-                               room * BLOCK,
-                               w + panel * stride() + group * blocks * N * TILE_SIZE, units};
-              });
-        });
-      });
-    }
-  }
-};
-
 }  // namespace elman::ELMAN_ISA
 
 #endif

@@ -26,7 +26,7 @@ from kernels.calls import (
 from tolerances import assert_near
 
 import elman
-from elman.cells import gru, lstm, rnn
+from elman.cells import gru, rnn
 from elman.kernels import cpu, tensors_of, with_tensors
 from elman.kernels._machine import machine, variants
 from elman.ops import _choose
@@ -36,6 +36,7 @@ pytestmark = pytest.mark.skipif(not ABLE, reason="this processor does not multip
 GATED = ["rnn_tanh", "gru", "gru_reset_before", "lstm"]
 # more rows than a tile, a block and a chunk; units, inputs and rows around one and two tiles
 MORE_SHAPES = [(6, 37, 17, 70), (3, 64, 32, 48), (23, 30, 5, 33), (2, 600, 3, 20), (40, 1, 33, 16)]
+SINGLE_STEPS = [(1, 1, 17, 33), (1, 5, 70, 16), (1, 37, 33, 100), (1, 300, 3, 20)]
 
 
 @pytest.fixture(autouse=True, params=ABLE)
@@ -65,7 +66,7 @@ def _agree(call):
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("cell", GATED)
 def test_tiles_are_the_reference(cell, kind):
-    for shape in SHAPES + MORE_SHAPES:
+    for shape in SHAPES + MORE_SHAPES + SINGLE_STEPS:
         _agree(make(CELLS[cell], shape, KINDS[kind]))
 
 
@@ -91,7 +92,9 @@ def test_a_long_sum_keeps_its_digits():
 
 
 @pytest.mark.parametrize("kind", ["dense", "all", "all-reverse"])
-@pytest.mark.parametrize("shape", [(6, 3, 7, 5), (9, 1, 64, 64), (7, 40, 33, 100)])
+@pytest.mark.parametrize(
+    "shape", [(6, 3, 7, 5), (9, 1, 64, 64), (7, 40, 33, 100), (1, 11, 200, 230), (1, 40, 65, 100)]
+)
 @pytest.mark.parametrize("cell", GATED)
 def test_the_same_bits_for_every_number_of_threads(cell, shape, kind, monkeypatch):
     call = _in(make(CELLS[cell], shape, KINDS[kind]), torch.bfloat16)
@@ -100,9 +103,21 @@ def test_the_same_bits_for_every_number_of_threads(cell, shape, kind, monkeypatc
 
 @pytest.mark.parametrize("cell", GATED)
 def test_a_row_does_not_depend_on_its_neighbours(cell):
-    call = _in(make(CELLS[cell], (6, 40, 9, 70), KINDS["all"]), torch.bfloat16)
-    grads = [g.bfloat16() for g in gradients_like(call)]
-    check_rows_alone(call, grads, (0, 17, 39))
+    for steps in (6, 1):
+        call = _in(make(CELLS[cell], (steps, 40, 9, 70), KINDS["all"]), torch.bfloat16)
+        grads = [g.bfloat16() for g in gradients_like(call)]
+        check_rows_alone(call, grads, (0, 17, 39))
+
+
+@pytest.mark.parametrize("rows", [1, 37])
+@pytest.mark.parametrize("cell", GATED)
+def test_a_single_step_is_the_first_of_two(cell, rows):
+    # its weights are packed panel by panel, those of two steps all at once
+    two = _in(make(CELLS[cell], (2, rows, 50, 70), KINDS["dense"]), torch.bfloat16)
+    (first, *_), _ = by_kernel(two, [g.bfloat16() for g in gradients_like(two)])
+    one = replace(two, input=two.input.detach()[:1].requires_grad_())
+    (alone, *_), _ = by_kernel(one, [g.bfloat16() for g in gradients_like(one)])
+    assert torch.equal(alone[0], first[0])
 
 
 @pytest.mark.parametrize("kind", ["dense", "all-reverse"])
@@ -141,8 +156,9 @@ def test_memory_that_comes_full_of_nan_is_written_whole(cell):
         assert torch.isfinite(one).all()
 
 
-def test_no_step_at_all_leaves_zeros_and_hands_the_gradient_on():
-    call = replace(make(lstm.cell, (4, 3, 5, 6)), lengths=torch.zeros(3, dtype=torch.int64))
+@pytest.mark.parametrize("cell", GATED)
+def test_no_step_at_all_leaves_zeros_and_hands_the_gradient_on(cell):
+    call = replace(make(CELLS[cell], (4, 3, 5, 6)), lengths=torch.zeros(3, dtype=torch.int64))
     call = _in(call, torch.bfloat16)
     grads = [g.bfloat16() for g in gradients_like(call)]
     outputs, gradients = by_kernel(call, grads)
