@@ -13,6 +13,7 @@ namespace elman::ELMAN_ISA {
 // The gradient of a matrix (gates * H, columns): its sums until the last chunk, in blocks of 32 by 32:
 // [gate][panel of columns][of units].
 struct TileSums {
+  static constexpr int64_t KEPT_BYTES = 1 << 18;
   Bfloat16* const matrix;
   const int64_t gates, units, columns, panels, wide;
   Buffer<float> at;
@@ -35,27 +36,33 @@ struct TileSums {
            int64_t N, bool is_first, bool is_last) const {
     const int64_t blocks = blocks_of(N);
     alignas(64) float whole[BLOCK_SIZE];
-    for (int64_t column = 0; column < wide; ++column) {
+    const auto one = [&](int64_t p, int64_t column) {
       const int64_t here = smaller(BLOCK, columns - column * BLOCK);
-      for (int64_t p = panel; p < end; ++p) {
-        const float* const before = is_first ? nullptr : block(gate, p, column);
-        float* const to = is_last ? whole : block(gate, p, column);
-        const Product turned{left + (p - panel) * blocks * 2 * TILE_SIZE, BLOCK, 2 * TILE_SIZE,
-                             right, N};
-        const int64_t rows = smaller(BLOCK, units - p * BLOCK);
-        // the block behind it comes meanwhile
-        if (before) fetch<1, true>(block(gate, p + 1, column), BLOCK_SIZE);
-        in_shape(rows, here, [&](auto m, auto n) {
-          add_products<m(), n()>(to, BLOCK, before, BLOCK, rows, 1,
-                                 [&](int64_t) { return turned; });
-        });
-        if (!is_last) continue;
-        Bfloat16* const out = matrix + (gate * units + p * BLOCK) * columns + column * BLOCK;
-        for (int64_t row = 0; row < rows; ++row) {
-          store_block(out + row * columns, narrow(whole + row * BLOCK), here);
-        }
+      const float* const before = is_first ? nullptr : block(gate, p, column);
+      float* const to = is_last ? whole : block(gate, p, column);
+      const Product turned{left + (p - panel) * blocks * 2 * TILE_SIZE, BLOCK, 2 * TILE_SIZE,
+                           right + column * blocks * 2 * TILE_SIZE, N};
+      const int64_t rows = smaller(BLOCK, units - p * BLOCK);
+      // the block behind it comes meanwhile
+      if (before) fetch<1, true>(block(gate, p + 1, column), BLOCK_SIZE);
+      in_shape(rows, here, [&](auto m, auto n) {
+        add_products<m(), n()>(to, BLOCK, before, BLOCK, rows, 1, [&](int64_t) { return turned; });
+      });
+      if (!is_last) return;
+      Bfloat16* const out = matrix + (gate * units + p * BLOCK) * columns + column * BLOCK;
+      for (int64_t row = 0; row < rows; ++row) {
+        store_block(out + row * columns, narrow(whole + row * BLOCK), here);
       }
-      right += blocks * (here > TILE ? 2 : 1) * TILE_SIZE;
+    };
+    // by rows, as the matrix lies in memory, where all that is multiplied stays in the second cache
+    if (wide * blocks * 2 * TILE_SIZE * int64_t(sizeof(Bfloat16)) <= KEPT_BYTES) {
+      for (int64_t p = panel; p < end; ++p) {
+        for (int64_t column = 0; column < wide; ++column) one(p, column);
+      }
+    } else {
+      for (int64_t column = 0; column < wide; ++column) {
+        for (int64_t p = panel; p < end; ++p) one(p, column);
+      }
     }
   }
 
