@@ -82,7 +82,8 @@ def sizes(suite: str, quick: bool) -> list[Any]:
     if quick:
         dense, ragged, stream = dense[:1] + dense[3:4] + dense[5:6], ragged[1:2], stream[1:3]
     # the sizes from which on a processor's own tiles of bfloat16 are worth something
-    low = [replace(size, dtype="bfloat16") for size in dense if size.H >= 128]
+    wide = [size for size in dense if size.H >= 128] + [Size(1, 16, 512, 512, note="a step")]
+    low = [replace(size, dtype="bfloat16") for size in wide]
     grid = {
         "dense": dense,
         "ragged": ragged,

@@ -143,6 +143,7 @@ struct Plan {
     return s;
   }
 
+  bool is_one_step() const { return longest == 1; }
   bool is_one_chunk() const { return longest == 0 || chunk_start(longest) == 0; }
 
   // records of the largest chunk, one at least; 0 where the plan found no memory

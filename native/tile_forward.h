@@ -32,8 +32,8 @@ struct TileForward {
       : call(c),
         cell(*c.cell),
         plan(c),
-        one(c, 0, cell.first ? cell.first : cell.gates, plan.longest != 1),
-        two(c, cell.first, cell.first ? cell.gates - cell.first : 0, plan.longest != 1),
+        one(c, 0, cell.first ? cell.first : cell.gates, !plan.is_one_step()),
+        two(c, cell.first, cell.first ? cell.gates - cell.first : 0, !plan.is_one_step()),
         threads(smaller(team_of(c), one.panels)),
         rows(round_up(c.B, BLOCK)),
         row_x(round_up(c.I, BLOCK) + BLOCK),
@@ -166,7 +166,7 @@ struct TileForward {
             add_products<m(), n()>(
                 wx_at(stage, panel, gate, at), BLOCK,
                 stage.bias_x + (panel * stage.gates + gate) * BLOCK, 0, M, 1, [&](int64_t) {
-                  return Product{x + at * row_x, row_x, BLOCK, weights, stage.I};
+                  return Product{x + at * row_x, row_x, BLOCK, weights, call.I};
                 });
           });
         });
@@ -208,7 +208,7 @@ struct TileForward {
     };
     const auto product = [&](int64_t gate) {
       return Product{fed + at * row_h, row_h, BLOCK, weights + gate * stage.blocks_h * 2 * TILE_SIZE,
-                     stage.K};
+                     call.H};
     };
     if (alive == 1 && add_side_by_side<N>(stage.gates, to, from, product)) return;
     for (int64_t gate = 0; gate < stage.gates; ++gate) {

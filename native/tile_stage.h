@@ -12,7 +12,7 @@ namespace elman::ELMAN_ISA {
 // the whole call, or, where a panel is wanted once, when it is.
 struct TileStage {
   const Call& call;
-  const int64_t first, gates, units, panels, I, K, blocks_x, blocks_h;
+  const int64_t first, gates, units, panels, blocks_x, blocks_h;
   const bool keeps;
   Buffer<Bfloat16> w;
   Buffer<float> bias_x, bias_h;  // [panel][gate][unit]
@@ -23,8 +23,6 @@ struct TileStage {
         gates(gates_),
         units(c.H),
         panels(blocks_of(c.H)),
-        I(c.I),
-        K(c.H),
         blocks_x(blocks_of(c.I)),
         blocks_h(blocks_of(c.H)),
         keeps(keeps_),
@@ -63,8 +61,8 @@ struct TileStage {
  private:
   Bfloat16* kept_x(int64_t panel) const { return w + panel * stride(); }
   Bfloat16* kept_h(int64_t panel) const { return kept_x(panel) + gates * blocks_x * 2 * TILE_SIZE; }
-  void pack_x(int64_t panel, Bfloat16* to) const { pack(to, call.weight_ih, I, panel); }
-  void pack_h(int64_t panel, Bfloat16* to) const { pack(to, call.weight_hh, K, panel); }
+  void pack_x(int64_t panel, Bfloat16* to) const { pack(to, call.weight_ih, call.I, panel); }
+  void pack_h(int64_t panel, Bfloat16* to) const { pack(to, call.weight_hh, units, panel); }
 
   void pack(Bfloat16* to, const void* matrix, int64_t columns, int64_t panel) const {
     const int64_t here = units_of(panel);

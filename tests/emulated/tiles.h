@@ -1,6 +1,6 @@
 // The processor's tiles (AMX) by plain instructions, for machines without them: what Intel's manual
 // (Instruction Set Extensions Programming Reference, chapter 3) says each instruction does, and a
-// trap where the processor has one. Stands before native/kernels.cpp with `make amx`.
+// trap where the processor has one. Stands before native/kernels.cpp with `make amx` and `make sanitize`.
 #pragma once
 
 #include <immintrin.h>
@@ -28,17 +28,17 @@ struct State {
   Shapes shapes;
   uint8_t tiles[TILES][ROWS][BYTES];
 };
-static thread_local State state;
+inline thread_local State state;
 
-[[gnu::unused]] static void trap_unless(bool allowed) {
+inline void trap_unless(bool allowed) {
   if (!allowed) __builtin_trap();
 }
 
-[[gnu::unused]] static void check(int tile) {
+inline void check(int tile) {
   trap_unless(state.shapes.palette == 1 && state.shapes.rows[tile] > 0);
 }
 
-[[gnu::unused]] static void load_shapes(const void* from) {
+inline void load_shapes(const void* from) {
   Shapes shapes;
   std::memcpy(&shapes, from, sizeof shapes);
   // no palette: as tilerelease
@@ -54,14 +54,14 @@ static thread_local State state;
   state.shapes = shapes;
 }
 
-[[gnu::unused]] static void store_shapes(void* to) { std::memcpy(to, &state.shapes, 64); }
+inline void store_shapes(void* to) { std::memcpy(to, &state.shapes, 64); }
 
-[[gnu::unused]] static void zero(int tile) {
+inline void zero(int tile) {
   check(tile);
   std::memset(state.tiles[tile], 0, sizeof state.tiles[tile]);
 }
 
-[[gnu::unused]] static void load(int tile, const void* from, int64_t stride) {
+inline void load(int tile, const void* from, int64_t stride) {
   zero(tile);
   for (int row = 0; row < state.shapes.rows[tile]; ++row) {
     std::memcpy(state.tiles[tile][row], static_cast<const char*>(from) + row * stride,
@@ -69,7 +69,7 @@ static thread_local State state;
   }
 }
 
-[[gnu::unused]] static void store(int tile, void* to, int64_t stride) {
+inline void store(int tile, void* to, int64_t stride) {
   check(tile);
   for (int row = 0; row < state.shapes.rows[tile]; ++row) {
     std::memcpy(static_cast<char*>(to) + row * stride, state.tiles[tile][row],
@@ -78,11 +78,11 @@ static thread_local State state;
 }
 
 // denormal numbers are zeros, those that come and those that go
-[[gnu::unused]] static float flushed(float number) {
+inline float flushed(float number) {
   return std::fabs(number) < 0x1p-126f ? std::copysign(0.f, number) : number;
 }
 
-[[gnu::unused]] static float widened(const uint8_t* at) {
+inline float widened(const uint8_t* at) {
   uint32_t bits = 0;
   std::memcpy(reinterpret_cast<uint8_t*>(&bits) + 2, at, 2);
   float number;
@@ -91,7 +91,7 @@ static thread_local State state;
 }
 
 // The sums of the even numbers and those of the odd ones run over k apart, and then join.
-[[gnu::unused]] static void add_product(int to, int left, int right) {
+inline void add_product(int to, int left, int right) {
   check(to);
   check(left);
   check(right);

@@ -1,6 +1,10 @@
 """Calls of every cell for the kernels' tests."""
 
+import os
+import subprocess
+import sys
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import torch
 from tolerances import assert_close
@@ -140,6 +144,17 @@ def check_first_states_unasked(call, grads):
     expected = [*outputs, *gradients[:5], *gradients[5 + first :]]
     for one, other in zip([*found, *others], expected, strict=True):
         assert torch.equal(one, other)
+
+
+def printed_by(code, **environment):
+    """What a process of its own prints, on the native module that the tests run on."""
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", "import conftest\n" + code],
+        cwd=Path(__file__).parents[1], env={**os.environ, **environment},
+        capture_output=True, text=True, timeout=60,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return done.stdout.split()
 
 
 def check_threads_alike(call, grads, monkeypatch):

@@ -1,10 +1,7 @@
 """The native kernels against the reference: every cell, shape, dtype, output and gradient."""
 
 import os
-import subprocess
-import sys
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 import torch
@@ -22,6 +19,7 @@ from kernels.calls import (
     check_threads_alike,
     gradients_like,
     make,
+    printed_by,
 )
 from tolerances import assert_close
 
@@ -259,15 +257,12 @@ def test_a_length_outside_the_batch_is_refused():
 
 @pytest.mark.parametrize("name", VARIANTS)
 def test_the_environment_forces_an_instruction_set(name):
-    code = "import conftest; from elman.kernels._machine import machine;"
-    code += (
-        "from elman.kernels import _native; print(machine().name, _native.name(machine().kernels))"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", code], env={**os.environ, "ELMAN_CPU": name},
-        cwd=Path(__file__).parents[1], capture_output=True, text=True,
-    )  # fmt: skip
-    assert done.stdout.split() == [name, name], done.stderr
+    code = """
+from elman.kernels import _native
+from elman.kernels._machine import machine
+print(machine().name, _native.name(machine().kernels))
+"""
+    assert printed_by(code, ELMAN_CPU=name) == [name, name]
 
 
 def test_an_instruction_set_that_is_not_there_is_an_error(monkeypatch):
@@ -306,10 +301,7 @@ if child == 0:
     os._exit(0 if is_same else 1)
 print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
 """
-    done = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True, timeout=60
-    )
-    assert done.stdout.strip() == "0", done.stderr
+    assert printed_by(code) == ["0"]
 
 
 def test_a_team_may_be_smaller_than_was_asked_for():
@@ -322,11 +314,7 @@ for layer in (nn.GRU(8, 40), nn.GRU(8, 256)):
     stepper = layer.stepper(30)
     print(torch.equal(torch.stack([stepper(x_t) for x_t in x]), layer(x)[0]))
 """
-    environment = {**os.environ, "OMP_THREAD_LIMIT": "1"}
-    done = subprocess.run(
-        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=60
-    )
-    assert done.stdout.split() == ["True", "True"], done.stderr
+    assert printed_by(code, OMP_THREAD_LIMIT="1") == ["True", "True"]
 
 
 def test_a_cell_that_is_not_built_in_is_named():
