@@ -105,9 +105,15 @@ def _compiled(problem: Problem, train: bool) -> Run | None:
     return runner(problem, layer, compiled, train)
 
 
+def _is_plain(problem: Problem) -> bool:
+    """Whether it is one of whole rows in float32, and the output is the state."""
+    s = problem.size
+    return problem.lengths is None and s.dtype == "float32" and not s.projection
+
+
 def _onnx(problem: Problem, train: bool) -> Run | None:
     """ONNX Runtime on the ONNX operator of the cell; inference alone."""
-    if train or problem.lengths is not None or problem.size.dtype != "float32":
+    if train or not _is_plain(problem):
         return None
     try:
         session = onnx_session(problem)
@@ -168,7 +174,7 @@ def onnx_session(problem: Problem) -> Any:
 
 def _jax(problem: Problem, train: bool) -> Run | None:
     """JAX: lax.scan over the cell's formula, compiled."""
-    if problem.lengths is not None or problem.size.layers > 1 or problem.size.dtype != "float32":
+    if not _is_plain(problem) or problem.size.layers > 1:
         return None
     try:
         jax = importlib.import_module("jax")

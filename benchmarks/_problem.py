@@ -13,8 +13,8 @@ GATES = {"RNN": 1, "GRU": 3, "LSTM": 4}
 
 @dataclass(frozen=True)
 class Size:
-    """T steps, B sequences, I inputs, H hidden units, layers and directions; how the lengths lie in
-    [1, T].
+    """T steps, B sequences, I inputs, H hidden units, layers and directions; how wide a projection
+    of the output is, if there is one; how the lengths lie in [1, T].
     """
 
     T: int
@@ -23,13 +23,20 @@ class Size:
     H: int
     layers: int = 1
     directions: int = 1
+    projection: int = 0
     lengths: str = "whole"
     dtype: str = "float32"
     note: str = ""
 
+    @property
+    def fed_back(self) -> int:
+        """The numbers of a step's output, in one direction."""
+        return self.projection or self.H
+
     def __str__(self) -> str:
         more = [f"{self.layers} layers"] if self.layers > 1 else []
         more += ["both ways"] if self.directions > 1 else []
+        more += [f"to {self.projection}"] if self.projection else []
         more += [self.lengths] if self.lengths != "whole" else []
         more += [self.dtype] if self.dtype != "float32" else []
         return f"({self.T}, {self.B}, {self.I}, {self.H})" + "".join(f" {one}" for one in more)
@@ -58,11 +65,12 @@ class Problem:
         s = self.size
         torch.manual_seed(0)
         kind: Any = {"num_layers": s.layers, "bidirectional": s.directions > 1}
+        kind |= {"proj_size": s.projection} if s.projection else {}
         self.theirs = getattr(torch.nn, self.cell)(s.I, s.H, **kind)
         self.ours = getattr(elman.nn, self.cell)(s.I, s.H, **kind)
         self.ours.load_state_dict(self.theirs.state_dict())
         self.input = torch.randn(s.T, s.B, s.I)
-        self.grad = torch.randn(s.T, s.B, s.directions * s.H)
+        self.grad = torch.randn(s.T, s.B, s.directions * s.fed_back)
         self.lengths = None
         if s.lengths == "ragged":
             self.lengths = torch.randint(max(1, s.T // 8), s.T + 1, (s.B,))
@@ -82,9 +90,9 @@ class Problem:
     def products(self, train: bool) -> float:
         """The operations of the matrix products; training has three of each."""
         s = self.size
-        inputs = s.I + (s.layers - 1) * s.directions * s.H + s.layers * s.H
-        units = s.directions * GATES[self.cell] * s.H
-        return (3 if train else 1) * 2.0 * units * inputs * self.steps
+        inputs = s.I + (s.layers - 1) * s.directions * s.fed_back + s.layers * s.fed_back
+        weights = s.directions * s.H * (GATES[self.cell] * inputs + s.layers * s.projection)
+        return (3 if train else 1) * 2.0 * weights * self.steps
 
     def limit(self, train: bool, peak: float) -> tuple[float, str]:
         """The least seconds that the machine allows, and what holds them.
@@ -98,12 +106,13 @@ class Problem:
             peak: operations a second.
         """
         s, gates = self.size, GATES[self.cell]
-        weights = self.input.element_size() * gates * s.H * s.H / self.threads
+        recurring = s.H * (gates * s.fed_back + s.projection)
+        weights = self.input.element_size() * recurring / self.threads
         # bytes a second that one core reads from its first, second and shared cache
         speed = 277e9 if weights < 40e3 else 163e9 if weights < 1.4e6 else 30e9
         passes = 3 if train else 1
         layers = s.layers * s.directions
-        recurrent = passes * 2.0 * gates * s.H * s.H * layers * self.steps / peak
+        recurrent = passes * 2.0 * recurring * layers * self.steps / peak
         reading = (2 if train else 1) * layers * s.T * weights / speed
         rest = self.products(train) / peak - recurrent
         each = {"RNN": 1, "GRU": 3, "LSTM": 5}[self.cell] * 0.25e-9 / self.threads

@@ -13,6 +13,7 @@ SUITES = {
     "dense": "whole batches",
     "ragged": "ragged batches",
     "bfloat16": "whole batches in bfloat16",
+    "projection": "an LSTM whose output is projected",
     "stack": "stacks of layers",
     "step": "a single step",
     "loop": "a loop over a cell",

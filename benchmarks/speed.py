@@ -79,6 +79,11 @@ def sizes(suite: str, quick: bool) -> list[Any]:
         Size(20, 1, 32, 32, layers=2, directions=2),
         Size(128, 32, 128, 128, layers=2, directions=2),
     ]
+    projection = [
+        Size(100, 32, 80, 512, projection=256, note="speech"),
+        Size(100, 32, 80, 512, projection=256, dtype="bfloat16", note="speech"),
+        Size(4, 16, 512, 300, projection=150, dtype="bfloat16"),
+    ]
     if quick:
         dense, ragged, stream = dense[:1] + dense[3:4] + dense[5:6], ragged[1:2], stream[1:3]
     # the sizes from which on a processor's own tiles of bfloat16 are worth something
@@ -88,6 +93,7 @@ def sizes(suite: str, quick: bool) -> list[Any]:
         "dense": dense,
         "ragged": ragged,
         "bfloat16": low,
+        "projection": projection,
         "stack": stack,
         "step": stream,
         "loop": loop,
@@ -196,7 +202,7 @@ def work(options: argparse.Namespace) -> None:
             continue
         for cell in options.cells:
             for size in sizes(suite, options.quick):
-                if options.only in str(size) and options.row in ("", str(size)):
+                if _is_asked(size, cell, options) and options.row in ("", str(size)):
                     note(rows_of(suite, cell, size, threads, options))
 
 
@@ -250,8 +256,13 @@ def _parts(options: argparse.Namespace, peers: list[str]) -> Generator[list[str]
             continue
         for cell in options.cells:
             for size in sizes(suite, options.quick):
-                if options.only in str(size):
+                if _is_asked(size, cell, options):
                     yield ["--suites", suite, "--cells", cell, "--row", str(size)]
+
+
+def _is_asked(size: Any, cell: str, options: argparse.Namespace) -> bool:
+    """Whether a size is one that the options name, and the cell has it."""
+    return options.only in str(size) and (cell == "LSTM" or not size.projection)
 
 
 def _in_process(threads: int, words: list[str]) -> None:

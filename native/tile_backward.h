@@ -1,8 +1,8 @@
 // The schedule of the backward pass in bfloat16: products in tiles, the states' gradients in float32.
 #pragma once
 
-#include "tile_columns.h"
 #include "tile_gradients.h"
+#include "tile_output.h"
 
 #if defined(ELMAN_BFLOAT16)
 
@@ -15,13 +15,16 @@ struct TileBackward {
   const Cell& cell;
   Plan<Bfloat16> plan;
   const int64_t first, rest;  // gates of the first and the second product
+  const int64_t panels;  // of hidden units
   const int64_t threads, most, rows;
   const int64_t row;   // numbers of a row in float32: a line more, that rows do not meet in the cache
   const int64_t room;  // rows in a block of gate gradients
   TileColumns back, back_rest, in;
+  TileOutputBack out;
   Buffer<Bfloat16> gates;  // [slot][panel][row of the chunk][unit]
-  // what has come back to the step that the pass is at; the gradient of a second product's operand
-  Buffer<float> carries[MOST_STATES], doperand;
+  // what has come back to the step that the pass is at; the gradient of a second product's operand, and
+  // of what the output layer takes
+  Buffer<float> carries[MOST_STATES], doperand, dhidden;
   TileGradients gradients;
   bool failed = false;
 
@@ -31,24 +34,27 @@ struct TileBackward {
         plan(c),
         first(cell.first ? cell.first : cell.gates),
         rest(cell.gates - first),
-        threads(smaller(team_of(c), blocks_of(c.H))),
+        panels(blocks_of(c.H)),
+        threads(smaller(team_of(c), panels)),
         most(plan.largest_chunk()),
         rows(round_up(c.B, BLOCK)),
-        row(plan.Hp + TILE),
+        row(larger(plan.Hp, plan.Rp) + TILE),
         room(round_up(most, BLOCK) + BLOCK),
-        back(hh(), first, c.H, c.H, !plan.is_one_step()),
+        back(hh(), first, c.H, c.R, !plan.is_one_step()),
         back_rest(hh() + first * c.H * c.H, rest, c.H, rest ? c.H : 0, !plan.is_one_step()),
         in(static_cast<const Bfloat16*>(c.weight_ih), cell.gates, c.H, c.dinput ? c.I : 0,
            !plan.is_one_step()),
+        out(call, plan, room),
         gates(cell.slots * plan.Hp * room, true),
         carries{Buffer<float>(rows * row, true),
                 Buffer<float>(cell.states > 1 ? rows * row : 0, true)},
         doperand(rest ? rows * row : 0, true),
+        dhidden(c.weight_ho ? rows * row : 0, true),
         gradients(call, plan, most) {}
 
   bool ready() const {
-    return plan.ready() && back.w && back_rest.w && in.w && gates && carries[0] && carries[1] &&
-           doperand && gradients.ready();
+    return plan.ready() && back.w && back_rest.w && in.w && out.ready() && gates && carries[0] &&
+           carries[1] && doperand && dhidden && gradients.ready();
   }
 
   int run() {
@@ -68,11 +74,12 @@ struct TileBackward {
     Buffer<float> dgates, states, inputs;
     Buffer<Bfloat16> left, weights;
     explicit Part(const TileBackward& b)
-        : dgates(b.cell.slots * BLOCK_SIZE * (b.rest ? b.rows / BLOCK * b.back.panels : 1), true),
+        : dgates(b.cell.slots * BLOCK_SIZE * (b.rest ? b.rows / BLOCK * b.panels : 1), true),
           states(2 * MOST_STATES * BLOCK_SIZE, true),
           inputs(GROUP * (b.in.panels * BLOCK + TILE)),
           left(TileGradients::PANELS * blocks_of(b.most) * 2 * TILE_SIZE),
-          weights(larger(larger(b.back.room(), b.back_rest.room()), b.in.room())) {}
+          weights(larger(larger(b.back.room(), b.back_rest.room()),
+                         larger(b.out.weights.room(), b.in.room()))) {}
     bool ready() const { return dgates && states && inputs && left && weights; }
   };
 
@@ -80,6 +87,7 @@ struct TileBackward {
     if (plan.goes_back(plan.longest - 1)) back.pack(team);
     back_rest.pack(team);
     in.pack(team);
+    out.weights.pack(team);
     Part part(*this);
     if (!part.ready()) failed = true;
     team.wait();
@@ -93,24 +101,30 @@ struct TileBackward {
       gradients.pack(s, stop, team);
       team.wait();
       const int64_t N = plan.offset[stop] - plan.offset[s];
-      gradients.add(gates, room, N, part.left, stop == plan.longest, s == 0, team);
+      gradients.add(gates, out.sums, room, N, part.left, stop == plan.longest, s == 0, team);
       if (call.dinput) inputs(part, s, N, team);
       team.wait();
       stop = s;
     }
     finish(team);
-    gradients.finish(team);
+    gradients.finish(out.biases, team);
   }
 
   float* carry(int64_t k, int64_t r) const { return carries[k] + r * row; }
+  int64_t units_of(int64_t panel) const { return smaller(BLOCK, call.H - panel * BLOCK); }
 
   // Each member keeps to its own units of the states and of their gradients.
   void back_through(Part& part, int64_t step, int64_t base, const Team& team) {
     const int64_t alive = plan.alive(step);
     const int64_t known = step + 1 < plan.longest ? plan.alive(step + 1) : 0;
     int64_t from, to;
-    team.share(back.panels, from, to);
-    for (int64_t r = known; r < alive; ++r) start(r, from, to);
+    team.share(panels, from, to);
+    for (int64_t r = known; r < alive; ++r) start(r, team);
+    if (call.weight_ho) {
+      out.take(carries[0], row, step, base, team);
+      team.wait();
+      out.multiply(dhidden, row, step, base, from, to, part.weights);
+    }
     for (int64_t panel = from; panel < to; ++panel) {
       in_blocks(alive, [&](int64_t at, int64_t M) {
         // the panel behind it comes meanwhile
@@ -131,18 +145,30 @@ struct TileBackward {
       team.wait();
     }
     if (plan.goes_back(step)) {
-      multiply(part, carries[0], back, cell.duh, cell.direct != 0, step, base, from, to);
+      int64_t first_column, end;
+      team.share(back.panels, first_column, end);
+      multiply(part, carries[0], back, cell.duh, cell.direct != 0, step, base, first_column, end);
     }
-    if (call.resets) cut(step, alive, from, to);
+    if (call.resets) cut(step, alive, team);
+  }
+
+  // f(k, begin, end) for this member's part of each state's gradient
+  template <class F>
+  ELMAN_INLINE void in_states(const Team& team, F f) const {
+    for (int64_t k = 0; k < cell.states; ++k) {
+      int64_t from, to;
+      team.share(blocks_of(plan.width(k)), from, to);
+      const int64_t begin = from * BLOCK, end = smaller(to * BLOCK, plan.width(k));
+      if (end > begin) f(k, begin, end);
+    }
   }
 
   // the gradients of a row's final states
-  void start(int64_t r, int64_t from, int64_t to) const {
-    const int64_t begin = from * BLOCK, units = smaller(to * BLOCK, call.H) - begin;
-    for (int64_t k = 0; k < cell.states; ++k) {
-      const Bfloat16* given = plan.row(k ? call.dfinal_1 : call.dfinal_0, r, call.H);
-      if (units > 0) widen_row(carry(k, r) + begin, given + begin, units);
-    }
+  void start(int64_t r, const Team& team) const {
+    in_states(team, [&](int64_t k, int64_t begin, int64_t end) {
+      const Bfloat16* given = plan.row(k ? call.dfinal_1 : call.dfinal_0, r, plan.width(k));
+      widen_row(carry(k, r) + begin, given + begin, end - begin);
+    });
   }
 
   // What the cell will read of a panel's units, for the rows of a block. Not a function of its own:
@@ -151,18 +177,12 @@ struct TileBackward {
     if (!plan.record) return;
     const int64_t unit = panel * BLOCK;
     for (int64_t r = at; r < at + M; ++r) {
-      if (call.doutput) fetch<2>(plan.doutput(r, step) + unit, 1);
-      if (step > 0) fetch<2>(plan.output(r, step - 1) + unit, 1);
+      if (call.doutput && !call.weight_ho) fetch<2>(plan.doutput(r, step) + unit, 1);
+      if (step > 0 && !call.weight_ho) fetch<2>(plan.output(r, step - 1) + unit, 1);
       for (int64_t field = 0; field + plan.Hp <= plan.record; field += plan.Hp) {
         fetch<2>(plan.saved(r, step) + field + unit, 1);
       }
     }
-  }
-
-  ELMAN_INLINE static void widen_block(float* to, const Bfloat16* from, int64_t n) {
-    const __m512i block = load_block(from, n);
-    store(to, lower_of(block));
-    store(to + TILE, upper_of(block));
   }
 
   float* scratch_of(const Part& part, int64_t panel, int64_t at) const {
@@ -182,7 +202,7 @@ struct TileBackward {
     BackwardTile<float, Bfloat16> tile{};
     const int64_t unit = panel * BLOCK;
     tile.rows = M;
-    tile.units = back.columns_of(panel);
+    tile.units = units_of(panel);
     float* const scratch = scratch_of(part, panel, at);
     for (int64_t m = 0; m < M; ++m) {
       const int64_t r = at + m;
@@ -191,15 +211,14 @@ struct TileBackward {
       for (int64_t k = 0; k < cell.states; ++k) {
         float* const before = part.states + (2 * k * BLOCK + m) * BLOCK;
         float* const after = before + BLOCK_SIZE;
-        to.dafter[k][m] = carry(k, r) + unit;
+        to.dafter[k][m] = (k || !call.weight_ho ? carry(k, r) : dhidden + r * row) + unit;
         to.state[k][m] = before;
         to.after[k][m] = after;
         if (cell.reads >> k & 1) {
           widen_block(before, plan.state_before(k, r, step) + unit, tile.units);
         }
         if (cell.reads >> (MOST_STATES + k) & 1) {
-          widen_block(after, k ? to.saved[m] + plan.extra_state_at(k) : plan.output(r, step) + unit,
-                      tile.units);
+          widen_block(after, state_after(k, r, step) + unit, tile.units);
         }
       }
     }
@@ -216,17 +235,18 @@ struct TileBackward {
     return tile;
   }
 
+  const Bfloat16* state_after(int64_t k, int64_t r, int64_t step) const {
+    if (k) return plan.saved(r, step) + plan.extra_state_at(k);
+    return call.weight_ho ? plan.saved(r, step) + plan.hidden_at() : plan.output(r, step);
+  }
+
   // the cell's gradient on one block
   void formula(Part& part, int64_t step, int64_t base, int64_t panel, int64_t at, int64_t M) {
     Pointers pointers;
     const BackwardTile<float, Bfloat16> tile = tile_of(pointers, part, step, panel, at, M);
-    if (call.doutput) {
+    if (call.doutput && !call.weight_ho) {
       for (int64_t m = 0; m < M; ++m) {
-        const __m512i block =
-            load_block(plan.doutput(at + m, step) + panel * BLOCK, tile.units);
-        float* const to = pointers.dafter[0][m];
-        store(to, load(to) + lower_of(block));
-        store(to + TILE, load(to + TILE) + upper_of(block));
+        add_block(pointers.dafter[0][m], plan.doutput(at + m, step) + panel * BLOCK, tile.units);
       }
     }
     cell.backward_bf16(tile);
@@ -248,10 +268,10 @@ struct TileBackward {
 
   // gate gradients as the products take them
   void round_gates(const Part& part, int64_t base, int64_t panel, int64_t at, int64_t M) {
-    const int64_t units = back.columns_of(panel);
+    const int64_t units = units_of(panel);
     for (int64_t slot = 0; slot < cell.slots; ++slot) {
       const float* from = scratch_of(part, panel, at) + slot * BLOCK_SIZE;
-      Bfloat16* to = gates + ((slot * back.panels + panel) * room + base + at) * BLOCK;
+      Bfloat16* to = gates + ((slot * panels + panel) * room + base + at) * BLOCK;
       for (int64_t m = 0; m < M; ++m) {
         const __m512i block = narrow(load(from + m * TILE), load(from + (BLOCK + m) * TILE));
         store_block(to + m * BLOCK, block, units);
@@ -285,18 +305,17 @@ struct TileBackward {
   }
 
   // a reset before a step: the gradient belongs to the initial state, nothing goes further back
-  void cut(int64_t step, int64_t alive, int64_t from, int64_t to) const {
-    const int64_t begin = from * BLOCK, end = smaller(to * BLOCK, call.H);
+  void cut(int64_t step, int64_t alive, const Team& team) const {
     for (int64_t r = 0; r < alive; ++r) {
       if (!plan.is_reset(r, step)) continue;
-      for (int64_t k = 0; k < cell.states; ++k) {
+      in_states(team, [&](int64_t k, int64_t begin, int64_t end) {
         float* const initial = static_cast<float*>(k ? call.dinitial_1 : call.dinitial_0);
-        float* const back = carry(k, r);
+        float* const gone = carry(k, r);
         for (int64_t n = begin; n < end; ++n) {
-          if (initial) initial[plan.order[r] * call.H + n] += back[n];
-          back[n] = 0;
+          if (initial) initial[plan.order[r] * plan.width(k) + n] += gone[n];
+          gone[n] = 0;
         }
-      }
+      });
     }
   }
 
@@ -334,12 +353,13 @@ struct TileBackward {
     plan.clear_ends(call.dinput, call.B * call.I, call.I, call.I, team);
     for (int64_t r = from; r < to; ++r) {
       // a row without a step hands on what came
-      if (plan.length[r] == 0) start(r, 0, back.panels);
+      if (plan.length[r] == 0) start(r, Team{0, 1});
       for (int64_t k = 0; k < cell.states; ++k) {
+        const int64_t width = plan.width(k);
         auto* const first_state = static_cast<Bfloat16*>(k ? call.dstate_1 : call.dstate_0);
-        for (int64_t unit = 0; first_state && unit < call.H; unit += BLOCK) {
-          store_block(first_state + plan.order[r] * call.H + unit, narrow(carry(k, r) + unit),
-                      smaller(BLOCK, call.H - unit));
+        for (int64_t unit = 0; first_state && unit < width; unit += BLOCK) {
+          store_block(first_state + plan.order[r] * width + unit, narrow(carry(k, r) + unit),
+                      smaller(BLOCK, width - unit));
         }
       }
     }

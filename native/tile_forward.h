@@ -16,15 +16,16 @@ struct TileForward {
   const Call& call;
   const Cell& cell;
   Plan<Bfloat16> plan;
-  TileStage one, two;
+  TileStage one, two, out;
   const int64_t threads;
   // room for whole blocks of rows, and the numbers of a row: a line more, that rows do not meet in
   // the cache
   const int64_t rows, row_x, row_h, row_state;
   const int64_t steps, most;  // in a chunk of the inputs' products, and its rows
   Buffer<float> states[MOST_STATES], operand, totals;
-  // what is multiplied: of a chunk of steps, and of this step and the next one
-  Buffer<Bfloat16> x, h[2], operand_low;
+  // what is multiplied: of a chunk of steps, of this step and the next one, and between two products
+  // of a step, the operand of the second one or what the output layer takes
+  Buffer<Bfloat16> x, h[2], between;
   Buffer<float> wx;  // W_ih x + b_ih of a chunk: [panel][gate][row][unit]
   bool failed = false;
 
@@ -32,12 +33,13 @@ struct TileForward {
       : call(c),
         cell(*c.cell),
         plan(c),
-        one(c, 0, cell.first ? cell.first : cell.gates, !plan.is_one_step()),
-        two(c, cell.first, cell.first ? cell.gates - cell.first : 0, !plan.is_one_step()),
+        one(c, 0, cell.first ? cell.first : cell.gates, c.R, !plan.is_one_step()),
+        two(c, cell.first, cell.first ? cell.gates - cell.first : 0, c.H, !plan.is_one_step()),
+        out(TileStage::of_output(c, !plan.is_one_step())),
         threads(smaller(team_of(c), one.panels)),
         rows(round_up(c.B, BLOCK)),
         row_x(round_up(c.I, BLOCK) + BLOCK),
-        row_h(plan.Hp + BLOCK),
+        row_h(larger(plan.Hp, plan.Rp) + BLOCK),
         row_state(plan.Hp + TILE),
         steps(larger(1, smaller(c.T, rows_at_once() / larger(1, c.B)))),
         most(round_up(c.B * steps, BLOCK) + BLOCK),
@@ -47,18 +49,18 @@ struct TileForward {
         totals(c.B * cell.first * plan.Hp),
         x(most * row_x, true),
         h{Buffer<Bfloat16>(rows * row_h, true), Buffer<Bfloat16>(rows * row_h, true)},
-        operand_low(cell.first ? rows * row_h : 0, true),
+        between(cell.first || c.weight_ho ? rows * row_h : 0, true),
         wx(cell.gates * plan.Hp * most) {}
 
   int64_t rows_at_once() const {
     const int64_t gates = cell.gates * plan.Hp;
-    if (2 * gates * (round_up(call.I, BLOCK) + plan.Hp) <= KEPT_BYTES) return BLOCK;
+    if (2 * gates * (round_up(call.I, BLOCK) + plan.Rp) <= KEPT_BYTES) return BLOCK;
     return smaller(MOST_ROWS, MOST_BYTES / (4 * gates));
   }
 
   bool ready() const {
-    return plan.ready() && one.ready() && two.ready() && states[0] && states[1] && operand &&
-           totals && x && h[0] && h[1] && operand_low && wx;
+    return plan.ready() && one.ready() && two.ready() && out.ready() && states[0] && states[1] &&
+           operand && totals && x && h[0] && h[1] && between && wx;
   }
 
   int run() {
@@ -80,7 +82,7 @@ struct TileForward {
           state{Buffer<float*>(f.call.B), Buffer<float*>(f.call.B)},
           operand(f.call.B),
           saved(f.call.B),
-          weights(larger(f.one.room(), f.two.room())) {
+          weights(larger(larger(f.one.room(), f.two.room()), f.out.room())) {
       if (!ready()) return;
       for (int64_t r = 0; r < f.call.B; ++r) {
         for (int64_t k = 0; k < f.cell.states; ++k) state[k][r] = f.states[k] + r * f.row_state;
@@ -95,6 +97,7 @@ struct TileForward {
   void work(const Team& team) {
     one.pack(team);
     two.pack(team);
+    out.pack(team);
     Part part(*this);
     if (!part.ready()) failed = true;
     team.wait();
@@ -111,12 +114,23 @@ struct TileForward {
       }
       for (int64_t r = 0; call.saved && r < alive; ++r) part.saved[r] = plan.saved(r, step);
       const int64_t before = plan.offset[step] - plan.offset[begin];
-      take(part, one, h[step & 1], step, before, alive, team);
-      if (cell.first) {
-        team.wait();
-        take(part, two, operand_low, step, before, alive, team);
-      }
+      const auto by = [&](const TileStage& stage) {
+        return [&](int64_t panel, int64_t at, int64_t M) {
+          formula(part, stage, step, before, panel, at, M);
+        };
+      };
+      take(part, one, h[step & 1], step, before, alive, team, by(one));
       team.wait();
+      if (cell.first) {
+        take(part, two, between, step, before, alive, team, by(two));
+        team.wait();
+      }
+      if (call.weight_ho) {
+        take(part, out, between, step, before, alive, team, [&](int64_t panel, int64_t at, int64_t M) {
+          output_layer(part, step, panel, at, M);
+        });
+        team.wait();
+      }
     }
     finish(team);
   }
@@ -125,15 +139,18 @@ struct TileForward {
   void set_state(int64_t r, int64_t step, const Team& team, bool is_first) {
     const bool reset = step < plan.length[r] && plan.is_reset(r, step);
     if (!reset && !is_first) return;
-    int64_t from, to;
-    team.share(one.panels, from, to);
-    from *= BLOCK;
-    to = smaller(to * BLOCK, call.H);
     for (int64_t k = 0; k < cell.states; ++k) {
+      const int64_t width = plan.width(k);
+      int64_t from, to;
+      team.share(blocks_of(width), from, to);
+      from *= BLOCK;
+      to = smaller(to * BLOCK, width);
+      if (to <= from) continue;
       const Bfloat16* const given =
-          reset ? plan.all(plan.initial(k)) : plan.row(plan.first_state(k), r, call.H);
-      if (to > from) widen_row(states[k] + r * row_state + from, given + from, to - from);
-      if (k == 0 && to > from) {
+          reset ? plan.all(plan.initial(k)) : plan.row(plan.first_state(k), r, width);
+      // the output that is fed back is not a state of the cell: only products take it
+      if (k || !call.weight_ho) widen_row(states[k] + r * row_state + from, given + from, to - from);
+      if (k == 0) {
         std::memcpy(h[step & 1] + r * row_h + from, given + from,
                     static_cast<size_t>(to - from) * sizeof(Bfloat16));
       }
@@ -170,7 +187,7 @@ struct TileForward {
                 });
           });
         });
-        weights += stage.blocks_x * 2 * TILE_SIZE;
+        weights += TileStage::gate_stride(stage.x);
       }
     }
   }
@@ -179,9 +196,10 @@ struct TileForward {
     return wx + ((panel * cell.gates + stage.first + gate) * most + n) * BLOCK;
   }
 
-  // the products of a stage's gates, and the formula behind them
+  // the products of a stage's gates; then(panel, first row, rows) behind each block of them
+  template <class F>
   void take(Part& part, const TileStage& stage, const Bfloat16* fed, int64_t step, int64_t before,
-            int64_t alive, const Team& team) {
+            int64_t alive, const Team& team, F then) const {
     int64_t from, to;
     team.share(stage.panels, from, to);
     for (int64_t i = from; i < to; ++i) {
@@ -192,7 +210,7 @@ struct TileForward {
         in_shape(M, stage.units_of(panel), [&](auto m, auto n) {
           sums<m(), n()>(part, stage, weights, fed, before, panel, at, M);
         });
-        formula(part, stage, step, before, panel, at, M);
+        then(panel, at, M);
       });
     }
   }
@@ -201,14 +219,14 @@ struct TileForward {
   void sums(Part& part, const TileStage& stage, const Bfloat16* weights, const Bfloat16* fed,
             int64_t before, int64_t panel, int64_t at, int64_t alive) const {
     const auto to = [&](int64_t gate) { return part.sums + gate * BLOCK_SIZE; };
-    const auto is_apart = [&](int64_t gate) { return cell.apart >> (stage.first + gate) & 1; };
+    const auto is_apart = [&](int64_t gate) { return stage.apart >> gate & 1; };
     const auto from = [&](int64_t gate) -> const float* {
       return is_apart(gate) ? stage.bias_h + (panel * stage.gates + gate) * BLOCK
                             : wx_at(stage, panel, gate, before + at);
     };
     const auto product = [&](int64_t gate) {
-      return Product{fed + at * row_h, row_h, BLOCK, weights + gate * stage.blocks_h * 2 * TILE_SIZE,
-                     call.H};
+      return Product{fed + at * row_h, row_h, BLOCK,
+                     weights + gate * TileStage::gate_stride(stage.h), stage.h.columns};
     };
     if (alive == 1 && add_side_by_side<N>(stage.gates, to, from, product)) return;
     for (int64_t gate = 0; gate < stage.gates; ++gate) {
@@ -249,48 +267,77 @@ struct TileForward {
     if (is_operand) {
       tile.after[0] = part.operand + at;
       cell.operand_bf16(tile);
-      round_operand(part, tile.unit, at, M);
+      hand_on(part, part.operand, plan.operand_at(), tile.unit, at, M);
+      return;
+    }
+    cell.step_bf16(tile);
+    if (call.weight_ho) {
+      hand_on(part, part.state[0], plan.hidden_at(), tile.unit, at, M);
     } else {
-      cell.step_bf16(tile);
-      put_out(part, step, tile.unit, tile.units, at, M);
+      put_out(step, tile.unit, tile.units, at, M,
+              [&](int64_t r) { return narrow(part.state[0][r] + tile.unit); });
     }
-  }
-
-  void round_operand(const Part& part, int64_t unit, int64_t at, int64_t M) {
-    for (int64_t r = at; r < at + M; ++r) {
-      const __m512i block = narrow(part.operand[r] + unit);
-      store_block(operand_low + r * row_h + unit, block);
-      if (call.saved) store_block(part.saved[r] + plan.operand_at() + unit, block);
-    }
-  }
-
-  // the rounded state: the output, and what the next step multiplies
-  void put_out(const Part& part, int64_t step, int64_t unit, int64_t units, int64_t at,
-               int64_t M) {
-    Bfloat16* const next = h[(step + 1) & 1] + unit;
-    for (int64_t r = at; r < at + M; ++r) {
-      const __m512i block = narrow(part.state[0][r] + unit);
-      store_block(next + r * row_h, block);
-      store_block(plan.output(r, step) + unit, block, units);
-      if (call.saved && cell.states > 1) {
-        store_block(part.saved[r] + plan.extra_state_at(1) + unit,
-                    narrow(part.state[1][r] + unit));
+    if (call.saved && cell.states > 1) {
+      for (int64_t r = at; r < at + M; ++r) {
+        store_block(part.saved[r] + plan.extra_state_at(1) + tile.unit,
+                    narrow(part.state[1][r] + tile.unit));
       }
     }
+  }
+
+  // rounded rows that the second product of a step takes, and where records keep them
+  void hand_on(const Part& part, const float* const* from, int64_t saved_at, int64_t unit, int64_t at,
+               int64_t M) const {
+    for (int64_t r = at; r < at + M; ++r) {
+      const __m512i block = narrow(from[r] + unit);
+      store_block(between + r * row_h + unit, block);
+      if (call.saved) store_block(part.saved[r] + saved_at + unit, block);
+    }
+  }
+
+  // the output of some rows, block(row) with zeros behind its units, which the next step multiplies
+  template <class F>
+  ELMAN_INLINE void put_out(int64_t step, int64_t unit, int64_t units, int64_t at, int64_t M,
+                            F block) const {
+    Bfloat16* const next = h[(step + 1) & 1] + unit;
+    for (int64_t r = at; r < at + M; ++r) {
+      const __m512i numbers = block(r);
+      store_block(next + r * row_h, numbers);
+      store_block(plan.output(r, step) + unit, numbers, units);
+    }
+  }
+
+  // the outputs of the output layer from a block of its sums
+  void output_layer(const Part& part, int64_t step, int64_t panel, int64_t at, int64_t M) const {
+    const int64_t unit = panel * BLOCK, units = out.units_of(panel);
+    const bool keeps = call.saved && call.activation->reads_a;
+    put_out(step, unit, units, at, M, [&](int64_t r) {
+      float* const sums = part.sums + (r - at) * BLOCK;
+      if (keeps) store_block(part.saved[r] + plan.sum_at() + unit, narrow(sums), units);
+      call.activation->apply_f32(sums, units);
+      return first_of(narrow(sums), units);
+    });
   }
 
   // zeros behind the rows' ends, and their own last states
   void finish(const Team& team) const {
     int64_t from, to;
     team.share(call.B, from, to);
-    plan.clear_ends(call.output, call.output_t, call.output_b, call.H, team);
+    plan.clear_ends(call.output, call.output_t, call.output_b, call.R, team);
     for (int64_t r = from; r < to; ++r) {
-      for (int64_t k = 0; k < cell.states; ++k) {
-        Bfloat16* const final = static_cast<Bfloat16*>(plan.final(k)) + plan.order[r] * call.H;
-        for (int64_t unit = 0; unit < call.H; unit += BLOCK) {
-          store_block(final + unit, narrow(states[k] + r * row_state + unit),
-                      smaller(BLOCK, call.H - unit));
-        }
+      const int64_t own = plan.length[r];
+      const Bfloat16* const last =
+          own ? plan.output(r, own - 1) : plan.row(plan.first_state(0), r, call.R);
+      Bfloat16* const fed_back = static_cast<Bfloat16*>(plan.final(0)) + plan.order[r] * call.R;
+      // a cell's step puts out nothing but the state
+      if (fed_back != last) {
+        std::memcpy(fed_back, last, static_cast<size_t>(call.R) * sizeof(Bfloat16));
+      }
+      if (cell.states == 1) continue;
+      Bfloat16* const final = static_cast<Bfloat16*>(plan.final(1)) + plan.order[r] * call.H;
+      for (int64_t unit = 0; unit < call.H; unit += BLOCK) {
+        store_block(final + unit, narrow(states[1] + r * row_state + unit),
+                    smaller(BLOCK, call.H - unit));
       }
     }
   }

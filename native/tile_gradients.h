@@ -77,10 +77,11 @@ struct TileGradients {
   const Cell& cell;
   const Plan<Bfloat16>& plan;
   const int64_t first, rest;  // gates of the first and the second product
-  TileSums ih, hh, hh_rest;
+  TileSums ih, hh, hh_rest, ho;
   Buffer<float> biases;  // [slot][unit]
-  // what the gate gradients of a chunk are multiplied with: [panel of columns][block of rows]
-  Buffer<Bfloat16> inputs, states, operands;
+  // what the gate gradients of a chunk are multiplied with, and those of the output layer's sums:
+  // [panel of columns][block of rows]
+  Buffer<Bfloat16> inputs, states, operands, hidden;
 
   TileGradients(const Call& c, const Plan<Bfloat16>& p, int64_t most)
       : call(c),
@@ -89,12 +90,14 @@ struct TileGradients {
         first(cell.first ? cell.first : cell.gates),
         rest(cell.gates - first),
         ih(c.dweight_ih, cell.gates, c.H, c.I, !p.is_one_chunk()),
-        hh(c.dweight_hh, first, c.H, c.H, !p.is_one_chunk()),
+        hh(c.dweight_hh, first, c.H, c.R, !p.is_one_chunk()),
         hh_rest(rest ? rows_of(c.dweight_hh, first) : nullptr, rest, c.H, c.H, !p.is_one_chunk()),
+        ho(c.dweight_ho, 1, c.R, c.H, !p.is_one_chunk()),
         biases(cell.slots * p.Hp, true),
         inputs(room(most, ih)),
         states(room(most, hh)),
-        operands(room(most, hh_rest)) {}
+        operands(room(most, hh_rest)),
+        hidden(room(most, ho)) {}
   // a matrix of H columns from so many gates on
   Bfloat16* rows_of(void* matrix, int64_t gates) const {
     return matrix ? static_cast<Bfloat16*>(matrix) + gates * call.H * call.H : nullptr;
@@ -103,7 +106,7 @@ struct TileGradients {
     return blocks_of(most) * sums.wide * 2 * TILE_SIZE;
   }
   bool ready() const {
-    return ih.at && hh.at && hh_rest.at && biases && inputs && states && operands;
+    return ih.at && hh.at && hh_rest.at && ho.at && biases && inputs && states && operands && hidden;
   }
 
   // packs what the chunk's gate gradients are multiplied with
@@ -115,24 +118,20 @@ struct TileGradients {
     pack(operands, hh_rest, s, stop, team, [&](int64_t r, int64_t step) -> const Bfloat16* {
       return plan.saved(r, step) + plan.operand_at();
     });
+    pack(hidden, ho, s, stop, team, [&](int64_t r, int64_t step) -> const Bfloat16* {
+      return plan.saved(r, step) + plan.hidden_at();
+    });
   }
 
-  // Takes the gate gradients of the chunk's N rows, [slot][panel][row][unit] with so many rows.
-  // `room_left` is one member's: PANELS times the blocks of the chunk's rows, two tiles each.
-  void add(const Bfloat16* gates, int64_t rows, int64_t N, Bfloat16* room_left, bool is_first,
-           bool is_last, const Team& team) const {
-    const int64_t panels = blocks_of(call.H), blocks = blocks_of(N);
-    int64_t from, to;
-    team.share(panels, from, to);
+  // Takes the gate gradients of the chunk's N rows, [slot][panel][row][unit] with so many rows, and
+  // those of the output layer's sums. `room_left` is one member's: PANELS times the blocks of the
+  // chunk's rows, two tiles each.
+  void add(const Bfloat16* gates, const Bfloat16* sums, int64_t rows, int64_t N, Bfloat16* room_left,
+           bool is_first, bool is_last, const Team& team) const {
+    const int64_t panels = blocks_of(call.H);
     for (int64_t slot = 0; slot < cell.slots; ++slot) {
-      for (int64_t panel = from; panel < to; panel += PANELS) {
-        const int64_t end = smaller(panel + PANELS, to);
-        for (int64_t p = panel; p < end; ++p) {
-          in_blocks(N, [&](int64_t at, int64_t here) {
-            pack_left(room_left + ((p - panel) * blocks + at / BLOCK) * 2 * TILE_SIZE, here,
-                      gates + ((slot * panels + p) * rows + at) * BLOCK);
-          });
-        }
+      turned(gates + slot * panels * rows * BLOCK, panels, rows, N, room_left, team,
+             [&](int64_t panel, int64_t end) {
         for (int64_t gate = 0; gate < cell.gates; ++gate) {
           if (ih.wide && cell.dwx[gate] == slot) {
             ih.add(gate, panel, end, room_left, inputs, N, is_first, is_last);
@@ -146,21 +145,47 @@ struct TileGradients {
             hh.add(gate, panel, end, room_left, states, N, is_first, is_last);
           }
         }
-      }
+      });
     }
+    if (!ho.wide) return;
+    turned(sums, ho.panels, rows, N, room_left, team, [&](int64_t panel, int64_t end) {
+      ho.add(0, panel, end, room_left, hidden, N, is_first, is_last);
+    });
   }
 
-  // what no chunk has written
-  void finish(const Team& team) const {
+  // what no chunk has written, with the sums of the output layer's bias
+  void finish(const float* output_biases, const Team& team) const {
     if (team.index) return;
     if (plan.longest == 0) {
-      for (const TileSums* sums : {&ih, &hh, &hh_rest}) sums->clear();
+      for (const TileSums* sums : {&ih, &hh, &hh_rest, &ho}) sums->clear();
     }
-    if (call.dbias_ih) write_bias(call.dbias_ih, cell.dwx);
-    if (call.dbias_hh) write_bias(call.dbias_hh, cell.duh);
+    for (int64_t gate = 0; gate < cell.gates; ++gate) {
+      write_bias(call.dbias_ih, gate, call.H, biases + cell.dwx[gate] * plan.Hp);
+      write_bias(call.dbias_hh, gate, call.H, biases + cell.duh[gate] * plan.Hp);
+    }
+    write_bias(call.dbias_ho, 0, call.R, output_biases);
   }
 
  private:
+  // then(panel, end) for some of this member's panels of gradients, turned in `room_left`
+  template <class F>
+  void turned(const Bfloat16* gradients, int64_t panels, int64_t rows, int64_t N, Bfloat16* room_left,
+              const Team& team, F then) const {
+    const int64_t blocks = blocks_of(N);
+    int64_t from, to;
+    team.share(panels, from, to);
+    for (int64_t panel = from; panel < to; panel += PANELS) {
+      const int64_t end = smaller(panel + PANELS, to);
+      for (int64_t p = panel; p < end; ++p) {
+        in_blocks(N, [&](int64_t at, int64_t here) {
+          pack_left(room_left + ((p - panel) * blocks + at / BLOCK) * 2 * TILE_SIZE, here,
+                    gradients + (p * rows + at) * BLOCK);
+        });
+      }
+      then(panel, end);
+    }
+  }
+
   template <class Row>
   void pack(Bfloat16* to, const TileSums& sums, int64_t s, int64_t stop, const Team& team,
             Row row) const {
@@ -186,13 +211,11 @@ struct TileGradients {
     }
   }
 
-  void write_bias(void* bias, const int64_t* slots) const {
-    for (int64_t gate = 0; gate < cell.gates; ++gate) {
-      for (int64_t unit = 0; unit < call.H; unit += BLOCK) {
-        store_block(static_cast<Bfloat16*>(bias) + gate * call.H + unit,
-                    narrow(biases + slots[gate] * plan.Hp + unit),
-                    smaller(BLOCK, call.H - unit));
-      }
+  // those of one gate, if anybody asks for them
+  static void write_bias(void* bias, int64_t gate, int64_t units, const float* sums) {
+    for (int64_t unit = 0; bias && unit < units; unit += BLOCK) {
+      store_block(static_cast<Bfloat16*>(bias) + gate * units + unit, narrow(sums + unit),
+                  smaller(BLOCK, units - unit));
     }
   }
 };

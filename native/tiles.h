@@ -243,13 +243,16 @@ ELMAN_INLINE void in_blocks(int64_t rows, F f) {
 }
 
 // The first n bfloat16 numbers of a block, zeros behind them.
+ELMAN_INLINE __mmask32 first_bits(int64_t n) { return static_cast<__mmask32>((uint64_t(1) << n) - 1); }
 ELMAN_INLINE __m512i load_block(const Bfloat16* from, int64_t n) {
-  const auto mask = static_cast<__mmask32>((uint64_t(1) << n) - 1);
-  return _mm512_maskz_loadu_epi16(mask, from);
+  return _mm512_maskz_loadu_epi16(first_bits(n), from);
+}
+ELMAN_INLINE __m512i first_of(__m512i block, int64_t n) {
+  return _mm512_maskz_mov_epi16(first_bits(n), block);
 }
 ELMAN_INLINE void store_block(Bfloat16* to, __m512i block) { _mm512_storeu_si512(to, block); }
 ELMAN_INLINE void store_block(Bfloat16* to, __m512i block, int64_t n) {
-  _mm512_mask_storeu_epi16(to, static_cast<__mmask32>((uint64_t(1) << n) - 1), block);
+  _mm512_mask_storeu_epi16(to, first_bits(n), block);
 }
 
 ELMAN_INLINE __m256i lower(__m512i block) { return __builtin_shufflevector(block, block, 0, 1, 2, 3); }

@@ -13,6 +13,7 @@ from elman.kernels import cpu
 pytestmark = pytest.mark.skipif(
     not cpu.is_built(), reason="the native module is not installed (ELMAN_NATIVE=0)"
 )
+FED_BACK = {"rnn": rnn.cell("tanh", "silu"), "lstm": lstm.cell}
 FEW = ["rnn_tanh", "gru", "gru_reset_before", "lstm"]
 SHAPES = [(1, 1, 1, 1), (5, 3, 7, 5), (30, 40, 5, 24), (7, 13, 33, 40), (9, 33, 1, 131), (260, 2, 40, 40)]  # fmt: skip
 
@@ -69,9 +70,16 @@ def test_the_same_bits_in_bfloat16(cell, kind, count, monkeypatch):
 
 
 @pytest.mark.parametrize("kind", ["dense", "reverse"])
-@pytest.mark.parametrize("cell", [rnn.cell("tanh", "silu"), lstm.cell], ids=["rnn", "lstm"])
+@pytest.mark.parametrize("cell", FED_BACK.values(), ids=FED_BACK)
 def test_an_output_that_is_fed_back(cell, kind, variant):
     assert_same(*ragged(cell, (9, 13, 8, 33), replace(KINDS[kind], fed_back=40)))
+
+
+@pytest.mark.skipif(not cpu.has_bfloat16(), reason="this processor does not multiply bfloat16")
+@pytest.mark.parametrize("kind", ["dense", "reverse"])
+@pytest.mark.parametrize("cell", FED_BACK.values(), ids=FED_BACK)
+def test_an_output_that_is_fed_back_in_bfloat16(cell, kind):
+    assert_same(*ragged(cell, (9, 13, 8, 33), replace(KINDS[kind], fed_back=40), torch.bfloat16))
 
 
 @pytest.mark.parametrize("changes", [{"checkpointed": True}, {"gradient_clip": 0.02}], ids=str)

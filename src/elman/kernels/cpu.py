@@ -90,8 +90,6 @@ def only_in_float32(call: Call) -> str | None:
     """Why a call in bfloat16 that is supported runs by way of float32; None if it does not."""
     if not machine().bfloat16:
         return f"the kernels {machine().name} do not multiply bfloat16"
-    if call.weights.ho is not None:
-        return "the output is fed back through a layer of its own"
     if call.checkpointed:
         return "the pass is checkpointed"
     if call.gradient_clip is not None or call.watch is not None:
@@ -202,7 +200,7 @@ def runs_as_it_is(cell: cells.Cell, dtype: torch.dtype, ho: Tensor | None) -> bo
         return False
     if ho is not None and not cell.output.is_registered:
         return False
-    return dtype in BYTES and (dtype is not torch.bfloat16 or (has_bfloat16() and ho is None))
+    return dtype in BYTES and (dtype is not torch.bfloat16 or has_bfloat16())
 
 
 def fields_of_step(call: Call, tensors: Sequence[Tensor | None], held: list[Tensor]) -> bytes:
