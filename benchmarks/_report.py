@@ -14,6 +14,7 @@ SUITES = {
     "ragged": "ragged batches",
     "bfloat16": "whole batches in bfloat16",
     "projection": "an LSTM whose output is projected",
+    "far": "few rows of weights that no cache near the core holds",
     "stack": "stacks of layers",
     "step": "a single step",
     "loop": "a loop over a cell",

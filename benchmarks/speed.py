@@ -84,6 +84,13 @@ def sizes(suite: str, quick: bool) -> list[Any]:
         Size(100, 32, 80, 512, projection=256, dtype="bfloat16", note="speech"),
         Size(4, 16, 512, 300, projection=150, dtype="bfloat16"),
     ]
+    far = [
+        Size(2, 1, 1024, 1024),
+        Size(2, 16, 512, 512),
+        Size(4, 16, 1024, 1024),
+        Size(60, 16, 1024, 1024),
+        Size(60, 16, 1024, 1024, dtype="bfloat16"),
+    ]
     if quick:
         dense, ragged, stream = dense[:1] + dense[3:4] + dense[5:6], ragged[1:2], stream[1:3]
     # the sizes from which on a processor's own tiles of bfloat16 are worth something
@@ -94,6 +101,7 @@ def sizes(suite: str, quick: bool) -> list[Any]:
         "ragged": ragged,
         "bfloat16": low,
         "projection": projection,
+        "far": far,
         "stack": stack,
         "step": stream,
         "loop": loop,

@@ -20,9 +20,10 @@ struct Forward {
   Plan<Real> plan;
   // whether the weights of the inputs come from afar, which pays only for the rows of several steps
   const bool wide;
-  const bool by_columns, fused;
-  // a single step of not too many rows reads its weights as they are, unless a stream takes many such
+  const bool by_columns;
+  // a few steps of not too many rows read their weights as they are, unless a stream takes many such
   const bool packed;
+  const bool fused;
   const int64_t steps;  // in a chunk
   const bool advances;  // whether row pointers follow from those of the step before
   int64_t turn = 0;     // steps that a stream has taken before
@@ -38,10 +39,10 @@ struct Forward {
         plan(c),
         wide(REGISTERS == 16 && !is_near<Real>(cell.gates * plan.Hp * c.I)),
         by_columns(threads > 1 && splits_columns(c)),
-        fused(c.T == 1 || (c.B >= FUSE_FROM && !(wide && 2 * c.B <= WIDE_CHUNK_ROWS))),
-        packed(is_stream || c.T > 1 ||
-               pays_to_pack<Real>(by_columns ? c.B : (c.B + threads - 1) / threads,
-                                  cell.gates * c.H * (c.I + c.R))),
+        packed(is_stream || pays_to_pack<Real>(c.T, by_columns ? c.B : (c.B + threads - 1) / threads,
+                                               cell.gates * c.H * (c.I + c.R))),
+        fused(!packed || c.T == 1 ||
+              (c.B >= FUSE_FROM && !(wide && 2 * c.B <= WIDE_CHUNK_ROWS))),
         steps(fused ? 1 : larger(1, (wide ? WIDE_CHUNK_ROWS : CHUNK_ROWS) / larger(1, c.B))),
         advances(!c.weight_ho && !cell.first && plan.is_even_paced()),
         one(c, 0, cell.first ? cell.first : cell.gates, c.R, packed),

@@ -53,17 +53,23 @@ struct PanelOrder {
 // rows of a tile that fetches nothing on its way: it waits for its weights alone
 constexpr int FEW_ROWS = 2;
 
+// bytes that come at once
+constexpr int64_t LINE = 64;
+
 // What will be needed next, on its way into the second cache while a tile computes: the weights of
 // the tiles behind it, or what a later step reads.
 struct Ahead {
   const char* at;
   int64_t step;
+  // from a fetch's line to its second one, of vectors that fill a line; 0 for none
+  int64_t second = 0;
   ELMAN_INLINE void fetch() {
     __builtin_prefetch(at, 0, 2);
+    if constexpr (VECTOR_BYTES == LINE) __builtin_prefetch(at + second, 0, 2);
     at += step;
   }
   // what is left behind so many fetches
-  ELMAN_INLINE Ahead behind(int64_t fetches) const { return {at + fetches * step, step}; }
+  ELMAN_INLINE Ahead behind(int64_t fetches) const { return {at + fetches * step, step, second}; }
 };
 
 // Memory that a later step reads or writes.
@@ -345,9 +351,11 @@ ELMAN_INLINE Ahead ahead_of(const Real* weights, const Real* next, int64_t size,
   if (rows <= FEW_ROWS || is_near<Real>(size) || K == 0) {
     return {reinterpret_cast<const char*>(weights), 0};
   }
-  const int64_t bytes = K * P * LANES<Real> * int64_t(sizeof(Real));
+  const int64_t bytes = K * P * LANES<Real> * int64_t(sizeof(Real)), tiles = tiles_of(rows, P);
   if (next >= weights + size || next < weights) next = weights;
-  return {reinterpret_cast<const char*>(next), bytes / (tiles_of(rows, P) * K)};
+  // a tile alone comes to its weights before they could be fetched
+  const int64_t step = bytes / (tiles * K);
+  return {reinterpret_cast<const char*>(next), step, tiles > 1 && step > LINE ? step / 2 : 0};
 }
 
 }  // namespace elman::ELMAN_ISA

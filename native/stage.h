@@ -74,7 +74,7 @@ struct Stage {
     return bits;
   }
 
-  // The products of a single step of some rows with the panels `from` up to `to`, with weights as they
+  // The products of a step of some rows with the panels `from` up to `to`, with weights as they
   // stand in memory; then(tile, panel, first row, rows) behind each tile. False if there is no memory.
   template <class F>
   bool take_unpacked(const Call& call, const Real* const* x, const Real* const* h, int64_t rows,

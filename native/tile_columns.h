@@ -47,6 +47,9 @@ struct TileColumns {
       const int64_t panel = back ? end - 1 - (i - from) : i, here = columns_of(panel);
       if (!keeps) pack(panel, own);
       const Bfloat16* const packed = keeps ? w + panel * stride() : own;
+      const bool fetches = keeps && i + 1 < end && !is_near<Bfloat16>(panels * stride());
+      Ahead ahead = ahead_of(fetches ? packed + (back ? -stride() : stride()) : nullptr, packed,
+                             stride(), groups * ((units + 1) / 2), rows);
       in_blocks(rows, [&](int64_t at, int64_t rows_here) {
         float* const sums = to + at * to_row + panel * BLOCK;
         in_shape(rows_here, here, [&](auto m, auto n) {
@@ -55,7 +58,7 @@ struct TileColumns {
               sums, to_row, add ? sums : nullptr, to_row, rows_here, groups, [&](int64_t group) {
                 return Product{gates + (slots[group] * blocks * gate_rows + at) * BLOCK, BLOCK,
                                gate_rows * BLOCK, packed + group * blocks * N * TILE_SIZE, units};
-              });
+              }, ahead);
         });
       });
     }

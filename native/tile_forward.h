@@ -206,9 +206,13 @@ struct TileForward {
       // every other step goes the other way round, and finds the last weights still in the cache
       const int64_t panel = step & 1 ? to - 1 - (i - from) : i;
       const Bfloat16* const weights = stage.weights_h(panel, part.weights);
+      Ahead ahead[MOST_GATES];
+      // the panel behind it; behind the last one the next step turns
+      const bool is_last = i + 1 == to;
+      stage.ahead_h(is_last ? -1 : step & 1 ? panel - 1 : panel + 1, weights, alive, ahead);
       in_blocks(alive, [&](int64_t at, int64_t M) {
         in_shape(M, stage.units_of(panel), [&](auto m, auto n) {
-          sums<m(), n()>(part, stage, weights, fed, before, panel, at, M);
+          sums<m(), n()>(part, stage, weights, fed, before, panel, at, M, ahead);
         });
         then(panel, at, M);
       });
@@ -217,7 +221,7 @@ struct TileForward {
 
   template <int M, int N>
   void sums(Part& part, const TileStage& stage, const Bfloat16* weights, const Bfloat16* fed,
-            int64_t before, int64_t panel, int64_t at, int64_t alive) const {
+            int64_t before, int64_t panel, int64_t at, int64_t alive, Ahead* ahead) const {
     const auto to = [&](int64_t gate) { return part.sums + gate * BLOCK_SIZE; };
     const auto is_apart = [&](int64_t gate) { return stage.apart >> gate & 1; };
     const auto from = [&](int64_t gate) -> const float* {
@@ -231,7 +235,7 @@ struct TileForward {
     if (alive == 1 && add_side_by_side<N>(stage.gates, to, from, product)) return;
     for (int64_t gate = 0; gate < stage.gates; ++gate) {
       add_products<M, N>(to(gate), BLOCK, from(gate), is_apart(gate) ? 0 : BLOCK, alive, 1,
-                         [&](int64_t) { return product(gate); });
+                         [&](int64_t) { return product(gate); }, ahead[gate]);
     }
   }
 

@@ -31,7 +31,8 @@ struct TileStage {
 
   // the sums of the output layer, if there is one: they have no inputs
   static TileStage of_output(const Call& c, bool keeps) {
-    return {{nullptr, nullptr, 0}, {c.weight_ho, c.bias_ho, c.H}, 1, 0, 1, c.weight_ho ? c.R : 0, keeps};
+    return {{nullptr, nullptr, 0}, {c.weight_ho, c.bias_ho, c.H}, 1, 0, 1, c.weight_ho ? c.R : 0,
+            keeps};
   }
 
   bool ready() const { return w && bias_x && bias_h; }
@@ -49,6 +50,17 @@ struct TileStage {
     if (keeps) return kept_h(panel);
     pack(own, h, panel);
     return own;
+  }
+  // What to fetch while a panel's weights are multiplied by so many rows, for each gate: those of the
+  // `next` panel, if there is one, where they do not all stay in the second cache.
+  void ahead_h(int64_t next, const Bfloat16* weights, int64_t rows, Ahead* ahead) const {
+    const int64_t numbers = gate_stride(h);
+    const bool fetches = keeps && next >= 0 && !is_near<Bfloat16>(panels * size_of(h));
+    for (int64_t gate = 0; gate < gates; ++gate) {
+      const int64_t at = gate * numbers;
+      ahead[gate] = ahead_of(fetches ? kept_h(next) + at : nullptr, weights + at, numbers,
+                             (h.columns + 1) / 2, rows);
+    }
   }
   // the numbers of one gate in them
   static int64_t gate_stride(const TileWeights& weights) {

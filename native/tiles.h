@@ -79,9 +79,9 @@ ELMAN_INLINE void add_product(const Product& p) {
 
 // `to` = `from`, or zeros where that is null, + product(0) + product(1) + …: M x N tiles of sums with
 // rows so many numbers apart; 0 of `from` where all rows begin with the same.
-template <int M, int N, class Products>
+template <int M, int N, class Products, class Fetches>
 ELMAN_INLINE void add_products(float* to, int64_t to_row, const float* from, int64_t from_row,
-                               int64_t, int64_t count, Products product) {
+                               int64_t, int64_t count, Products product, Fetches&) {
   __asm__ volatile("" ::: "memory");
   if (from) {
     _tile_loadd(0, from, from_row * 4);
@@ -116,9 +116,9 @@ struct TileShapes {
 };
 
 // R rows of the sums, from row `at` on.
-template <int R, int N, class Products>
+template <int R, int N, class Products, class Fetches>
 ELMAN_INLINE void add_to_rows(float* to, int64_t to_row, const float* from, int64_t from_row,
-                              int64_t at, int64_t count, Products product) {
+                              int64_t at, int64_t count, Products product, Fetches& ahead) {
   __m512 sums[R][N];
 #pragma GCC unroll 16
   for (int r = 0; r < R; ++r) {
@@ -133,6 +133,7 @@ ELMAN_INLINE void add_to_rows(float* to, int64_t to_row, const float* from, int6
     for (int64_t k = 0; k < p.n; k += BLOCK, a += p.next, right += N * TILE_SIZE) {
       const int64_t pairs = smaller(TILE, (p.n - k + 1) / 2);
       for (int64_t pair = 0; pair < pairs; ++pair) {
+        if constexpr (R > FEW_ROWS) ahead.fetch();
         __m512bh columns[N];
 #pragma GCC unroll 2
         for (int n = 0; n < N; ++n) {
@@ -204,25 +205,51 @@ ELMAN_INLINE bool add_side_by_side(int64_t count, To to, From from, Of product) 
 }
 
 // As above; rows behind the last one are left out, to the next 1, 2, 4, 8 or 12.
-template <int M, int N, class Products>
+template <int M, int N, class Products, class Fetches>
 ELMAN_INLINE void add_products(float* to, int64_t to_row, const float* from, int64_t from_row,
-                               int64_t rows, int64_t count, Products product) {
+                               int64_t rows, int64_t count, Products product, Fetches& ahead) {
   for (int64_t at = 0, left; (left = rows - at) > 0; at += left > 8 ? 12 : 8) {
     if (left > 8) {
-      add_to_rows<12, N>(to, to_row, from, from_row, at, count, product);
+      add_to_rows<12, N>(to, to_row, from, from_row, at, count, product, ahead);
     } else if (left > 4) {
-      add_to_rows<8, N>(to, to_row, from, from_row, at, count, product);
+      add_to_rows<8, N>(to, to_row, from, from_row, at, count, product, ahead);
     } else if (left > 2) {
-      add_to_rows<4, N>(to, to_row, from, from_row, at, count, product);
+      add_to_rows<4, N>(to, to_row, from, from_row, at, count, product, ahead);
     } else if (left > 1) {
-      add_to_rows<2, N>(to, to_row, from, from_row, at, count, product);
+      add_to_rows<2, N>(to, to_row, from, from_row, at, count, product, ahead);
     } else {
-      add_to_rows<1, N>(to, to_row, from, from_row, at, count, product);
+      add_to_rows<1, N>(to, to_row, from, from_row, at, count, product, ahead);
     }
   }
 }
 
 #endif
+
+// The same where nothing is fetched ahead.
+template <int M, int N, class Products>
+ELMAN_INLINE void add_products(float* to, int64_t to_row, const float* from, int64_t from_row,
+                               int64_t rows, int64_t count, Products product) {
+  struct {
+    void fetch() {}
+  } nothing;
+  add_products<M, N>(to, to_row, from, from_row, rows, count, product, nothing);
+}
+
+// How often so many rows pass over the right side of a product.
+ELMAN_INLINE int64_t passes_of(int64_t rows) {
+  int64_t passes = 3 * (rows / BLOCK);
+  for (int64_t left = rows % BLOCK; left > 0; left -= left > 8 ? 12 : 8) ++passes;
+  return passes;
+}
+
+// What to fetch while so many rows pass over `pairs` pairs of numbers of a right side: as many numbers
+// from `next` on, where that is not null. Nothing for a few rows, which wait for their weights alone.
+ELMAN_INLINE Ahead ahead_of(const Bfloat16* next, const Bfloat16* here, int64_t numbers, int64_t pairs,
+                            int64_t rows) {
+  if (!next || rows <= FEW_ROWS) return {reinterpret_cast<const char*>(here), 0};
+  const int64_t step = numbers * int64_t(sizeof(Bfloat16)) / (passes_of(rows) * pairs);
+  return {reinterpret_cast<const char*>(next), step, step > LINE ? step / 2 : 0};
+}
 
 // f(M, N) for a block of so many rows and columns: one tile of each, or two.
 template <class F>

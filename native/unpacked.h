@@ -1,4 +1,4 @@
-// Products with weights as they stand in memory, for a single step that does not pay for packing them.
+// Products with weights as they stand in memory, for steps that do not pay for packing them.
 // Each sum runs over k in the order in which a packed product takes it.
 #pragma once
 
@@ -174,15 +174,16 @@ struct ManyRows {
   }
 };
 
-// Whether so many rows are worth packing so many weights for. Packing takes the time of `cost` rows,
-// and of more where the weights come from memory.
+// Whether so many steps of so many rows are worth packing so many weights for. Packing takes the time of
+// some rows of a packed product, and of more where the weights come from memory.
 template <class Real>
-inline bool pays_to_pack(int64_t rows, int64_t weights) {
-  constexpr int64_t FAR_BYTES = 4 << 20;
-  if (rows <= FewRows<Real>::MOST) return false;
-  const int64_t cost = weights * int64_t(sizeof(Real)) <= FAR_BYTES ? 9 : 18;
-  // a row that is a lane takes a tenth longer than one of a packed product
-  return 11 * round_up(rows, LANES<Real>) > 10 * (rows + cost);
+inline bool pays_to_pack(int64_t steps, int64_t rows, int64_t weights) {
+  constexpr int64_t FAR_BYTES = 4 << 20, TURNING = 5;
+  const int64_t packing = weights * int64_t(sizeof(Real)) <= FAR_BYTES ? 9 : 18;
+  // few rows turn the weights in every step; a row that is a lane takes a tenth longer
+  const int64_t tenths = rows <= FewRows<Real>::MOST ? 10 * (rows + TURNING)
+                                                     : 11 * round_up(rows, LANES<Real>);
+  return steps * tenths > 10 * (steps * rows + packing);
 }
 
 }  // namespace elman::ELMAN_ISA

@@ -1,13 +1,15 @@
-"""Single steps of few and many rows, whose weights are not packed, against the reference."""
+"""Few steps, of few and many rows, whose weights are not packed, against the reference."""
 
 import os
 import resource
+from dataclasses import replace
 
 import pytest
 import torch
 from kernels.calls import (
     CELLS,
     KINDS,
+    by_kernel,
     check_agrees,
     check_rows_alone,
     check_threads_alike,
@@ -51,6 +53,25 @@ def test_weights_that_come_from_memory_are_not_packed_for_more_rows(variant):
     call = make(CELLS["lstm"], (1, 20, 1100, 260), KINDS["all"])
     check_agrees(call)
     check_rows_alone(call, gradients_like(call), (0, 19))
+
+
+@pytest.mark.parametrize("checkpointed", [False, True])
+@pytest.mark.parametrize("kind", ["all", "all-reverse", "no-bias"])
+@pytest.mark.parametrize("cell", GATED)
+def test_a_few_steps(cell, kind, checkpointed, variant):
+    for steps, rows in ((2, 16), (4, 16), (3, 29), (2, 32)):
+        call = make(CELLS[cell], (steps, rows, 9, 21), KINDS[kind])
+        check_agrees(replace(call, checkpointed=checkpointed))
+
+
+@pytest.mark.parametrize("rows", [1, 3, 8, 16, 32])
+@pytest.mark.parametrize("cell", GATED)
+def test_few_steps_are_the_first_of_many(cell, rows, variant):
+    # the weights of the latter are packed, those of the former are too many for so little
+    many = make(CELLS[cell], (40, rows, 800, 350), KINDS["dense"])
+    few = replace(many, input=many.input.detach()[:2])
+    (expected, *_), (found, *_) = (by_kernel(one, gradients_like(one))[0] for one in (many, few))
+    assert torch.equal(found, expected[:2])
 
 
 @pytest.mark.parametrize("rows", [7, 11, 32, 70])
