@@ -22,8 +22,7 @@ struct Forward {
   const bool wide;
   const bool by_columns;
   // a few steps of not too many rows read their weights as they are, unless a stream takes many such
-  const bool packed;
-  const bool fused;
+  const bool packed, fused;
   const int64_t steps;  // in a chunk
   const bool advances;  // whether row pointers follow from those of the step before
   int64_t turn = 0;     // steps that a stream has taken before
@@ -39,10 +38,10 @@ struct Forward {
         plan(c),
         wide(REGISTERS == 16 && !is_near<Real>(cell.gates * plan.Hp * c.I)),
         by_columns(threads > 1 && splits_columns(c)),
-        packed(is_stream || pays_to_pack<Real>(c.T, by_columns ? c.B : (c.B + threads - 1) / threads,
-                                               cell.gates * c.H * (c.I + c.R))),
-        fused(!packed || c.T == 1 ||
-              (c.B >= FUSE_FROM && !(wide && 2 * c.B <= WIDE_CHUNK_ROWS))),
+        packed(is_stream ||
+               pays_to_pack<Real>(c.T, own_rows(), cell.gates * c.H * c.I, cell.gates * c.H * c.R)),
+        fused(c.T == 1 || (packed ? c.B >= FUSE_FROM && !(wide && 2 * c.B <= WIDE_CHUNK_ROWS)
+                                  : own_rows() > FewRows<Real>::MOST)),
         steps(fused ? 1 : larger(1, (wide ? WIDE_CHUNK_ROWS : CHUNK_ROWS) / larger(1, c.B))),
         advances(!c.weight_ho && !cell.first && plan.is_even_paced()),
         one(c, 0, cell.first ? cell.first : cell.gates, c.R, packed),
@@ -52,6 +51,9 @@ struct Forward {
         hidden(c.weight_ho && !c.saved ? plan.Hp * c.B : 0),
         operands(cell.first && !c.saved ? plan.Hp * c.B : 0),
         totals(cell.first * plan.Hp * c.B) {}
+
+  // the most that a member takes
+  int64_t own_rows() const { return by_columns ? call.B : (call.B + threads - 1) / threads; }
 
   bool ready() const {
     return plan.ready() && one.ready() && two.ready() && out.ready() && states && hidden &&
@@ -225,6 +227,14 @@ struct Forward {
   void inputs(Part<Real>& part, const Stage<Real>& stage, int64_t rows, const Team& columns) {
     int64_t from, to;
     columns.share(stage.panels.count, from, to);
+    if (!packed) {
+      const auto start = [&](GateTile<Real>& tile, int64_t panel, int64_t at) {
+        tile.uh = wx_at(part, stage, panel, at);
+      };
+      const auto then = [](const GateTile<Real>&, int64_t, int64_t, int64_t) {};
+      if (!stage.take_unpacked(call, part.x, nullptr, rows, from, to, start, then)) failed = true;
+      return;
+    }
     for (int64_t panel = from; panel < to; ++panel) {
       const int64_t P = stage.panels.vectors_of(panel);
       GateTile<Real> tile{};
@@ -250,10 +260,16 @@ struct Forward {
     columns.share(panels.count, from, to);
     if (alive == 0 || from == to) return;
     if (!packed) {
+      const auto start = [&](GateTile<Real>& tile, int64_t panel, int64_t at) {
+        if (fused) return;
+        tile.start = wx_at(part, stage, panel, before + at);
+        tile.start_row = stage.panels.vectors_of(panel) * V;
+      };
       const auto then = [&](const GateTile<Real>& tile, int64_t panel, int64_t at, int64_t M) {
         formula(part, stage, tile, panel, 0, at, M);
       };
-      if (!stage.take_unpacked(call, part.x, multiplied, alive, from, to, then)) failed = true;
+      const Real* const* const x = fused ? part.x.at : nullptr;
+      if (!stage.take_unpacked(call, x, multiplied, alive, from, to, start, then)) failed = true;
       return;
     }
     const int64_t K = (fused ? call.I : 0) + stage.K;

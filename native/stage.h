@@ -74,42 +74,49 @@ struct Stage {
     return bits;
   }
 
-  // The products of a step of some rows with the panels `from` up to `to`, with weights as they
-  // stand in memory; then(tile, panel, first row, rows) behind each tile. False if there is no memory.
-  template <class F>
+  // The products of some rows with the panels `from` up to `to`, with weights as they stand in memory;
+  // of `x` and `h` one is null where its product is not taken. start(tile, panel, first row) may say
+  // otherwise where the sums begin and go to; then(tile, panel, first row, rows) comes behind each tile.
+  // False if there is no memory.
+  template <class Start, class Then>
   bool take_unpacked(const Call& call, const Real* const* x, const Real* const* h, int64_t rows,
-                     int64_t from, int64_t to, F then) const {
+                     int64_t from, int64_t to, Start start, Then then) const {
     using Few = FewRows<Real>;
     using Many = ManyRows<Real>;
     const bool is_few = rows <= Few::MOST;
     const int64_t most = is_few ? Few::MOST : Many::MOST;
-    const int64_t numbers = call.I + K, sums = panels.gates * panels.wide * V * most;
+    const int64_t I = x ? call.I : 0, own = h ? K : 0, numbers = I + own;
+    const int64_t sums = panels.gates * panels.wide * V * most;
     Buffer<Real> room(2 * sums), turned(is_few ? 0 : numbers * round_up(rows, V));
     if (!room || !turned) return false;
     if (!is_few) {
       for (int64_t at = 0; at < rows; at += most) {
         const int64_t M = smaller(most, rows - at);
         Real* const here = turned + at * numbers;
-        Many::turn(x + at, M, call.I, here);
-        Many::turn(h + at, M, K, here + round_up(M, V) * call.I);
+        if (x) Many::turn(x + at, M, I, here);
+        if (h) Many::turn(h + at, M, own, here + round_up(M, V) * I);
       }
     }
     for (int64_t panel = from; panel < to; ++panel) {
       GateTile<Real> tile{};
       tile.start = bias_x + panel * panels.stride(1);
       tile.bias_h = bias_h + panel * panels.stride(1);
-      tile.apart = apart(*call.cell, panel);
+      tile.I = I;
+      tile.K = own;
+      // inputs alone have one sum
+      tile.apart = h ? apart(*call.cell, panel) : 0;
       tile.uh = room;
       tile.wx = room + sums;
       for (int64_t at = 0; at < rows; at += most) {
         const int64_t M = smaller(most, rows - at);
         const Real* const here = turned + at * numbers;
+        start(tile, panel, at);
         for (int64_t p = 0; p < panels.vectors_of(panel); ++p) {
           const UnpackedSums<Real> s = unpacked(call, tile, panel, p);
           if (is_few) {
-            Few::sums(s, x + at, h + at, M);
+            Few::sums(s, x ? x + at : nullptr, h ? h + at : nullptr, M);
           } else {
-            Many::sums(s, here, here + round_up(M, V) * call.I, M);
+            Many::sums(s, here, here + round_up(M, V) * I, M);
           }
         }
         then(tile, panel, at, M);
@@ -125,10 +132,11 @@ struct Stage {
     const int64_t wide = panels.wide_of(panel);
     const int64_t unit = (panel * panels.wide + p % wide) * V, row = p / wide * call.H + unit;
     return {t.start + p * V,
+            t.start_row,
             weight_ih(call) + row * call.I,
             weight_hh(call) + row * K,
-            call.I,
-            K,
+            t.I,
+            t.K,
             smaller(V, call.H - unit),
             t.apart >> p & 1 ? t.bias_h + p * V : nullptr,
             t.wx + p * V,

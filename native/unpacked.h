@@ -9,7 +9,9 @@ namespace elman::ELMAN_ISA {
 // The sums of some rows and V units of one gate.
 template <class Real>
 struct UnpackedSums {
-  const Real* bias;       // where they begin
+  // where they begin, those of row m at m * start_row; of many rows all with the same
+  const Real* start;
+  int64_t start_row;
   const Real *w_x, *w_h;  // the units' rows of weights
   int64_t I, K, units;    // numbers of such a row, and how many rows there are
   // null, or where the second sum begins: then the two stay apart
@@ -38,7 +40,7 @@ struct FewRows {
   static void sums_of(const UnpackedSums<Real>& s, const Real* const* x, const Real* const* h) {
     Vec<Real> acc[M];
 #pragma GCC unroll 8
-    for (int m = 0; m < M; ++m) acc[m] = load(s.bias);
+    for (int m = 0; m < M; ++m) acc[m] = load(s.start + m * s.start_row);
     product<M>(acc, x, s.w_x, s.units, s.I);
     if (s.bias_h) {
 #pragma GCC unroll 8
@@ -109,7 +111,7 @@ struct ManyRows {
     alignas(VECTOR_BYTES) Real whole[V * N * V], first[V * N * V];
     for (int unit = 0; unit < V; unit += UNITS<N>) {
       Vec<Real> acc[UNITS<N>][N];
-      begin<N>(acc, s.bias + unit);
+      begin<N>(acc, s.start + unit);
       product<N>(acc, x, s.w_x, unit, s.units, s.I);
       if (s.bias_h) {
         put<N>(acc, first, unit);
@@ -174,16 +176,21 @@ struct ManyRows {
   }
 };
 
-// Whether so many steps of so many rows are worth packing so many weights for. Packing takes the time of
-// some rows of a packed product, and of more where the weights come from memory.
+// Whether so many steps of so many rows are worth packing so many weights of the inputs and of the state
+// for. Packing takes the time of some rows of a packed product, and of more the farther away the weights
+// are; small ones take longer to arrange than to pack.
 template <class Real>
-inline bool pays_to_pack(int64_t steps, int64_t rows, int64_t weights) {
-  constexpr int64_t FAR_BYTES = 4 << 20, TURNING = 5;
-  const int64_t packing = weights * int64_t(sizeof(Real)) <= FAR_BYTES ? 9 : 18;
-  // few rows turn the weights in every step; a row that is a lane takes a tenth longer
-  const int64_t tenths = rows <= FewRows<Real>::MOST ? 10 * (rows + TURNING)
-                                                     : 11 * round_up(rows, LANES<Real>);
-  return steps * tenths > 10 * (steps * rows + packing);
+inline bool pays_to_pack(int64_t steps, int64_t rows, int64_t weights_x, int64_t weights_h) {
+  constexpr int64_t TURNING = 5;
+  const int64_t weights = weights_x + weights_h, bytes = weights * int64_t(sizeof(Real));
+  if (steps > 1 && bytes < 256 << 10) return true;
+  const int64_t packing = bytes <= 4 << 20 ? 9 : bytes <= 8 << 20 ? 18 : 27;
+  // few rows turn the weights of the state in every step, and those of the inputs once
+  if (rows <= FewRows<Real>::MOST) {
+    return TURNING * (weights_x + steps * weights_h) > packing * weights;
+  }
+  // a row that is a lane takes a tenth longer than one of a packed product
+  return 11 * steps * round_up(rows, LANES<Real>) > 10 * (steps * rows + packing);
 }
 
 }  // namespace elman::ELMAN_ISA
