@@ -114,23 +114,19 @@ struct TileForward {
       }
       for (int64_t r = 0; call.saved && r < alive; ++r) part.saved[r] = plan.saved(r, step);
       const int64_t before = plan.offset[step] - plan.offset[begin];
-      const auto by = [&](const TileStage& stage) {
-        return [&](int64_t panel, int64_t at, int64_t M) {
-          formula(part, stage, step, before, panel, at, M);
-        };
-      };
-      take(part, one, h[step & 1], step, before, alive, team, by(one));
-      team.wait();
-      if (cell.first) {
-        take(part, two, between, step, before, alive, team, by(two));
-        team.wait();
-      }
-      if (call.weight_ho) {
-        take(part, out, between, step, before, alive, team, [&](int64_t panel, int64_t at, int64_t M) {
-          output_layer(part, step, panel, at, M);
+      const auto through = [&](const TileStage& stage, const Bfloat16* fed) {
+        take(part, stage, fed, step, before, alive, team, [&](int64_t panel, int64_t at, int64_t M) {
+          if (&stage == &out) {
+            output_layer(part, step, panel, at, M);
+          } else {
+            formula(part, stage, step, before, panel, at, M);
+          }
         });
         team.wait();
-      }
+      };
+      through(one, h[step & 1]);
+      if (cell.first) through(two, between);
+      if (call.weight_ho) through(out, between);
     }
     finish(team);
   }
